@@ -1,0 +1,1 @@
+"""Networks, the corpora they learn from, and their training."""
