@@ -1,0 +1,270 @@
+"""The model contract: what an ONNX file says of itself.
+
+The card is JSON under the key ``sidechop`` in the file's ``metadata_props``, or, for a file that we did not make,
+in a side file ``NAME.card.json`` beside ``NAME.onnx``. Training, export, engine and commands all read this one card.
+
+Four kinds of network are hosted:
+
+=============  ==================================================================================================
+``stft-hop``   one STFT frame in, one frame per stem out, states explicit: our own live models
+``wave-hop``   one hop of samples in, one hop (per stem) out, states explicit: RNNoise and its like
+``clip``       a whole clip of fixed length in, its stems out: the Demucs kind
+``stft-clip``  a fixed number of STFT frames in, masked frames of one stem out: the MDX kind
+=============  ==================================================================================================
+"""
+
+import hashlib
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .errors import CardError, ModelError
+from .windows import Windows
+
+METADATA_KEY = "sidechop"
+CARD_VERSION = 1
+
+Kind = Literal["stft-hop", "wave-hop", "clip", "stft-clip"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output. An input with ``constant`` set is always fed that number (a sample rate, a switch)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64"] = "float32"
+    constant: float | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """What a hop hands to the next: the tensor ``output`` of one run is ``input`` of the next, zeros at first."""
+
+    input: str
+    output: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Audio that the weights learned from."""
+
+    name: str
+    licence: str
+    credit: str
+    hours: float | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure, what it was measured on, a baseline beside it and the command that prints it."""
+
+    name: str
+    value: float
+    unit: str
+    data: str
+    command: str
+    baseline: float | None = None
+    baseline_name: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything the engine and the user need to know of a model.
+
+    Attributes:
+        sample_rates: session rates (Hz) that it runs at without resampling, the trained one first. The engine also
+            runs an ``stft-hop`` model at twice each, on the lower half of the spectrum.
+        analysis_samples: N of `Windows` for ``stft-hop``; the FFT length for ``stft-clip``; else None.
+        hop_samples: new samples a run consumes at the first of ``sample_rates`` (a clip's hop is what one run
+            advances by: segment less overlap).
+        latency_samples: delay of the stream, the gathering of a hop included.
+        stems: names of what the output holds, in order.
+        residual: name of what is left of the mix when the stems are taken away, or None for no such output.
+        segment_samples: length of a clip; None for hop models.
+        sha256: of the file's bytes without its metadata (`digest`).
+    """
+
+    name: str
+    version: str
+    task: Literal["separation", "enhancement", "query", "flags", "chops", "edits", "other"]
+    kind: Kind
+    description: str
+    licence: str
+    sample_rates: tuple[int, ...]
+    channels: int
+    hop_samples: int
+    latency_samples: int
+    stems: tuple[str, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    states: tuple[State, ...] = ()
+    residual: str | None = None
+    analysis_samples: int | None = None
+    segment_samples: int | None = None
+    precision: Literal["fp32", "int8"] = "fp32"
+    text_encoder: str | None = None
+    training: tuple[Source, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    sha256: str | None = None
+    card_version: int = CARD_VERSION
+
+    @property
+    def windows(self) -> Windows:
+        """The STFT windows of an ``stft-hop`` model."""
+        if self.analysis_samples is None:
+            raise CardError("analysis_samples", f"missing, and a {self.kind} model needs it")
+        return Windows(self.analysis_samples, self.hop_samples)
+
+    @property
+    def outputs_heard(self) -> tuple[str, ...]:
+        """The stems with the residual last, as users see them."""
+        return (*self.stems, self.residual) if self.residual else self.stems
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelCard":
+        """Parse and check a card.
+
+        Raises:
+            CardError: naming the field that is missing, unknown, of the wrong type or contradictory.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise CardError("json", f"not readable as JSON ({error})") from None
+        card: ModelCard = _build(cls, data, "")
+        card.check()
+        return card
+
+    def check(self) -> None:
+        """Check what types cannot say. Raises `CardError`."""
+
+        def require(ok: bool, field: str, problem: str) -> None:
+            if not ok:
+                raise CardError(field, problem)
+
+        require(self.card_version == CARD_VERSION, "card_version", f"is {self.card_version}, expected {CARD_VERSION}")
+        require(bool(self.name) and "/" not in self.name, "name", "must be a file name without '/'")
+        require(bool(self.sample_rates), "sample_rates", "must name at least one rate")
+        require(all(1000 <= r <= 384000 for r in self.sample_rates), "sample_rates", "must be in hertz, 1000 to 384000")
+        require(self.channels in (1, 2), "channels", f"is {self.channels}, expected 1 or 2")
+        require(self.hop_samples > 0, "hop_samples", "must be positive")
+        require(self.latency_samples >= 0, "latency_samples", "must not be negative")
+        require(bool(self.inputs), "inputs", "must name the tensor that takes the audio first")
+        require(bool(self.outputs), "outputs", "must name the tensor that gives the audio first")
+        for field, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+            for i, tensor in enumerate(tensors):
+                require(all(d > 0 for d in tensor.shape), f"{field}[{i}].shape", f"{tensor.shape} is not all positive")
+        names = self.outputs_heard
+        require(bool(self.stems) or self.task not in ("separation", "enhancement"), "stems", "must name what comes out")
+        require(len(set(names)) == len(names), "stems", f"{names} names one twice")
+        if self.kind == "stft-hop":
+            windows = self.windows
+            spectrum = (1, self.channels, windows.bins, 2)
+            require(self.inputs[0].shape == spectrum, "inputs[0].shape", f"is {self.inputs[0].shape}, not {spectrum}")
+            if self.stems:
+                stems = (1, len(self.stems), self.channels, windows.bins, 2)
+                shape = self.outputs[0].shape
+                require(shape == stems, "outputs[0].shape", f"is {shape}, not {stems}")
+            require(
+                self.latency_samples == windows.latency_samples,
+                "latency_samples",
+                f"is {self.latency_samples}, but these windows delay by {windows.latency_samples}",
+            )
+        if self.kind in ("clip", "stft-clip"):
+            length = self.segment_samples
+            require(length is not None and length >= self.hop_samples, "segment_samples", "must be at least the hop")
+
+    def with_digest(self, model: bytes) -> "ModelCard":
+        """The same card with ``sha256`` set for these file bytes."""
+        return replace(self, sha256=digest(model))
+
+
+def _build(kind: Any, data: Any, path: str) -> Any:
+    """Build ``kind`` from plain JSON data, or raise a `CardError` that names ``path``."""
+    origin = get_origin(kind)
+    if origin is Literal:
+        if data not in get_args(kind):
+            raise CardError(path, f"is {data!r}, expected one of {', '.join(map(str, get_args(kind)))}")
+        return data
+    if origin in (types.UnionType, Union):
+        inner = next(a for a in get_args(kind) if a is not type(None))
+        return None if data is None else _build(inner, data, path)
+    if origin is tuple:
+        if not isinstance(data, list | tuple):
+            raise CardError(path, f"is {data!r}, expected a list")
+        return tuple(_build(get_args(kind)[0], item, f"{path}[{i}]") for i, item in enumerate(data))
+    if is_dataclass(kind):
+        if not isinstance(data, Mapping):
+            raise CardError(path or "json", f"is {type(data).__name__}, expected an object")
+        known = {f.name: f for f in fields(kind)}
+        hints = get_type_hints(kind)
+        where = f"{path}." if path else ""
+        for key in data:
+            if key not in known:
+                raise CardError(f"{where}{key}", f"unknown; a card of version {CARD_VERSION} has {', '.join(known)}")
+        for name, field in known.items():
+            if name not in data and field.default is MISSING:
+                raise CardError(f"{where}{name}", "missing")
+        return kind(**{k: _build(hints[k], v, f"{where}{k}") for k, v in data.items()})
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if not isinstance(data, kind) or isinstance(data, bool):
+        raise CardError(path, f"is {data!r}, expected {kind.__name__}")
+    return data
+
+
+def digest(model: bytes) -> str:
+    """SHA-256 of a serialised ONNX ``ModelProto`` without its ``metadata_props``, so that a file can carry its own.
+
+    Walks the top-level protobuf fields only; field 14 is ``metadata_props`` (onnx.proto3).
+
+    Raises:
+        ModelError: when the bytes are not a protobuf message.
+    """
+    sha = hashlib.sha256()
+    view, at = memoryview(model), 0
+    try:
+        while at < len(view):
+            start = at
+            key, at = _varint(view, at)
+            wire = key & 7
+            if wire == 0:
+                _, at = _varint(view, at)
+            elif wire == 2:
+                size, at = _varint(view, at)
+                at += size
+            elif wire in (1, 5):
+                at += 8 if wire == 1 else 4
+            else:
+                raise ValueError(f"wire type {wire}")
+            if at > len(view):
+                raise ValueError("cut short")
+            if key >> 3 != 14:
+                sha.update(view[start:at])
+    except (ValueError, IndexError) as error:
+        raise ModelError(f"not an ONNX file, or cut short ({error})") from None
+    return sha.hexdigest()
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = view[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return value, at
+
+
+def side_card(model: Path) -> Path:
+    """Where the card of a foreign model lies: ``NAME.card.json`` beside ``NAME.onnx``."""
+    return model.with_suffix(".card.json")
