@@ -1,0 +1,84 @@
+"""Small ONNX files with full cards, for tests that need a model but not a trained one.
+
+Built with onnx.helper, so nothing of the exporter under test is in them, and what they compute is known exactly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from streaming.card import METADATA_KEY, ModelCard, State, Tensor
+from streaming.windows import DEFAULT
+
+STEMS = ("vocals", "drums", "bass")
+MASKS = (0.5, 0.25, 0.125)
+"""Gain of each stem; what is left for `other` is 0.125."""
+STATE = 4
+"""Width K of the packed state. All K entries count the hops so far."""
+
+
+def build(card: ModelCard, nodes: Sequence[NodeProto], **constants: npt.ArrayLike) -> ModelProto:
+    """A model whose tensors are the card's and whose initialisers are ``constants``; the card is not in it yet."""
+    types = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
+    tensors = {side: [helper.make_tensor_value_info(t.name, types[t.dtype], t.shape) for t in getattr(card, side)]
+               for side in ("inputs", "outputs")}  # fmt: skip
+    initial = [
+        numpy_helper.from_array(np.asarray(v, np.int64 if np.asarray(v).dtype.kind == "i" else np.float32), k)
+        for k, v in constants.items()
+    ]
+    graph = helper.make_graph(nodes, card.name, tensors["inputs"], tensors["outputs"], initial)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def save(model: ModelProto, card: ModelCard | None, path: Path) -> Path:
+    """Write ``model`` with ``card``, its sha256 filled in where missing, or with no card; returns ``path``."""
+    del model.metadata_props[:]
+    if card is not None:
+        card = card if card.sha256 else card.with_digest(model.SerializeToString())
+        model.metadata_props.add(key=METADATA_KEY, value=card.to_json())
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def live4_card() -> ModelCard:
+    """The card of `tiny_live4`: the contract of the shipped live models."""
+    bins = DEFAULT.bins
+    return ModelCard(
+        name="tiny", version="1", task="separation", kind="stft-hop", description="fixed masks", licence="Apache-2.0",
+        sample_rates=(44100, 48000), channels=2, analysis_samples=DEFAULT.analysis_samples,
+        hop_samples=DEFAULT.hop_samples, latency_samples=DEFAULT.latency_samples, stems=STEMS, residual="other",
+        inputs=(Tensor("spectrum", (1, 2, bins, 2)), Tensor("state", (1, STATE))),
+        outputs=(Tensor("stems", (1, 3, 2, bins, 2)), Tensor("next_state", (1, STATE))),
+        states=(State("state", "next_state", (1, STATE)),),
+    )  # fmt: skip
+
+
+def tiny_live4(path: Path, masks: npt.ArrayLike = MASKS, counting: bool = False, name: str | None = None) -> Path:
+    """Write an ``stft-hop`` model that masks with fixed gains; returns ``path``.
+
+    Args:
+        masks: one gain a stem ``(3,)``, or one a stem and bin ``(3, 1025)``.
+        counting: multiply the gains of hop t (0, 1, …) by t / (t + 1), so that a state lost, kept or mixed up
+            is heard. The same formula serves as the reference.
+        name: of the model; the file's stem unless given.
+    """
+    gains = np.asarray(masks, np.float32)
+    gains = np.broadcast_to(gains.reshape(3, -1), (3, DEFAULT.bins)).reshape(1, 3, 1, DEFAULT.bins, 1)
+    nodes = [
+        helper.make_node("Add", ["state", "one"], ["next_state"]),
+        helper.make_node("Unsqueeze", ["spectrum", "stem_axis"], ["mix"]),
+        helper.make_node("Mul", ["mix", "gains"], ["masked" if counting else "stems"]),
+    ]
+    if counting:
+        nodes += [
+            helper.make_node("ReduceMean", ["state"], ["hops"], keepdims=0),
+            helper.make_node("ReduceMean", ["next_state"], ["hops_next"], keepdims=0),
+            helper.make_node("Div", ["hops", "hops_next"], ["fade"]),
+            helper.make_node("Mul", ["masked", "fade"], ["stems"]),
+        ]
+    card = replace(live4_card(), name=name or path.stem)
+    return save(build(card, nodes, one=np.ones((1, STATE)), stem_axis=[1], gains=gains), card, path)
