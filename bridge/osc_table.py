@@ -1,0 +1,247 @@
+"""Every OSC message of Sidechop, defined once: the server checks by this table, the client encodes by it, and
+``docs/osc.md`` is printed from it (``sidechop osc --table``).
+
+Positions travel as int64 samples or float64 seconds, never float32: a float32 second is 3 samples off after 10 minutes.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from streaming.errors import RequestError
+
+DEFAULT_PORT = 9190
+LEASE_MAX_S = 3600.0
+STRING_MAX = 1024
+"""Longest string (characters) that a request may carry."""
+
+Value = int | float | str | bool
+Kind = Literal["levels", "statistics", "events"]
+KINDS: tuple[Kind, ...] = ("levels", "statistics", "events")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument. ``tag`` is its OSC type: i, h, f, d, s, or T for a switch (true, false, 0 or 1)."""
+
+    name: str
+    tag: Literal["i", "h", "f", "d", "s", "T"]
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def read(self, value: object) -> Value:
+        """The value as this argument's Python type. Integers pass for floats, as many clients send them so.
+
+        Raises:
+            RequestError: naming what was got and what is expected.
+        """
+        match self.tag, value:
+            case "T", bool() | 0 | 1:
+                return bool(value)
+            case "s", str():
+                if len(value) <= STRING_MAX and (not self.choices or value in self.choices):
+                    return value
+            case (("i" | "h"), int()) if not isinstance(value, bool):
+                if self._in_range(value):
+                    return value
+            case (("f" | "d"), (int() | float())) if not isinstance(value, bool):
+                # A NaN fails every comparison, so ask for what is wanted, not for what is not.
+                if math.isfinite(value) and self._in_range(value):
+                    return float(value)
+        shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
+        raise RequestError(f"{self.name} is {shown}, expected {self.expected}")
+
+    def _in_range(self, value: float) -> bool:
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+    @property
+    def expected(self) -> str:
+        """What this argument may be, in words."""
+        if self.choices:
+            return " or ".join(self.choices)
+        if self.tag == "T":
+            return "true, false, 1 or 0"
+        if self.tag == "s":
+            return f"a string of at most {STRING_MAX} characters"
+        noun = "an integer" if self.tag in "ih" else "a number"
+        if self.low is not None and self.high is not None:
+            noun += f" from {self.low:g} to {self.high:g}"
+        return f"{noun} {self.unit}".strip()
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.name}:{'i/T/F' if self.tag == 'T' else self.tag}{unit}"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One address. A request's ``arguments`` come after its id; ``reply`` is what ``/sidechop/done`` carries after it.
+
+    Attributes:
+        slow: answered by a worker, with ``/sidechop/progress`` on the way; the others are answered at once.
+        repeated: arguments that follow the others any number of times.
+        kind: for pushed events, the subscription that they belong to.
+    """
+
+    address: str
+    arguments: tuple[Argument, ...]
+    meaning: str
+    reply: tuple[Argument, ...] = ()
+    slow: bool = False
+    repeated: tuple[Argument, ...] = ()
+    kind: Kind | None = None
+
+    def read(self, values: Sequence[object]) -> list[Value]:
+        """Check and convert what came after the id. Raises `RequestError`."""
+        if len(values) != len(self.arguments):
+            names = ", ".join(map(str, self.arguments)) or "none"
+            raise RequestError(f"{self.address} got {len(values)} arguments after the id, expected {names}")
+        return [argument.read(value) for argument, value in zip(self.arguments, values, strict=True)]
+
+
+_JSON = Argument("json", "s")
+_STEM = Argument("stem", "s")
+_ON = Argument("on", "T")
+_ID = Argument("id", "i")
+_SUBSCRIPTION = Argument("kind", "s", choices=(*KINDS, "all"))
+_LEASE = Argument("lease_s", "f", "s", 0, LEASE_MAX_S)
+
+REQUESTS: tuple[Message, ...] = (
+    Message("/sidechop/ping", (), "Is a daemon there?", (Argument("version", "s"),)),
+    Message("/sidechop/status", (), "What runs: model, audio, engine, stems and their faders", (_JSON,)),
+    Message(
+        "/sidechop/stem/gain",
+        (_STEM, Argument("gain", "f", "dB", -120, 24)),
+        "Set a stem's fader; -120 is silence",
+    ),
+    Message("/sidechop/stem/mute", (_STEM, _ON), "Mute a stem"),
+    Message("/sidechop/stem/solo", (_STEM, _ON), "Solo a stem: while any is, only those are heard"),
+    Message("/sidechop/mix/wet", (Argument("amount", "f", "", 0, 1),), "0 is the delayed input, 1 the faders' mix"),
+    Message("/sidechop/mix/bypass", (_ON,), "Hear the delayed input, at the same latency"),
+    Message(
+        "/sidechop/model",
+        (Argument("name", "s"),),
+        "Run another model, by name or path, without stopping the audio",
+        (Argument("latency", "h", "samples"),),
+        slow=True,
+    ),
+    Message("/sidechop/models", (), "The models that are to be had", (_JSON,)),
+    Message("/sidechop/statistics", (), "Hop times, misses and counters since the last reset", (_JSON,)),
+    Message("/sidechop/statistics/reset", (), "Start counting afresh"),
+    Message("/sidechop/latency", (), "The delay from input to output as named parts", (_JSON,)),
+    Message(
+        "/sidechop/subscribe",
+        (_SUBSCRIPTION, _LEASE),
+        "Push events to this sender's address until the lease runs out; ask again to renew it",
+        (_LEASE,),
+    ),
+    Message("/sidechop/unsubscribe", (_SUBSCRIPTION,), "Push no more of these"),
+    Message("/sidechop/reset", (), "Forget the past: the model's state and what is queued"),
+    Message("/sidechop/authorise", (Argument("token", "s"),), "Show the daemon's token, before anything else"),
+    Message("/sidechop/quit", (), "Stop the daemon"),
+)
+"""Every request starts with an int32 id of the client's choosing."""
+
+ANSWERS: tuple[Message, ...] = (
+    Message("/sidechop/done", (_ID,), "The request is carried out; its reply follows the id"),
+    Message("/sidechop/error", (_ID, Argument("text", "s")), "The request is refused or failed, and why"),
+    Message(
+        "/sidechop/progress",
+        (_ID, Argument("fraction", "f", "", 0, 1), Argument("text", "s")),
+        "How far a slow request is",
+    ),
+)
+
+EVENTS: tuple[Message, ...] = (
+    Message(
+        "/sidechop/event/levels",
+        (Argument("position", "h", "samples"), Argument("rate", "i", "Hz")),
+        "Peak of each output since the last such event",
+        repeated=(Argument("name", "s"), Argument("peak", "f", "dB")),
+        kind="levels",
+    ),
+    Message(
+        "/sidechop/event/statistics", (_JSON,), "What /sidechop/statistics answers, each second", kind="statistics"
+    ),
+    Message(
+        "/sidechop/event/engine",
+        (Argument("state", "s"), Argument("text", "s")),
+        "The engine process is ready, lost, back, or switched to another model",
+        kind="events",
+    ),
+    Message(
+        "/sidechop/event/audio",
+        (Argument("state", "s"), Argument("text", "s")),
+        "The audio is ready, lost, back, or done",
+        kind="events",
+    ),
+)
+
+BY_ADDRESS = {message.address: message for message in (*REQUESTS, *ANSWERS, *EVENTS)}
+
+
+_INTRODUCTION = f"""\
+# OSC
+
+Printed by `sidechop osc --table`; a test holds this page, the table in `bridge/osc_table.py` and the server together.
+
+The daemon listens for UDP on 127.0.0.1:{DEFAULT_PORT}. Each request starts with an int32 id of your choosing and is
+answered to the address that it came from: `/sidechop/done id …` or `/sidechop/error id text`, and for the slow ones
+`/sidechop/progress id fraction text` on the way.
+
+Types are OSC's: i int32, h int64, f float32, d float64, s string, T/F true and false. Integers pass where a number is
+asked for. Bundles are unpacked and carried out on arrival, whatever their time tag; address patterns are not matched.
+A datagram that is not OSC, carries no id, or is longer than 8 KiB is counted and dropped.
+
+On any address but loopback (`--listen ADDRESS --token TOKEN`), and wherever a token is set, a client first sends
+`/sidechop/authorise`. UDP is not encrypted: use it on networks that you trust.
+"""
+
+_EXAMPLE = """\
+## Example
+
+```
+sidechop osc /sidechop/stem/solo vocals 1
+sidechop osc /sidechop/stem/gain drums -6
+sidechop osc /sidechop/status
+```"""
+
+
+def as_markdown() -> str:
+    """The whole of ``docs/osc.md``."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield _INTRODUCTION
+    yield "## Requests"
+    yield ""
+    yield "| address | arguments after the id | reply | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for message in REQUESTS:
+        reply = ", ".join(f"`{a}`" for a in message.reply)
+        slow = " (slow)" if message.slow else ""
+        yield f"| `{message.address}` | {_arguments(message)} | {reply} | {message.meaning}{slow} |"
+    for title, messages in (("Answers", ANSWERS), ("Events, pushed to subscribers", EVENTS)):
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield "| address | arguments | meaning |"
+        yield "| --- | --- | --- |"
+        for message in messages:
+            yield f"| `{message.address}` | {_arguments(message)} | {message.meaning} |"
+    yield ""
+    yield _EXAMPLE
+
+
+def _arguments(message: Message) -> str:
+    parts = []
+    for a in message.arguments:
+        about = f" ({a.expected})" if a.choices or a.high is not None else ""
+        parts.append(f"`{a}`{about}")
+    if message.repeated:
+        parts.append("then for each " + " ".join(f"`{a}`" for a in message.repeated))
+    return ", ".join(parts)
