@@ -79,13 +79,15 @@ class ModelCard:
     Attributes:
         sample_rates: session rates (Hz) that it runs at without resampling, the trained one first. The engine also
             runs an ``stft-hop`` model at twice each, on the lower half of the spectrum.
-        analysis_samples: N of `Windows` for ``stft-hop``; the FFT length for ``stft-clip``; else None.
+        analysis_samples: N of `Windows` for ``stft-hop``; the FFT length of a clip's spectra; else None.
         hop_samples: new samples a run consumes at the first of ``sample_rates`` (a clip's hop is what one run
             advances by: segment less overlap).
         latency_samples: delay of the stream, the gathering of a hop included.
         stems: names of what the output holds, in order.
         residual: name of what is left of the mix when the stems are taken away, or None for no such output.
         segment_samples: length of a clip; None for hop models.
+        frame_hop_samples: from one frame of a clip's spectra to the next; None where a clip has none.
+        spectrum_scale: what those spectra are multiplied by, 1 for torch.stft's plain sums.
         sha256: of the file's bytes without its metadata (`digest`).
     """
 
@@ -106,6 +108,8 @@ class ModelCard:
     residual: str | None = None
     analysis_samples: int | None = None
     segment_samples: int | None = None
+    frame_hop_samples: int | None = None
+    spectrum_scale: float = 1.0
     precision: Literal["fp32", "int8"] = "fp32"
     text_encoder: str | None = None
     training: tuple[Source, ...] = ()

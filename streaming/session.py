@@ -1,0 +1,167 @@
+"""An ONNX model with its card, opened, checked against each other and bound to fixed buffers.
+
+States ping-pong between two buffers so that a run allocates nothing. One thread without spinning is right beside
+audio (a spinning pool steals the core from the callback); files may use more.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from .card import METADATA_KEY, ModelCard, State, Tensor, side_card
+from .errors import CardError, ModelError
+
+_DTYPES: dict[str, Any] = {"float32": np.float32, "int64": np.int64}
+_ORT_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+
+onnxruntime.set_default_logger_severity(3)
+
+
+def _open_session(path: Path, threads: int, cuda: bool) -> Any:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file; `sidechop models list` shows what there is")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    providers = ["CPUExecutionProvider"]
+    if cuda and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        providers.insert(0, "CUDAExecutionProvider")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime raises a dozen unrelated types
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{path}: not an ONNX model that onnxruntime can open ({reason})") from None
+
+
+def _card_of(path: Path, session: Any) -> ModelCard:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        side = side_card(path)
+        if not side.is_file():
+            raise CardError(
+                METADATA_KEY, f"{path.name} carries no card; describe it in {side.name} beside it (docs/model-card.md)"
+            )
+        text = side.read_text(encoding="utf-8")
+    return ModelCard.from_json(text)
+
+
+def _check_tensors(card: ModelCard, session: Any) -> None:
+    """Hold every tensor of the card against the file. Raises `CardError` with the field that is untrue."""
+
+    def against(field: str, said: dict[str, tuple[tuple[int, ...], str]], infos: list[Any]) -> None:
+        there = {info.name: info for info in infos}
+        for name, (shape, dtype) in said.items():
+            if name not in there:
+                raise CardError(field, f"names {name!r}, but the file has {', '.join(sorted(there)) or 'none'}")
+            actual = tuple(there[name].shape)
+            fits = len(actual) == len(shape) and all(
+                not isinstance(a, int) or a == s for a, s in zip(actual, shape, strict=True)
+            )
+            if not fits:
+                raise CardError(f"{field}.{name}.shape", f"is {shape}, but the file has {actual}")
+            if _ORT_TYPES.get(there[name].type) != dtype:
+                raise CardError(f"{field}.{name}.dtype", f"is {dtype}, but the file has {there[name].type}")
+        for name in there:
+            if field == "inputs" and name not in said:
+                raise CardError(field, f"does not name {name!r}, which the file needs")
+
+    inputs = {t.name: (t.shape, t.dtype) for t in card.inputs}
+    inputs |= {s.input: (s.shape, "float32") for s in card.states}
+    outputs = {t.name: (t.shape, t.dtype) for t in card.outputs}
+    outputs |= {s.output: (s.shape, "float32") for s in card.states}
+    against("inputs", inputs, session.get_inputs())
+    against("outputs", outputs, session.get_outputs())
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card of a model file, checked against the file's tensors. Raises `ModelError`, `CardError`."""
+    return OnnxModel.open(path).card
+
+
+class OnnxModel:
+    """A model ready to run. ``inputs`` and ``outputs`` are the buffers of its first tensors, owned by the model."""
+
+    def __init__(self, card: ModelCard, session: Any) -> None:
+        self.card = card
+        self._session = session
+        states = {s.input: s for s in card.states}
+        self._buffers: dict[str, NDArray[Any]] = {}
+        self._state_pairs = [(self._allocate(s), self._allocate(s), s) for s in card.states]
+        for tensor in card.inputs:
+            if tensor.name not in states:
+                buffer = self._buffers[tensor.name] = self._allocate(tensor)
+                if tensor.constant is not None:
+                    buffer.fill(tensor.constant)
+        state_outputs = {s.output for s in card.states}
+        for tensor in card.outputs:
+            if tensor.name not in state_outputs:
+                self._buffers[tensor.name] = self._allocate(tensor)
+        self._bindings = [self._bind(flip) for flip in (0, 1)]
+        self._flip = 0
+        self.input: NDArray[np.float32] = self._buffers[card.inputs[0].name]
+        """Write the audio of a run here."""
+        self.output: NDArray[np.float32] = self._buffers[card.outputs[0].name]
+        """Read the result of a run here."""
+
+    @classmethod
+    def open(cls, path: Path | str, threads: int = 1, cuda: bool = False) -> "OnnxModel":
+        """Open a model and hold its card against its tensors.
+
+        Raises:
+            ModelError: the file is missing or not ONNX.
+            CardError: the card is missing, malformed or untrue.
+        """
+        path = Path(path)
+        session = _open_session(path, threads, cuda)
+        card = _card_of(path, session)
+        _check_tensors(card, session)
+        return cls(card, session)
+
+    def twin(self) -> "OnnxModel":
+        """Buffers and states of its own over the same weights: one for each channel that a mono network hears."""
+        return OnnxModel(self.card, self._session)
+
+    @staticmethod
+    def _allocate(tensor: Tensor | State) -> NDArray[Any]:
+        return np.zeros(tensor.shape, _DTYPES[tensor.dtype] if isinstance(tensor, Tensor) else np.float32)
+
+    def _bind(self, flip: int) -> Any:
+        binding = self._session.io_binding()
+
+        def bind(call: Any, name: str, buffer: NDArray[Any]) -> None:
+            call(name, "cpu", 0, buffer.dtype.type, buffer.shape, buffer.ctypes.data)
+
+        states = {s.output: pair for *pair, s in self._state_pairs}
+        for info in self._session.get_inputs():
+            if info.name in self._buffers:
+                bind(binding.bind_input, info.name, self._buffers[info.name])
+        for *pair, state in self._state_pairs:
+            bind(binding.bind_input, state.input, pair[flip])
+        for info in self._session.get_outputs():
+            if info.name in states:
+                bind(binding.bind_output, info.name, states[info.name][1 - flip])
+            elif info.name in self._buffers:
+                bind(binding.bind_output, info.name, self._buffers[info.name])
+        return binding
+
+    def buffer(self, name: str) -> NDArray[Any]:
+        """The buffer of any other input or output by name."""
+        return self._buffers[name]
+
+    def run(self) -> None:
+        """Run once: ``input`` to ``output``, states carried on. Allocates nothing here."""
+        self._session.run_with_iobinding(self._bindings[self._flip])
+        self._flip = 1 - self._flip
+
+    def reset(self) -> None:
+        """States back to zeros."""
+        for first, second, _ in self._state_pairs:
+            first.fill(0.0)
+            second.fill(0.0)
+        self._flip = 0
