@@ -1,0 +1,154 @@
+"""What a TOML file may set, checked. Flags on the command line win over the file.
+
+::
+
+    model = "live4"
+    budget_ms = 5
+
+    [audio]
+    input = "Scarlett"
+    output = "Scarlett"
+    block = 128
+
+    [osc]
+    port = 9190
+
+    [stems.drums]
+    gain_db = -6
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from streaming.errors import RequestError
+
+from .osc_table import DEFAULT_PORT
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Audio(Section):
+    """Where audio comes from and goes to: devices, a file, or ReaStream.
+
+    Attributes:
+        file: play this file instead of a device; ``folder`` receives what comes out.
+        paced: play the file as fast as it sounds, not as fast as it can be.
+        reastream: listen for ReaStream packets with this identifier instead of a device.
+        rate: of the session (Hz); None takes the file's or the device's.
+    """
+
+    input: str | None = None
+    output: str | None = None
+    file: Path | None = None
+    folder: Path | None = None
+    paced: bool = True
+    reastream: str | None = None
+    block: int = Field(default=256, ge=1, le=8192)
+    rate: int | None = Field(default=None, ge=8000, le=192000)
+    channels: int = Field(default=2, ge=1, le=2)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Audio":
+        devices = self.input or self.output
+        if sum(map(bool, (devices, self.file, self.reastream))) > 1:
+            raise ValueError("give devices, or a file, or reastream: one of them")
+        return self
+
+
+class Osc(Section):
+    """Where the daemon listens. ``port`` 0 takes a free one."""
+
+    port: int = Field(default=DEFAULT_PORT, ge=0, le=65535)
+    listen: str = "127.0.0.1"
+    token: str | None = Field(default=None, min_length=1)
+
+
+class Fader(Section):
+    """Where a stem's fader stands at the start."""
+
+    gain_db: float = Field(default=0.0, ge=-120, le=24)
+    mute: bool = False
+    solo: bool = False
+
+
+class Config(Section):
+    """Everything the daemon can be told.
+
+    Attributes:
+        model: a name that ``sidechop models list`` shows, or a path.
+        budget_ms: time an engine hop may take before the dry mix is heard instead; it adds to the latency.
+    """
+
+    model: str = "live4"
+    budget_ms: float | None = Field(default=None, ge=0, le=1000)
+    audio: Audio = Audio()
+    osc: Osc = Osc()
+    stems: dict[str, Fader] = {}
+
+
+_Settings = TypeVar("_Settings", bound=BaseModel)
+
+
+def read_config(kind: type[_Settings], path: Path | None, flags: Mapping[str, Any]) -> _Settings:
+    """Read ``path`` (if any) as a ``kind``; ``flags`` are dotted fields that win over it, None ones left out.
+
+    Raises:
+        RequestError: one line that names file, line and field.
+    """
+    text, data = "", {}
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+            data = tomllib.loads(text)
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        except tomllib.TOMLDecodeError as error:
+            raise RequestError(f"{path}: not TOML: {error}") from None
+    for dotted, value in flags.items():
+        if value is not None:
+            *tables, key = dotted.split(".")
+            table = data
+            for name in tables:
+                table = table.setdefault(name, {})
+                if not isinstance(table, dict):
+                    raise RequestError(f"{path}: {name} is {table!r}, expected a table [{name}]")
+            table[key] = value
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = tuple(map(str, first["loc"]))
+        given = ".".join(field) in {dotted for dotted, value in flags.items() if value is not None}
+        line = None if given else _line_of(text, field)
+        where = "" if path is None or given else f"{path}: " if line is None else f"{path}: line {line}: "
+        name = f"{'.'.join(field)}: " if field else ""
+        got = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
+        raise RequestError(f"{where}{name}{first['msg'].removeprefix('Value error, ')}{got}") from None
+
+
+def _line_of(text: str, field: tuple[str, ...]) -> int | None:
+    """The line where a field is set: ``key =`` under its ``[table]``, or the table itself."""
+    table: tuple[str, ...] = ()
+    best = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+            table = tuple(part.strip(" \"'") for part in header[1].split("."))
+            here = table
+        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            here = (*table, *(part.strip("\"'") for part in key[1].split(".")))
+        else:
+            continue
+        if here == field:
+            return number
+        if here and here == field[: len(here)]:
+            best = number
+    return best

@@ -1,0 +1,62 @@
+"""The TOML file: what it sets, that flags win, and that mistakes name file, line and field in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from bridge.config import Config, read_config
+from streaming.errors import RequestError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "live.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_without_a_file() -> None:
+    config = read_config(Config, None, {"model": None})
+    assert (config.model, config.osc.port, config.osc.listen, config.audio.block) == ("live4", 9190, "127.0.0.1", 256)
+
+
+def test_file_sets_and_flags_win(tmp_path: Path) -> None:
+    path = write(tmp_path, 'model = "x"\n[audio]\nblock = 128\nrate = 48000\n[stems.drums]\ngain_db = -6\n')
+    config = read_config(Config, path, {"audio.block": 64, "osc.port": 0, "model": None})
+    assert (config.model, config.audio.block, config.audio.rate, config.osc.port) == ("x", 64, 48000, 0)
+    assert config.stems["drums"].gain_db == -6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[osc]\n\nport = 99999\n", r"live\.toml: line 3: osc\.port: .*65535 \(got 99999\)"),
+        ("[osc]\nprot = 1\n", r"live\.toml: line 2: osc\.prot: Extra inputs"),
+        ("osc.port = 'x'\n", r"live\.toml: line 1: osc\.port: .*integer.*\(got 'x'\)"),
+        ("[stems.drums]\nmute = true\ngain_db = 99\n", r"line 3: stems\.drums\.gain_db: .*24"),
+        ("model = 'a'\nbudget_ms = nan\n", r"line 2: budget_ms: "),
+        ("[audio]\nfile = 'a.wav'\ninput = 'b'\n", r"line 1: audio: give devices, or a file, or reastream"),
+        ("[audio]\nblock = 0\n", r"line 2: audio\.block: "),
+        ("osc = 3\n", r"line 1: osc: "),
+        ("= 3\n", r"live\.toml: not TOML: .*line 1"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
+        read_config(Config, write(tmp_path, text), {})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_flag_is_named_without_a_line(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"^osc\.port: .*\(got 70000\)"):
+        read_config(Config, write(tmp_path, "[osc]\nport = 1\n"), {"osc.port": 70000})
+    with pytest.raises(RequestError, match=r"osc is 3, expected a table \[osc\]"):
+        read_config(Config, write(tmp_path, "osc = 3\n"), {"osc.port": 1})
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="No such file"):
+        read_config(Config, tmp_path / "none.toml", {})
+    path = tmp_path / "latin.toml"
+    path.write_bytes(b"model = '\xff'")
+    with pytest.raises(RequestError, match=r"latin\.toml: cannot be read"):
+        read_config(Config, path, {})
