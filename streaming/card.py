@@ -166,6 +166,10 @@ class ModelCard:
         for field, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
             for i, tensor in enumerate(tensors):
                 require(all(d > 0 for d in tensor.shape), f"{field}[{i}].shape", f"{tensor.shape} is not all positive")
+        first = self.inputs[0].name, self.outputs[0].name
+        for i, state in enumerate(self.states):
+            audio = state.input == first[0] or state.output == first[1]
+            require(not audio, f"states[{i}]", f"names {first[0]!r} or {first[1]!r}, which carry the audio")
         names = self.outputs_heard
         require(bool(self.stems) or self.task not in ("separation", "enhancement"), "stems", "must name what comes out")
         require(len(set(names)) == len(names), "stems", f"{names} names one twice")

@@ -31,7 +31,7 @@ Array = NDArray[np.float32]
 
 
 class ClipSeparator:
-    """The hop processor of one whole-clip network. Each hop runs a whole clip: for files, or for patient listeners.
+    """The hop processor of whole-clip networks. Each hop runs a whole clip: for files, or for patient listeners.
 
     Raises:
         CardError: the card's numbers do not fit its tensors.
@@ -77,8 +77,8 @@ class ClipSeparator:
         if self._channels == wanted:
             return self._run(self._history)
         if self._channels < wanted:  # a stereo network hears one channel on both sides
-            both: Array = self._run(np.repeat(self._history, wanted, axis=0))
-            return np.mean(both, axis=1, keepdims=True, dtype=np.float32)
+            mono: Array = self._run(np.repeat(self._history, wanted, axis=0)).mean(axis=1, keepdims=True)
+            return mono
         return np.concatenate([self._run(channel[None]) for channel in self._history], axis=1)
 
     def _run(self, clip: Array) -> Array:
@@ -106,7 +106,7 @@ class ClipTransform:
         self._window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(fft) / fft)).astype(np.float32)
         self._scale = np.float32(scale)
         power = self._overlap(np.broadcast_to(self._window**2, (frames, fft)))
-        self._normal = 1 / np.maximum(power, np.float32(1e-8))
+        self._normal = np.reciprocal(np.maximum(power, np.float32(1e-8)))
 
     def forward(self, clip: Array) -> Array:
         """``(channels, segment)`` to ``(2 * channels, bins, frames)``."""

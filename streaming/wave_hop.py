@@ -73,7 +73,7 @@ def check_shapes(card: ModelCard) -> None:
     if wanted[-1] != card.hop_samples or np.prod(wanted[:-1]) != count:
         raise CardError(
             "outputs[0].shape",
-            f"is {wanted}, expected {len(card.stems)} stem(s) x {card.channels} channel(s) x {card.hop_samples} samples",
+            f"is {wanted}, expected {count} signals (stems x channels) of {card.hop_samples} samples",
         )
     if card.latency_samples < card.hop_samples:
         raise CardError("latency_samples", f"is {card.latency_samples}, less than the hop of {card.hop_samples}")

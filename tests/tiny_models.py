@@ -24,13 +24,16 @@ STATE = 4
 def build(card: ModelCard, nodes: Sequence[NodeProto], **constants: npt.ArrayLike) -> ModelProto:
     """A model whose tensors are the card's and whose initialisers are ``constants``; the card is not in it yet."""
     types = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
-    tensors = {side: [helper.make_tensor_value_info(t.name, types[t.dtype], t.shape) for t in getattr(card, side)]
-               for side in ("inputs", "outputs")}  # fmt: skip
+    inputs = {t.name: (types[t.dtype], t.shape) for t in card.inputs}
+    outputs = {t.name: (types[t.dtype], t.shape) for t in card.outputs}
+    for state in card.states:
+        inputs[state.input] = outputs[state.output] = (TensorProto.FLOAT, state.shape)
+    tensors = [[helper.make_tensor_value_info(k, *v) for k, v in side.items()] for side in (inputs, outputs)]
     initial = [
         numpy_helper.from_array(np.asarray(v, np.int64 if np.asarray(v).dtype.kind == "i" else np.float32), k)
         for k, v in constants.items()
     ]
-    graph = helper.make_graph(nodes, card.name, tensors["inputs"], tensors["outputs"], initial)
+    graph = helper.make_graph(nodes, card.name, *tensors, initial)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 

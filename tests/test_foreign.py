@@ -1,0 +1,251 @@
+"""Networks that were not made here, hosted by a card: latency exact, no seams, any chunking, states carried.
+
+The graphs are built by hand, so that what they must give is known; `tests/foreign` holds one that somebody trained.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from onnx import helper
+from tiny_models import build, save
+
+from streaming.card import ModelCard, State, Tensor
+from streaming.clip import ClipTransform, crossfade
+from streaming.engine import Engine
+from streaming.errors import CardError
+
+Array = npt.NDArray[np.float32]
+
+
+def noise(channels: int, samples: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).uniform(-1, 1, (channels, samples)).astype(np.float32)
+
+
+def separate(model: Path, audio: Array, blocks: list[int], rate: int = 44100) -> Array:
+    """Stems of ``audio`` with the latency taken out; block sizes are taken from ``blocks`` in turn."""
+    engine = Engine(model)
+    engine.prepare(rate, max(blocks), audio.shape[0])
+    pieces, start, turn = [], 0, 0
+    while start < audio.shape[1]:
+        block = audio[:, start : start + blocks[turn % len(blocks)]]
+        pieces.append(engine.process(block)[1].copy())
+        start, turn = start + block.shape[1], turn + 1
+    pieces.append(engine.flush()[1])
+    return np.concatenate(pieces, axis=2)[:, :, engine.latency_samples :]
+
+
+def clip_card(channels: int = 2, segment: int = 4096, hop: int = 3000, **changes: object) -> ModelCard:
+    card = ModelCard(
+        name="clip", version="1", task="separation", kind="clip", description="half the clip", licence="Apache-2.0",
+        sample_rates=(44100,), channels=channels, hop_samples=hop, segment_samples=segment, latency_samples=segment,
+        stems=("half",), residual="other",
+        inputs=(Tensor("mix", (1, channels, segment)),), outputs=(Tensor("stem", (1, 1, channels, segment)),),
+    )  # fmt: skip
+    return replace(card, **changes)  # type: ignore[arg-type]
+
+
+def clip_gain(path: Path, card: ModelCard, gain: float = 0.5) -> Path:
+    """A whole-clip network: every output is the input of its place times ``gain``."""
+    nodes = []
+    for i, (source, result) in enumerate(zip(card.inputs, card.outputs, strict=True)):
+        nodes.append(helper.make_node("Mul", [source.name, "gain"], [f"scaled{i}"]))
+        nodes.append(helper.make_node("Reshape", [f"scaled{i}", f"shape{i}"], [result.name]))
+    shapes = {f"shape{i}": np.array(t.shape, np.int64) for i, t in enumerate(card.outputs)}
+    return save(build(card, nodes, gain=gain, **shapes), card, path)
+
+
+def delay_card(delay: int, hop: int, channels: int = 1) -> ModelCard:
+    state = State("line", "next_line", (channels, delay))
+    return ModelCard(
+        name="delay", version="1", task="enhancement", kind="wave-hop", description="a delay", licence="Apache-2.0",
+        sample_rates=(44100,), channels=channels, hop_samples=hop, latency_samples=hop + delay, stems=("late",),
+        residual="rest", inputs=(Tensor("audio", (channels, hop)), Tensor("gain", (1,), constant=0.25)),
+        outputs=(Tensor("out", (channels, hop)),), states=(state,),
+    )  # fmt: skip
+
+
+def delay_line(path: Path, card: ModelCard) -> Path:
+    """A stateful hop network: the input, late by the length of its state, times a constant input."""
+    hop, delay = card.hop_samples, card.states[0].shape[1]
+    nodes = [
+        helper.make_node("Concat", ["line", "audio"], ["all"], axis=1),
+        helper.make_node("Slice", ["all", "zero", "hop", "axis"], ["first"]),
+        helper.make_node("Slice", ["all", "hop", "end", "axis"], ["next_line"]),
+        helper.make_node("Mul", ["first", "gain"], ["out"]),
+    ]
+    model = build(card, nodes, zero=[0], hop=[hop], end=[hop + delay], axis=[1])
+    return save(model, card, path)
+
+
+@pytest.mark.parametrize(("segment", "hop"), [(4096, 4096), (4096, 3000), (4096, 2048), (4096, 1000), (1000, 1)])
+def test_crossfade_weights_of_all_clips_sum_to_one(segment: int, hop: int) -> None:
+    weights = crossfade(segment, hop).astype(np.float64)
+    total = [weights[start::hop].sum() for start in range(hop)]
+    assert np.max(np.abs(np.array(total) - 1)) < 1e-6
+    assert weights.min() > 0
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("samples", [1, 255, 4096, 10001])
+def test_clips_join_without_a_seam(tmp_path: Path, channels: int, samples: int) -> None:
+    """A network that gives back half its clip gives back half the file, with the tail, to float rounding."""
+    model = clip_gain(tmp_path / "half.onnx", clip_card())
+    audio = noise(channels, samples)
+    stems = separate(model, audio, [512])
+    assert stems.shape == (2, channels, samples)
+    assert np.max(np.abs(stems[0] - audio / 2)) < 1e-6
+    assert np.max(np.abs(stems.sum(axis=0) - audio)) < 1e-6
+
+
+def test_clip_latency_is_the_segment(tmp_path: Path) -> None:
+    """An impulse comes out exactly as late as the engine says."""
+    model = clip_gain(tmp_path / "half.onnx", clip_card())
+    engine = Engine(model)
+    engine.prepare(44100, 100, 2)
+    assert engine.latency_samples == 4096
+    audio = np.zeros((2, 9000), np.float32)
+    audio[:, 700] = 1.0
+    out = np.concatenate([engine.process(audio[:, i : i + 100])[1].copy() for i in range(0, 9000, 100)], axis=2)
+    assert np.flatnonzero(np.abs(out[0, 0]) > 0.1).tolist() == [700 + 4096]
+
+
+# (segment, frame hop, frames, fft, bins): torch.stft's centred frames of MDX, and the frames on half hops of Demucs.
+GEOMETRIES = [(255 * 64, 64, 256, 384, 193), (21499, 64, 336, 256, 129)]
+
+
+@pytest.mark.parametrize(("segment", "frame_hop", "frames", "fft", "bins"), GEOMETRIES)
+def test_spectra_of_a_clip_come_back_as_samples(
+    tmp_path: Path, segment: int, frame_hop: int, frames: int, fft: int, bins: int
+) -> None:
+    card = clip_card(
+        segment=segment, hop=segment * 3 // 4, kind="stft-clip", analysis_samples=fft, frame_hop_samples=frame_hop,
+        spectrum_scale=0.125, inputs=(Tensor("mix", (1, 4, bins, frames)),),
+        outputs=(Tensor("stem", (1, 4, bins, frames)),),
+    )  # fmt: skip
+    audio = noise(2, 30000)
+    stems = separate(clip_gain(tmp_path / "mdx.onnx", card), audio, [999])
+    assert np.max(np.abs(stems[0] - audio / 2)) < 2e-6  # two float32 transforms of 384 points
+
+
+def test_samples_and_spectra_of_a_hybrid_are_summed(tmp_path: Path) -> None:
+    segment, frame_hop, frames, fft, bins = GEOMETRIES[1]
+    card = clip_card(
+        segment=segment, hop=segment * 3 // 4, analysis_samples=fft, frame_hop_samples=frame_hop,
+        inputs=(Tensor("mix", (1, 2, segment)), Tensor("spectrum", (1, 4, bins, frames))),
+        outputs=(Tensor("time", (1, 1, 2, segment)), Tensor("frequency", (1, 1, 4, bins, frames))),
+    )  # fmt: skip
+    audio = noise(2, 30000)
+    stems = separate(clip_gain(tmp_path / "hybrid.onnx", card, gain=0.25), audio, [4000])
+    assert np.max(np.abs(stems[0] - audio / 2)) < 2e-6
+
+
+@pytest.mark.parametrize(("segment", "frame_hop", "frames", "fft", "bins"), GEOMETRIES)
+def test_spectra_equal_those_of_scipy(segment: int, frame_hop: int, frames: int, fft: int, bins: int) -> None:
+    """Frame t is the Hann-windowed DFT round its centre: reckoned apart, by scipy, for an inner frame."""
+    from scipy.signal import get_window
+
+    clip = noise(1, segment)
+    spectrum = ClipTransform(segment, fft, frame_hop, frames, bins, 1.0).forward(clip)
+    assert spectrum.shape == (2, bins, frames)
+    first = 0 if segment % frame_hop == 0 else frame_hop // 2
+    for t in (20, frames // 2, frames - 20):
+        start = first + t * frame_hop - fft // 2
+        expected = np.fft.rfft(clip[0, start : start + fft].astype(np.float64) * get_window("hann", fft))
+        assert np.max(np.abs(spectrum[0, :, t] + 1j * spectrum[1, :, t] - expected[:bins])) < 1e-4
+
+
+@pytest.mark.parametrize("session_channels", [1, 2])
+@pytest.mark.parametrize(("channels", "delay", "hop"), [(1, 300, 128), (2, 7, 480), (1, 1, 1)])
+def test_delay_line_is_as_late_as_its_card_says(
+    tmp_path: Path, session_channels: int, channels: int, delay: int, hop: int
+) -> None:
+    """State carried, constants fed, each channel its own state: a quarter of the input, exactly."""
+    model = delay_line(tmp_path / "delay.onnx", delay_card(delay, hop, channels))
+    audio = noise(session_channels, 3001)
+    stems = separate(model, audio, [511])
+    assert np.max(np.abs(stems[0] - audio / 4)) < 1e-7
+    assert np.max(np.abs(stems.sum(axis=0) - audio)) < 1e-6
+
+
+def test_an_input_longer_than_a_hop_holds_what_came_before(tmp_path: Path) -> None:
+    """A window of four hops: the mean over it is a moving average over the last four hops."""
+    hop, window = 64, 256
+    card = replace(
+        delay_card(1, hop), latency_samples=hop, inputs=(Tensor("audio", (1, 1, window)),), states=(),
+        outputs=(Tensor("out", (1, 1, hop)),),
+    )  # fmt: skip
+    nodes = [
+        helper.make_node("ReduceMean", ["audio", "axis"], ["mean"], keepdims=1),
+        helper.make_node("Expand", ["mean", "shape"], ["out"]),
+    ]
+    model = save(build(card, nodes, axis=[2], shape=[1, 1, hop]), card, tmp_path / "mean.onnx")
+    audio = noise(1, 20 * hop)
+    stems = separate(model, audio, [100])
+    padded = np.pad(audio[0].astype(np.float64), (window - hop, 0))
+    for k in range(20):
+        assert np.max(np.abs(stems[0, 0, k * hop : (k + 1) * hop] - padded[k * hop : k * hop + window].mean())) < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["clip", "delay"])
+def test_any_chunking_gives_the_same(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "model.onnx"
+    model = clip_gain(path, clip_card()) if kind == "clip" else delay_line(path, delay_card(300, 128))
+    audio = noise(2, 20000)
+    sizes = np.random.default_rng(1).integers(1, 2000, 50).tolist()
+    assert np.array_equal(separate(model, audio, sizes), separate(model, audio, [8192]))
+
+
+@pytest.mark.parametrize("kind", ["clip", "delay"])
+def test_reset_equals_fresh(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "model.onnx"
+    model = clip_gain(path, clip_card()) if kind == "clip" else delay_line(path, delay_card(300, 128))
+    engine = Engine(model)
+    engine.prepare(44100, 5000, 2)
+    audio = noise(2, 5000)
+    fresh = engine.process(audio)[1].copy()
+    assert not np.array_equal(engine.process(audio)[1], fresh)
+    engine.reset()
+    assert np.array_equal(engine.process(audio)[1], fresh)
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("latency_samples", {"latency_samples": 4000}),
+        ("inputs[0].shape", {"channels": 1}),
+        ("outputs[0].shape", {"stems": ("a", "b")}),
+        ("analysis_samples", {"segment_samples": 5000, "latency_samples": 5000}),
+        ("states[0]", {"states": (State("mix", "stem", (1, 2, 4096)),)}),
+    ],
+)
+def test_a_clip_card_that_lies_is_named(tmp_path: Path, field: str, changes: dict[str, object]) -> None:
+    path = clip_gain(tmp_path / "model.onnx", clip_card())
+    card = replace(clip_card(), **changes)  # type: ignore[arg-type]
+    with pytest.raises(CardError, match=r"model card") as caught:
+        Engine(_with_card(path, card)).prepare(44100, 512, 2)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("latency_samples", {"latency_samples": 127}),
+        ("inputs[0].shape", {"hop_samples": 129, "latency_samples": 500}),
+        ("outputs[0].shape", {"hop_samples": 64}),
+        ("inputs[0].shape", {"channels": 2}),
+    ],
+)
+def test_a_hop_card_that_lies_is_named(tmp_path: Path, field: str, changes: dict[str, object]) -> None:
+    path = delay_line(tmp_path / "model.onnx", delay_card(300, 128))
+    with pytest.raises(CardError) as caught:
+        Engine(_with_card(path, replace(delay_card(300, 128), **changes))).prepare(44100, 512, 1)  # type: ignore[arg-type]
+    assert caught.value.field == field
+
+
+def _with_card(path: Path, card: ModelCard) -> Path:
+    import onnx
+
+    return save(onnx.load(str(path)), card, path)
