@@ -1,0 +1,277 @@
+"""The engine process: inference and nothing else, ``python -m streaming.process LANE [MODEL]``, and its supervisor.
+
+It is a process of its own because a busy Python thread beside it would hold the interpreter for milliseconds. It takes
+one ORT thread that does not spin, turns the garbage collector off, asks for SCHED_FIFO, warms up with 30 runs and then
+polls the lane. It ends when its parent does, and then removes the lane that nobody owns any more.
+
+What Python cannot promise: memory is not locked, and the kernel may still preempt it where FIFO is not allowed.
+"""
+
+import argparse
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .engine import BATCH_HOPS, HopEngine
+from .errors import EngineError, SidechopError
+from .lane import EngineState, EventKind, Lane, read_ring, write_ring
+from .separator import open_model, open_processor
+
+POLL_S = 0.00025
+IDLE_POLL_S = 0.002
+IDLE_AFTER_S = 1.0
+PARENT_LOOK_S = 0.2
+WARM_UP_RUNS = 30
+STALL_S = 0.25
+"""A backlog longer than this is dropped; a shorter one is caught up with, many times faster than it came."""
+PRIME_S = 0.1
+"""How much of what was dropped is heard again, unplayed, so that windows and states are warm when wet returns."""
+METER_FALL = 0.9
+FIFO_PRIORITY = 60
+START_TIMEOUT_S = 20.0
+
+
+def raise_priority() -> bool:
+    """Ask for SCHED_FIFO. Returns whether it was granted."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+class LaneEngine:
+    """Runs a `HopEngine` over a lane: takes hops as they come, publishes them at their absolute positions."""
+
+    def __init__(self, lane: Lane, model: Path | None, epoch: int) -> None:
+        self._lane, self._counters, self._header = lane, lane.counters, lane.header
+        opened = open_model(model)
+        processor = open_processor(opened, lane.rate, lane.channels, BATCH_HOPS)
+        engine = self._engine = HopEngine(processor, lane.rate, lane.channels, lane.controls, lane.hop_times)
+        hop = self._hop = engine.hop_samples
+        self._epoch = epoch
+        self._most = engine.max_hops
+        self._stall = max(int(STALL_S * lane.rate), 2 * lane.block, 4 * hop)
+        self._prime = -(-int(PRIME_S * lane.rate) // hop) * hop
+        if self._stall + lane.block + hop + engine.delay_samples > lane.ring_frames:
+            raise EngineError(f"{processor.hop_samples} samples a hop are too many for a lane at {lane.rate} Hz")
+        self._batch = np.zeros((lane.channels, self._most * hop), np.float32)
+        self._peaks = np.zeros(1 + len(engine.outputs), np.float32)
+        self._position = 0
+        self._residual = processor.residual is not None
+        self._name = opened.card.name if opened else "pass-through"
+        self._warm_up(hop)
+
+    def _warm_up(self, hop: int) -> None:
+        noise = np.random.default_rng(0).standard_normal((self._lane.channels, hop)).astype(np.float32) * 0.1
+        for _ in range(WARM_UP_RUNS if hop < self._lane.rate // 4 else 1):
+            self._engine.process_hops(noise)
+        self._engine.reset()
+        self._lane.hop_times.reset()
+
+    def take_over(self) -> None:
+        """Become the one that writes the lane's output, from a little before now on."""
+        counters, header, engine = self._counters, self._header, self._engine
+        header["owner"] = self._epoch
+        counters["out_valid_from"] = np.iinfo(np.int64).max
+        self._lane.set_outputs(engine.outputs)
+        header["has_residual"] = int(self._residual)
+        header["hop_samples"] = self._hop
+        header["window_latency"] = engine.delay_samples + self._hop
+        header["model"] = self._name.encode()[:256]
+        self._jump(int(counters["in_written"]))
+        header["engine_pid"] = os.getpid()
+        header["engine_state"] = EngineState.READY
+        self._lane.post_event(EventKind.READY, self._position)
+
+    def _jump(self, written: int) -> None:
+        """Go on from just before ``written``, with nothing remembered."""
+        self._engine.reset()
+        counters = self._counters
+        self._position = max(0, (written - self._prime) // self._hop * self._hop)
+        # The first frame after a reset lacks its predecessors, so what is heard starts after the priming.
+        clean_from = 0 if self._position == 0 else self._position + self._prime - self._hop
+        counters["out_written"] = max(0, self._position - self._engine.delay_samples)
+        counters["out_valid_from"] = clean_from
+
+    @property
+    def owns(self) -> bool:
+        return int(self._header["owner"]) == self._epoch
+
+    def step(self) -> bool:
+        """Process what is waiting. Returns whether there was anything."""
+        counters, hop = self._counters, self._hop
+        written = int(counters["in_written"])
+        backlog = written - self._position
+        if backlog > self._stall and not self._header["host_offline"]:
+            dropped = backlog // hop
+            self._lane.hop_times.block["dropped_hops"] += dropped
+            self._lane.post_event(EventKind.STALL, self._position, float(dropped))
+            self._jump(written)
+            backlog = written - self._position
+        hops = min(backlog // hop, self._most)
+        if hops < 1:
+            return False
+        batch = self._batch[:, : hops * hop]
+        read_ring(self._lane.input, self._position, batch)
+        out = self._engine.process_hops(batch)
+        if not np.isfinite(out[0].sum()):
+            self._lane.post_event(EventKind.BAD_OUTPUT, self._position)
+            self._engine.reset()
+            out[:] = 0.0
+        if not self.owns:
+            return False
+        self._publish(out)
+        self._position += hops * hop
+        return True
+
+    def _publish(self, out: NDArray[np.float32]) -> None:
+        n = out.shape[2]
+        first = self._position - self._engine.delay_samples
+        skip = max(0, -first)
+        if skip < n:
+            write_ring(self._lane.output[: len(out)], first + skip, out[:, :, skip:])
+        self._counters["out_written"] = max(0, first + n)
+        peaks = np.maximum(out.max(axis=(1, 2)), -out.min(axis=(1, 2)))
+        self._peaks *= METER_FALL
+        np.maximum(self._peaks, peaks, out=self._peaks)
+        self._counters["meters"][: len(peaks)] = self._peaks
+
+    def run(self, stop: threading.Event, parent: int) -> None:
+        """Until told to stop, another engine owns the lane, or the parent is gone (then the lane is removed)."""
+        last_work = last_look = time.monotonic()
+        while self.owns and not stop.is_set():
+            now = time.monotonic()
+            self._counters["heartbeat_ns"] = int(now * 1e9)
+            if now - last_look > PARENT_LOOK_S:
+                last_look = now
+                if os.getppid() != parent:
+                    self._lane.unlink()
+                    return
+            if self.step():
+                last_work = now
+            else:
+                time.sleep(IDLE_POLL_S if now - last_work > IDLE_AFTER_S else POLL_S)
+        if self.owns:
+            self._header["engine_state"] = EngineState.ABSENT
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The engine process."""
+    parser = argparse.ArgumentParser(prog="streaming.process")
+    parser.add_argument("lane")
+    parser.add_argument("model", nargs="?", type=Path)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--epoch", type=int, required=True)
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        lane = Lane.attach(options.lane)
+    except SidechopError as error:
+        print(error, file=sys.stderr)
+        return 1
+    first = lane.engine_state is not EngineState.READY
+    if first:
+        lane.header["engine_state"] = EngineState.LOADING
+    try:
+        engine = LaneEngine(lane, options.model, options.epoch)
+    except SidechopError as error:
+        lane.header["error"] = str(error).encode()[:1024]
+        if first:
+            lane.header["engine_state"] = EngineState.FAILED
+        print(error, file=sys.stderr)
+        return 1
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    raise_priority()
+    engine.take_over()
+    engine.run(stop, options.parent)
+    return 0
+
+
+class EngineProcess:
+    """Starts, watches and stops the engine process of a lane. Used by the daemon; nothing here is realtime."""
+
+    def __init__(self, lane: Lane, model: Path | None) -> None:
+        self._lane = lane
+        self.model = model
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs. One that was killed could not say so: its lane is marked ABSENT here."""
+        process = self._process
+        if process is None:
+            return False
+        header = self._lane.header
+        if process.poll() is not None and int(header["engine_pid"]) == process.pid:
+            header["engine_pid"] = 0
+            header["engine_state"] = EngineState.ABSENT
+        return process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Spawn, and wait until it is ready. A lane that another engine serves is taken over without a gap in it.
+
+        Raises:
+            EngineError: it failed, with its own words, or took longer than ``timeout_s``.
+        """
+        header = self._lane.header
+        epoch = int(header["engine_epoch"]) + 1
+        header["engine_epoch"] = epoch
+        command = [sys.executable, "-m", "streaming.process", self._lane.name]
+        command += [str(self.model)] if self.model else []
+        command += ["--parent", str(os.getpid()), "--epoch", str(epoch)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        limit = time.monotonic() + timeout_s
+        while int(header["owner"]) != epoch or self._lane.engine_state is not EngineState.READY:
+            if not self.alive:
+                assert self._process is not None
+                words = self._last_words()
+                raise EngineError(words or f"the engine process ended with code {self._process.returncode}")
+            if time.monotonic() > limit:
+                self.stop()
+                raise EngineError(f"the engine was not ready after {timeout_s:g} s")
+            time.sleep(0.005)
+
+    def _last_words(self) -> str:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        lines = self._process.stderr.read().strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """End the process; by force when it does not answer (a stopped one cannot)."""
+        process = self._process
+        if process is None:
+            return
+        if self.alive:
+            process.terminate()
+            try:
+                process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        assert not self.alive
+        if process.stderr:
+            process.stderr.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
