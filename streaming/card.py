@@ -16,8 +16,9 @@ Four kinds of network are hosted:
 import hashlib
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from mmap import mmap
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -26,6 +27,8 @@ from .windows import Windows
 
 METADATA_KEY = "sidechop"
 CARD_VERSION = 1
+_METADATA_PROPS = 14
+"""Field number in onnx.proto3."""
 
 Kind = Literal["stft-hop", "wave-hop", "clip", "stft-clip"]
 
@@ -221,7 +224,8 @@ def _build(kind: Any, data: Any, path: str) -> Any:
         for name, field in known.items():
             if name not in data and field.default is MISSING:
                 raise CardError(f"{where}{name}", "missing")
-        return kind(**{k: _build(hints[k], v, f"{where}{k}") for k, v in data.items()})
+        build: Any = kind
+        return build(**{k: _build(hints[k], v, f"{where}{k}") for k, v in data.items()})
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     if not isinstance(data, kind) or isinstance(data, bool):
@@ -229,37 +233,56 @@ def _build(kind: Any, data: Any, path: str) -> Any:
     return data
 
 
-def digest(model: bytes) -> str:
+def digest(model: bytes | mmap) -> str:
     """SHA-256 of a serialised ONNX ``ModelProto`` without its ``metadata_props``, so that a file can carry its own.
-
-    Walks the top-level protobuf fields only; field 14 is ``metadata_props`` (onnx.proto3).
 
     Raises:
         ModelError: when the bytes are not a protobuf message.
     """
     sha = hashlib.sha256()
-    view, at = memoryview(model), 0
+    for number, field, _ in _protobuf(memoryview(model)):
+        if number != _METADATA_PROPS:
+            sha.update(field)
+    return sha.hexdigest()
+
+
+def card_text(model: bytes | mmap) -> str | None:
+    """The card that a serialised ``ModelProto`` carries, or None: read without opening the network.
+
+    Raises:
+        ModelError: when the bytes are not a protobuf message.
+    """
+    for number, _, entry in _protobuf(memoryview(model)):
+        if number == _METADATA_PROPS:
+            pair = {n: bytes(value) for n, _, value in _protobuf(entry)}
+            if pair.get(1) == METADATA_KEY.encode():
+                return pair.get(2, b"").decode("utf-8", errors="replace")
+    return None
+
+
+def _protobuf(view: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """The top-level fields of a protobuf message: number, all its bytes, its payload. Raises `ModelError`."""
+    at = 0
     try:
         while at < len(view):
             start = at
             key, at = _varint(view, at)
+            payload = at
             wire = key & 7
             if wire == 0:
                 _, at = _varint(view, at)
             elif wire == 2:
-                size, at = _varint(view, at)
-                at += size
+                size, payload = _varint(view, at)
+                at = payload + size
             elif wire in (1, 5):
                 at += 8 if wire == 1 else 4
             else:
                 raise ValueError(f"wire type {wire}")
             if at > len(view):
                 raise ValueError("cut short")
-            if key >> 3 != 14:
-                sha.update(view[start:at])
+            yield key >> 3, view[start:at], view[payload:at]
     except (ValueError, IndexError) as error:
         raise ModelError(f"not an ONNX file, or cut short ({error})") from None
-    return sha.hexdigest()
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
