@@ -63,9 +63,9 @@ class HopEngine:
         """
         started = time.perf_counter_ns()
         n = hops.shape[1]
-        if not np.isfinite(hops.sum()):
+        if not np.isfinite(hops).all():
             bad = ~np.isfinite(hops)
-            self._statistics.block["bad_samples"] += np.count_nonzero(bad)
+            self._statistics.block["bad_samples"] += int(bad.sum())
             clean = self._clean[:, :n]
             np.copyto(clean, hops)
             clean[bad] = 0.0

@@ -68,11 +68,12 @@ class LaneHost:
         stems_out: NDArray[np.float32] | None = None,
         wait: bool = False,
     ) -> bool:
-        """Write ``block (channels, n)``, play ``latency_samples`` ago into ``mix_out`` and ``stems_out (S, channels, n)``.
+        """Write ``block (channels, n)``; play what came ``latency_samples`` ago.
 
-        Where the engine is late the mix is the delayed dry one; of the stems, the residual is, and the others fall
-        silent, so that they go on summing to it. ``wait`` is for offline rendering: it waits for the engine, so that
-        nothing is ever missed. Realtime-safe otherwise, as far as Python can be.
+        It goes into ``mix_out (channels, n)`` and ``stems_out (S, channels, n)``. Where the engine is late the mix is
+        the delayed dry one; of the stems, the residual is, and the others fall silent, so that they go on summing to
+        it. ``wait`` is for offline rendering: it waits for the engine, and nothing is missed. Realtime-safe
+        otherwise, as far as Python can be.
 
         Returns:
             Whether the block was the engine's own work.

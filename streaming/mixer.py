@@ -28,7 +28,7 @@ CONTROL_DTYPE = np.dtype(
         ("bypass", "<u4"),
     ]
 )
-"""The control block as it lies in shared memory. Each value stands alone, so no lock is needed: one writes, one reads."""
+"""The control block as it lies in shared memory. Each value stands alone, one writes, one reads: no lock is needed."""
 
 RAMP_S = 0.01
 GAIN_DB_RANGE = (-120.0, 24.0)
@@ -133,7 +133,7 @@ class StemMixer:
         out[1:] = wet * (gains[: self._stems] - np.float32(rest))
 
     def mix(self, dry: NDArray[np.float32], stems: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-        """``dry (channels, n)`` and ``stems (S, channels, n)``, the residual not among them, to ``out (channels, n)``."""
+        """``dry (channels, n)`` and ``stems (S, channels, n)``, without the residual, to ``out (channels, n)``."""
         n = dry.shape[1]
         self._read_goal(self._wanted)
         if not np.array_equal(self._wanted, self._goal):

@@ -47,7 +47,7 @@ class SpectralNetwork(Protocol):
 class PassThrough:
     """A network that gives the mix back as its one stem: for null tests and for timing all but the network."""
 
-    residual = "other"
+    residual: str | None = "other"
 
     def __init__(self, stems: tuple[str, ...] = ("through",)) -> None:
         self.stems = stems

@@ -4,6 +4,7 @@ States ping-pong between two buffers so that a run allocates nothing. One thread
 audio (a spinning pool steals the core from the callback); files may use more.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def _card_of(path: Path, session: Any) -> ModelCard:
 def _check_tensors(card: ModelCard, session: Any) -> None:
     """Hold every tensor of the card against the file. Raises `CardError` with the field that is untrue."""
 
-    def against(field: str, said: dict[str, tuple[tuple[int, ...], str]], infos: list[Any]) -> None:
+    def against(field: str, said: Mapping[str, tuple[tuple[int, ...], str]], infos: list[Any]) -> None:
         there = {info.name: info for info in infos}
         for name, (shape, dtype) in said.items():
             if name not in there:
@@ -71,9 +72,9 @@ def _check_tensors(card: ModelCard, session: Any) -> None:
             if field == "inputs" and name not in said:
                 raise CardError(field, f"does not name {name!r}, which the file needs")
 
-    inputs = {t.name: (t.shape, t.dtype) for t in card.inputs}
+    inputs: dict[str, tuple[tuple[int, ...], str]] = {t.name: (t.shape, t.dtype) for t in card.inputs}
     inputs |= {s.input: (s.shape, "float32") for s in card.states}
-    outputs = {t.name: (t.shape, t.dtype) for t in card.outputs}
+    outputs: dict[str, tuple[tuple[int, ...], str]] = {t.name: (t.shape, t.dtype) for t in card.outputs}
     outputs |= {s.output: (s.shape, "float32") for s in card.states}
     against("inputs", inputs, session.get_inputs())
     against("outputs", outputs, session.get_outputs())

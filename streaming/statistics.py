@@ -28,7 +28,7 @@ _LOG_LOWEST = math.log10(LOWEST_NS)
 class HopTimes(NamedTuple):
     """Times a hop in milliseconds."""
 
-    count: int
+    hops: int
     mean_ms: float
     p50_ms: float
     p95_ms: float

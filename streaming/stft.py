@@ -39,7 +39,8 @@ class StreamingSTFT:
         count = new // self._hop
         self._buffer[:, self._history : self._history + new] = hops
         np.multiply(self._frames[:count], self._window, out=self._windowed[:count])
-        np.fft.rfft(self._windowed[:count], axis=-1, out=self._spectra[:count])
+        # numpy computes in the input's precision, which its types do not know
+        np.fft.rfft(self._windowed[:count], axis=-1, out=self._spectra[:count])  # type: ignore[arg-type]
         self._buffer[:, : self._history] = self._buffer[:, new : new + self._history]
         return self._spectra[:count]
 
@@ -66,7 +67,7 @@ class StreamingISTFT:
         """
         count, h = len(spectra), self._hop
         tails = self._tails[: count + 1]
-        np.fft.irfft(spectra, self._n, axis=-1, out=self._frames[:count])
+        np.fft.irfft(spectra, self._n, axis=-1, out=self._frames[:count])  # type: ignore[arg-type]
         np.multiply(self._frames[:count, :, -self._synthesis :], self._window, out=tails[1:])
         np.add(tails[:-1, :, h:], tails[1:, :, :h], out=self._overlap[:count])
         out = self._out[:, : count * h]

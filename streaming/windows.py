@@ -63,7 +63,8 @@ class Windows:
         n, m = self.analysis_samples, self.synthesis_samples
         rise = n - m // 2
         k = np.arange(n, dtype=np.float64)
-        return np.where(k < rise, np.sin(np.pi * (k + 0.5) / (2 * rise)), np.cos(np.pi * (k - rise + 0.5) / m))
+        rising, falling = np.sin(np.pi * (k + 0.5) / (2 * rise)), np.cos(np.pi * (k - rise + 0.5) / m)
+        return np.concatenate((rising[:rise], falling[rise:]))
 
     @cached_property
     def synthesis(self) -> NDArray[np.float64]:
@@ -73,7 +74,8 @@ class Windows:
         hann = np.sin(np.pi * (np.arange(m, dtype=np.float64) + 0.5) / m) ** 2
         window = hann / tail
         overlap = (window * tail).reshape(2, h).sum(axis=0)
-        return window / np.tile(overlap, 2)
+        normalised: NDArray[np.float64] = window / np.tile(overlap, 2)
+        return normalised
 
 
 LOW = Windows(2048, 128)
