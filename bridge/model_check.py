@@ -1,0 +1,122 @@
+"""Does a model do what its card says? Each step looks at one thing and fails with the field that is untrue.
+
+The latency is measured, not believed: noise and a gliding vowel go through the network, and the lag at which what comes
+out is most like what went in has to be the card's.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.card import ModelCard, digest
+from streaming.engine import Engine
+from streaming.errors import CardError, ModelError
+from streaming.session import OnnxModel
+
+Audio = NDArray[np.float32]
+
+QUANTISED = (b"MatMulInteger", b"DynamicQuantizeLinear", b"DequantizeLinear", b"QLinear")
+"""Operators one of which any int8 file has."""
+NOISE_ALIKE, VOWEL_ALIKE = 0.1, 0.9
+"""Correlation above which a lag counts as measured: noise is like itself at one lag only, a vowel at many."""
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at and found right."""
+
+    what: str
+    found: str
+
+
+def check_model(path: Path) -> Iterator[Finding]:
+    """Yield each finding as soon as it is made.
+
+    Raises:
+        ModelError: not a model, or one that does not run.
+        CardError: the card is missing, malformed or untrue; ``field`` names what.
+    """
+    model = OnnxModel.open(path, threads=2)
+    card = model.card
+    yield Finding("card", f"{card.name} {card.version}, {card.task}, {card.kind}, {card.licence}")
+    names = {t.name for t in (*card.inputs, *card.outputs)} | {n for s in card.states for n in (s.input, s.output)}
+    yield Finding("tensors", f"{len(names)} as the card says, {2 * len(card.states)} of them for states")
+    yield _check_bytes(path, card)
+    if not card.stems:
+        yield Finding("sound", f"not tried: a model for {card.task} gives no stems")
+        return
+    engine = Engine(model)
+    rate = card.sample_rates[0]
+    engine.prepare(rate, 4096, card.channels)
+    if engine.latency_samples != card.latency_samples:
+        raise CardError(
+            "latency_samples", f"is {card.latency_samples}, but the stream lags by {engine.latency_samples}"
+        )
+    yield from _check_sound(engine, card, rate)
+
+
+def _check_bytes(path: Path, card: ModelCard) -> Finding:
+    content = path.read_bytes()
+    actual = digest(content)
+    if card.sha256 is not None and card.sha256 != actual:
+        raise CardError("sha256", f"is {card.sha256[:12]}…, but the file's is {actual}: another or a changed file")
+    int8 = any(name in content for name in QUANTISED)
+    if int8 != (card.precision == "int8"):
+        has = "has" if int8 else "has no"
+        raise CardError("precision", f"is {card.precision}, but the file {has} quantised operators")
+    said = "as the card says" if card.sha256 else "the card does not say; add it to notice a changed file"
+    return Finding("sha256", f"{actual} ({said}), {card.precision}")
+
+
+def _check_sound(engine: Engine, card: ModelCard, rate: int) -> Iterator[Finding]:
+    length = max(rate, card.segment_samples or 4 * card.latency_samples)
+    measured = None
+    for audio, least in ((noise(length), NOISE_ALIKE), (vowel(rate, length), VOWEL_ALIKE)):
+        heard = np.repeat(audio[None], card.channels, axis=0)
+        stems = _separate(engine, heard)
+        if not np.isfinite(stems).all():
+            raise ModelError(f"{card.name}: gives samples that are not numbers; the file or its states are broken")
+        given = stems[: len(card.stems), 0]  # without the residual, which is late by what the card says
+        lag, alike = max((lag_of(late, audio) for late in (given.sum(axis=0), *given)), key=lambda found: found[1])
+        if measured is None and alike >= least:
+            measured = lag
+    yield Finding("sound", f"{', '.join(engine.outputs)}: finite over {2 * length / rate:.1f} s")
+    if measured is None:
+        yield Finding("latency", f"{card.latency_samples} samples by the card; too little comes back to measure it")
+        return
+    if measured != card.latency_samples:
+        raise CardError("latency_samples", f"is {card.latency_samples}, but sound comes out {measured} samples late")
+    yield Finding("latency", f"{measured} samples, measured: {1000 * measured / rate:.1f} ms at {rate} Hz")
+
+
+def _separate(engine: Engine, audio: Audio) -> Audio:
+    """Every output for ``audio (channels, n)``, as late as it comes: ``(outputs, channels, n + latency)``."""
+    engine.reset()
+    pieces = [engine.process(audio[:, i : i + 4096])[1].copy() for i in range(0, audio.shape[1], 4096)]
+    stems: Audio = np.concatenate([*pieces, engine.flush()[1]], axis=2)
+    return stems
+
+
+def vowel(rate: int, samples: int) -> Audio:
+    """Something voice-like that never repeats: harmonics of a gliding pitch under one formant, peak about 0.5."""
+    seconds = np.arange(samples) / rate
+    pitch = 140 + 40 * np.sin(2 * np.pi * 0.7 * seconds)
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    harmonics = [np.sin(k * phase + k) / k * np.exp(-(((140 * k - 700) / 600) ** 2)) for k in range(1, 25)]
+    audio = np.sum(harmonics, axis=0) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * seconds))
+    return (0.5 * audio / np.abs(audio).max()).astype(np.float32)
+
+
+def noise(samples: int) -> Audio:
+    return np.random.default_rng(0).uniform(-0.5, 0.5, samples).astype(np.float32)
+
+
+def lag_of(late: Audio, early: Audio) -> tuple[int, float]:
+    """How many samples ``late`` lags ``early``, and the correlation there (0 to 1)."""
+    size = 1 << (len(late) + len(early)).bit_length()
+    product = np.fft.irfft(np.fft.rfft(late, size) * np.conj(np.fft.rfft(early, size)), size)
+    lag = int(np.argmax(np.abs(product)))
+    power = np.sqrt(np.sum(np.square(late, dtype=np.float64)) * np.sum(np.square(early, dtype=np.float64)))
+    return lag, float(np.abs(product[lag]) / max(power, 1e-12))
