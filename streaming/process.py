@@ -230,6 +230,7 @@ class EngineProcess:
         Raises:
             EngineError: it failed, with its own words, or took longer than ``timeout_s``.
         """
+        self.stop()
         header = self._lane.header
         epoch = int(header["engine_epoch"]) + 1
         header["engine_epoch"] = epoch
@@ -244,6 +245,7 @@ class EngineProcess:
             if not self.alive:
                 assert self._process is not None
                 words = self._last_words()
+                self.stop()
                 raise EngineError(words or f"the engine process ended with code {self._process.returncode}")
             if time.monotonic() > limit:
                 self.stop()
