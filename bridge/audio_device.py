@@ -67,7 +67,6 @@ def play_device(
     report: Report,
     stop: threading.Event,
     settle: Callable[[], None],
-    resume: bool,
 ) -> str:
     """Play until `stop`, or until the device is gone: then return why, with the stream left as it is.
 
@@ -84,7 +83,7 @@ def play_device(
     check_channels(out, "output", outputs)
     if source.block_samples > lane.block:
         raise AudioError(f"a block of {source.block_samples} frames does not fit a session of {lane.block}")
-    host = LaneHost(lane, source.block_samples or lane.block)
+    host = LaneHost(lane, source.block_samples or lane.block, source.budget_samples)
     callback = DeviceCallback(host, lane, inputs, outputs)
     finished = threading.Event()
     settle()
@@ -106,7 +105,7 @@ def play_device(
         raise AudioError(f"{both} ({into.host_api}) cannot run at {lane.rate} Hz: {reason}") from None
     latency_in, latency_out = (round(seconds * lane.rate) for seconds in stream.latency)
     parts = {"input_device": latency_in, **host_latency(host), "output_device": latency_out}
-    report("back" if resume else "ready", latency=parts, input=into.name, output=out.name, host_api=into.host_api)
+    report("ready", latency=parts, input=into.name, output=out.name, host_api=into.host_api)
     lost = _watch(callback, finished, stop)
     if not lost:
         stream.close()

@@ -13,8 +13,8 @@ from streaming.errors import AudioError, EngineError
 from streaming.host import LaneHost
 from streaming.lane import Lane
 
-from .audio_report import Report, host_latency
 from .audio_files import AudioReader, AudioWriter
+from .audio_report import Report, host_latency
 from .audio_source import FileSource
 from .reastream import fit_channels
 
@@ -34,7 +34,7 @@ def play_file(
         raise AudioError("an unpaced loop would never end; take one of the two away")
     if source.block_samples > lane.block:
         raise AudioError(f"a block of {source.block_samples} frames does not fit a session of {lane.block}")
-    host = LaneHost(lane, source.block_samples)
+    host = LaneHost(lane, source.block_samples, source.budget_samples)
     with contextlib.ExitStack() as files:
         reader = files.enter_context(AudioReader(Path(source.path), lane.rate))
         recorder = files.enter_context(Recorder(lane, source))

@@ -29,14 +29,14 @@ FIFO_PRIORITY = 65  # before the engine, which has a hop to work in; the device 
 def main(arguments: list[str]) -> int:
     lane_name, source_text = arguments[:2]
     resume = "--resume" in arguments
-    report = Reporter()
+    report = Reporter(resume)
     _keep_libraries_quiet()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
     try:
-        lost = _run(Lane.attach(lane_name), source_text, resume, report, stop)
+        lost = _run(Lane.attach(lane_name), source_text, report, stop)
     except SidechopError as error:
         if resume:
             return EXIT_LOST
@@ -49,13 +49,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _run(lane: Lane, source_text: str, resume: bool, report: Reporter, stop: threading.Event) -> str:
+def _run(lane: Lane, source_text: str, report: Reporter, stop: threading.Event) -> str:
     """Play until told to stop or the source ends. Returns why the device was lost, or nothing."""
     source = decode_source(source_text)
     if isinstance(source, DeviceSource):
         from .audio_device import play_device
 
-        return play_device(lane, source, report, stop, settle_realtime, resume)
+        return play_device(lane, source, report, stop, settle_realtime)
     if isinstance(source, FileSource):
         from .audio_player import play_file
 

@@ -31,7 +31,7 @@ def play_reastream(
         raise AudioError(f"ReaStream blocks of {source.block_samples} frames do not fit a session of {lane.block}")
     if source.listen == source.send_to and source.identifier == source.send_identifier:
         raise AudioError("ReaStream would hear itself: send to another address, or with another identifier")
-    host = LaneHost(lane, source.block_samples)
+    host = LaneHost(lane, source.block_samples, source.budget_samples)
     mix = np.zeros((lane.channels, lane.block), np.float32)
     socket = ReaStreamSocket(source.listen, source.identifier)
     watch = _Watch(report, f"no ReaStream {source.identifier!r} on {socket.address[0]}:{socket.address[1]}")

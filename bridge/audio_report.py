@@ -14,12 +14,17 @@ class Report(Protocol):
 
 
 class Reporter:
-    """Writes events to what is standard output now. A parent that is gone is no reason to fail."""
+    """Writes events to what is standard output now. A parent that is gone is no reason to fail.
 
-    def __init__(self) -> None:
+    A process started anew after a loss (``resume``) is not ``ready`` but ``back``.
+    """
+
+    def __init__(self, resume: bool) -> None:
+        self._resume = resume
         self._file = os.fdopen(os.dup(1), "w", buffering=1)
 
     def __call__(self, event: str, **values: Any) -> None:
+        event = "back" if event == "ready" and self._resume else event
         try:
             self._file.write(json.dumps({"event": event, **values}) + "\n")
         except OSError:

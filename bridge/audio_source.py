@@ -1,4 +1,7 @@
-"""What an audio process is told to play: one of three sources, as JSON on its command line."""
+"""What an audio process is told to play: one of three sources, as JSON on its command line.
+
+``budget_samples`` is the time the engine may take, as in `streaming.host.LaneHost`; None for its default.
+"""
 
 import dataclasses
 import json
@@ -22,6 +25,7 @@ class DeviceSource:
     block_samples: int = 0
     input_channels: tuple[int, ...] = ()
     output_channels: tuple[int, ...] = ()
+    budget_samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class FileSource:
     output: str = ""
     stems: str = ""
     block_samples: int = 512
+    budget_samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class ReaStreamSource:
     identifier: str = "default"
     send_identifier: str = "sidechop"
     block_samples: int = 1024
+    budget_samples: int | None = None
 
 
 Source = DeviceSource | FileSource | ReaStreamSource
