@@ -21,13 +21,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from streaming.errors import RequestError
 
 from .osc_table import DEFAULT_PORT
+from .registry import AUTO
 
 
 class Section(BaseModel):
@@ -43,6 +44,7 @@ class Audio(Section):
         file: play this file instead of a device; ``folder`` receives what comes out.
         paced: play the file as fast as it sounds, not as fast as it can be.
         reastream: listen for ReaStream packets with this identifier instead of a device.
+        block: frames at a time; 0 leaves it to the device's driver.
         rate: of the session (Hz); None takes the file's or the device's.
     """
 
@@ -52,8 +54,8 @@ class Audio(Section):
     folder: Path | None = None
     paced: bool = True
     reastream: str | None = None
-    block: int = Field(default=256, ge=1, le=8192)
-    rate: int | None = Field(default=None, ge=8000, le=192000)
+    block: int = Field(default=256, ge=0, le=8192)
+    rate: Literal[44100, 48000, 88200, 96000] | None = None
     channels: int = Field(default=2, ge=1, le=2)
 
     @model_validator(mode="after")
@@ -84,11 +86,11 @@ class Config(Section):
     """Everything the daemon can be told.
 
     Attributes:
-        model: a name that ``sidechop models list`` shows, or a path.
+        model: a name that ``sidechop models list`` shows, a path, "auto" or "pass-through".
         budget_ms: time an engine hop may take before the dry mix is heard instead; it adds to the latency.
     """
 
-    model: str = "live4"
+    model: str = AUTO
     budget_ms: float | None = Field(default=None, ge=0, le=1000)
     audio: Audio = Audio()
     osc: Osc = Osc()

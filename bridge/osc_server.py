@@ -5,6 +5,7 @@ for a process; an event loop shared with that work would not. Nothing here touch
 shared memory and return.
 """
 
+import errno
 import hmac
 import logging
 import socket
@@ -29,6 +30,10 @@ _CLIENTS_MAX = 64
 _SLOW_MAX = 4
 _OWN = ("/sidechop/subscribe", "/sidechop/unsubscribe", "/sidechop/authorise")
 _log = logging.getLogger(__name__)
+
+
+class PortInUseError(RequestError):
+    """Somebody listens there already."""
 
 
 class OscServer:
@@ -66,7 +71,8 @@ class OscServer:
             self._socket.bind((host, port))
         except (OSError, OverflowError) as error:
             self._socket.close()
-            raise RequestError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', error)}") from None
+            kind = PortInUseError if getattr(error, "errno", None) == errno.EADDRINUSE else RequestError
+            raise kind(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from None
         self._socket.settimeout(0.2)
         self.address: Sender = self._socket.getsockname()[:2]
         self._open = True
@@ -77,9 +83,9 @@ class OscServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering. Slow requests that have not begun are dropped."""
+        """Stop answering, when the slow request at work is done; those that wait are dropped. Safe to call twice."""
         self._open = False
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._worker.shutdown(cancel_futures=True)
         if self._thread.is_alive():
             self._thread.join()
         self._socket.close()

@@ -139,7 +139,7 @@ REQUESTS: tuple[Message, ...] = (
         (_LEASE,),
     ),
     Message("/sidechop/unsubscribe", (_SUBSCRIPTION,), "Push no more of these"),
-    Message("/sidechop/reset", (), "Forget the past: the model's state and what is queued"),
+    Message("/sidechop/reset", (), "Forget the past: the engine starts afresh and takes over", slow=True),
     Message("/sidechop/authorise", (Argument("token", "s"),), "Show the daemon's token, before anything else"),
     Message("/sidechop/quit", (), "Stop the daemon"),
 )

@@ -16,7 +16,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_defaults_without_a_file() -> None:
     config = read_config(Config, None, {"model": None})
-    assert (config.model, config.osc.port, config.osc.listen, config.audio.block) == ("live4", 9190, "127.0.0.1", 256)
+    assert (config.model, config.osc.port, config.osc.listen, config.audio.block) == ("auto", 9190, "127.0.0.1", 256)
 
 
 def test_file_sets_and_flags_win(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_file_sets_and_flags_win(tmp_path: Path) -> None:
         ("[stems.drums]\nmute = true\ngain_db = 99\n", r"line 3: stems\.drums\.gain_db: .*24"),
         ("model = 'a'\nbudget_ms = nan\n", r"line 2: budget_ms: "),
         ("[audio]\nfile = 'a.wav'\ninput = 'b'\n", r"line 1: audio: give devices, or a file, or reastream"),
-        ("[audio]\nblock = 0\n", r"line 2: audio\.block: "),
+        ("[audio]\nblock = -1\n", r"line 2: audio\.block: "),
         ("osc = 3\n", r"line 1: osc: "),
         ("= 3\n", r"live\.toml: not TOML: .*line 1"),
     ],

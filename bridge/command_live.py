@@ -1,0 +1,40 @@
+"""``sidechop live``: the daemon in the foreground."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def live(
+    input: Annotated[str | None, typer.Option(help="Input device, by part of its name.")] = None,
+    output: Annotated[str | None, typer.Option(help="Output device, by part of its name.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Play this file instead of a device.")] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", "-o", help="Write the file's mix and stems here.")] = None,
+    paced: Annotated[bool | None, typer.Option("--paced/--unpaced", help="As it sounds, or faster.")] = None,
+    reastream: Annotated[str | None, typer.Option(help="Take ReaStream packets with this identifier.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model by name or path; pass-through for none.")] = None,
+    block: Annotated[int | None, typer.Option(min=0, max=8192, help="Frames of a block; 0: the driver's.")] = None,
+    rate: Annotated[int | None, typer.Option(help="Sample rate in Hz.")] = None,
+    channels: Annotated[int | None, typer.Option(min=1, max=2, help="1 or 2.")] = None,
+    budget_ms: Annotated[float | None, typer.Option(min=0, help="Time for the engine, added to the latency.")] = None,
+    osc_port: Annotated[int | None, typer.Option(min=0, max=65535, help="UDP port; 0 takes a free one.")] = None,
+    listen: Annotated[str | None, typer.Option(help="Address to listen on; any but loopback needs --token.")] = None,
+    token: Annotated[str | None, typer.Option(help="What OSC clients must show first.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings in TOML; flags win over it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
+) -> None:
+    """Separate live: from devices, a file or ReaStream, with faders on OSC. Ctrl-C ends it."""
+    from .config import Config, read_config
+    from .daemon import Daemon, stop_on_signals
+    from .live_view import LiveView
+
+    flags = {
+        "audio.input": input, "audio.output": output, "audio.file": file, "audio.folder": folder, "audio.paced": paced,
+        "audio.reastream": reastream, "audio.block": block, "audio.rate": rate, "audio.channels": channels,
+        "model": model, "budget_ms": budget_ms, "osc.port": osc_port, "osc.listen": listen, "osc.token": token,
+    }  # fmt: skip
+    daemon = Daemon(read_config(Config, config, flags))
+    stop_on_signals(daemon.request_stop)
+    with daemon, LiveView(daemon, as_json) as view:
+        daemon.run(view.tick)

@@ -1,0 +1,216 @@
+"""The daemon: owns the lane, keeps engine and audio processes running, answers OSC. No audio passes through it.
+
+::
+
+    audio process ──┐                     ┌── engine process
+    (callback)      ├── shared memory ────┤   (inference)
+                    └──── the lane ───────┘
+                              ▲ faders, statistics, events
+                           daemon ◄── OSC, terminal
+
+It may be as busy as it likes: the other two share nothing with it but memory. When it dies they end too and remove the
+memory; when one of them dies it is started again.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from streaming.errors import RequestError
+from streaming.lane import EventKind, Lane
+
+from .audio_supervisor import AudioProcess, Event
+from .config import Config
+from .engine_supervisor import EngineSupervisor
+from .osc_client import NoAnswerError, OscClient
+from .osc_server import OscServer, PortInUseError
+from .registry import find_model
+from .remote import Remote
+from .session_audio import lane_block, session_rate_of, source_of
+
+TICK_S = 0.05
+LEVELS_EVERY_S = 0.1
+STATISTICS_EVERY_S = 1.0
+PASS_THROUGH = "pass-through"
+"""As a model's name: the windows without a network, for null tests."""
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread of the daemon may hold the interpreter while another waits (Python's own default is 5 ms): an OSC
+command must not wait for a table to be drawn."""
+NOTICES_MAX = 1000
+
+
+class Notice(NamedTuple):
+    """Something that happened to engine or audio, for the terminal and for subscribers."""
+
+    source: str
+    state: str
+    text: str
+
+
+class Daemon:
+    """One session: ``start``, then ``run`` until it ends, then ``stop``. A context manager does first and last."""
+
+    lane: Lane
+    engine: EngineSupervisor
+    audio: AudioProcess
+    server: OscServer
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.model_name = config.model
+        self.notices: list[Notice] = []
+        self.audio_state = "starting"
+        self.remote = Remote(self)
+        self._cleanup = ExitStack()
+        self._quit = threading.Event()
+        self._next_levels = self._next_statistics = 0.0
+
+    def start(self) -> None:
+        """Start everything and wait until it is ready.
+
+        Raises:
+            SidechopError: the port is taken, or the model or the audio cannot be opened. Nothing is left running.
+        """
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        config, osc = self.config, self.config.osc
+        model = model_path(config.model)
+        rate = session_rate_of(config.audio)
+        # The port first: a second daemon ends here, before it has cost anything.
+        self.server = listen(osc.listen, osc.port, osc.token, self.remote)
+        self.lane = Lane.create(rate, config.audio.channels, lane_block(config.audio))
+        self._cleanup.callback(self.lane.unlink)
+        self._cleanup.callback(self.lane.close)
+        self.engine = EngineSupervisor(self.lane, model, lambda state, text: self._note("engine", state, text))
+        self._cleanup.callback(self.engine.stop)
+        self.engine.start()
+        self._set_faders()
+        self.audio = AudioProcess(self.lane, source_of(config.audio), self._on_audio)
+        self._cleanup.callback(self.audio.stop)
+        self.server.start()
+        self.audio.start()
+
+    def run(self, on_tick: Callable[[], None] = lambda: None) -> None:
+        """Watch over everything until told to stop or the audio is done. ``on_tick`` is called 20 times a second."""
+        while not self._quit.wait(TICK_S):
+            self._tick()
+            on_tick()
+            if not self.audio.alive:
+                return
+
+    def stop(self) -> None:
+        """End both processes and remove the shared memory. Safe to call twice."""
+        if hasattr(self, "server"):
+            self.server.close()  # first: its handlers use all the rest
+        self._cleanup.close()
+
+    def request_stop(self) -> None:
+        """Let `run` return. Any thread, and signal handlers."""
+        self._quit.set()
+
+    def switch_model(self, name: str) -> None:
+        """Run another model without stopping the audio.
+
+        Raises:
+            SidechopError: there is no such model, or it does not start; the old one plays on.
+        """
+        self.engine.switch(model_path(name))
+        self.model_name = name
+        time.sleep(2.0 * self.lane.block / self.lane.rate + TICK_S)  # the host sees a new latency at its next block
+
+    def __enter__(self) -> "Daemon":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _set_faders(self) -> None:
+        controls = self.lane.controls
+        for stem, fader in self.config.stems.items():
+            controls.set_gain_db(stem, fader.gain_db)
+            controls.set_mute(stem, fader.mute)
+            controls.set_solo(stem, fader.solo)
+
+    def _tick(self) -> None:
+        for event in self.lane.read_events():
+            if event.kind == EventKind.STALL:
+                self._note("engine", "stalled", f"{event.value:.0f} hops were dropped, not played late")
+            elif event.kind == EventKind.BAD_OUTPUT:
+                self._note("engine", "reset", "the network gave what is not a number")
+        now = time.monotonic()
+        if now >= self._next_levels:
+            self._next_levels = now + LEVELS_EVERY_S
+            self.server.push("/sidechop/event/levels", *self.remote.levels())
+        if now >= self._next_statistics:
+            self._next_statistics = now + STATISTICS_EVERY_S
+            self.server.push("/sidechop/event/statistics", self.remote.statistics_json())
+
+    def _on_audio(self, event: Event) -> None:
+        state = str(event["event"])
+        if state != "warning":
+            self.audio_state = state
+        described = " → ".join(str(event[key]) for key in ("input", "output") if event.get(key))
+        self._note("audio", state, str(event.get("text", described)))
+
+    def _note(self, source: str, state: str, text: str) -> None:
+        if len(self.notices) < NOTICES_MAX:
+            self.notices.append(Notice(source, state, text))
+        self.server.push(f"/sidechop/event/{source}", state, text)
+
+
+def model_path(name: str) -> Path | None:
+    """The file of a model by name or path; None for the pass-through. Raises `ModelError`."""
+    return None if name == PASS_THROUGH else find_model(name)
+
+
+def listen(host: str, port: int, token: str | None, remote: Remote) -> OscServer:
+    """An OSC server on this port.
+
+    Raises:
+        RequestError: the port is taken, and whether by a daemon of ours or by another program.
+    """
+    try:
+        return OscServer(remote.handlers(), host, port, token)
+    except PortInUseError:
+        ours = _is_sidechop("127.0.0.1" if host == "0.0.0.0" else host, port)
+    if not ours:
+        raise RequestError(f"UDP port {port} is taken by another program: choose one with --osc-port")
+    raise RequestError(
+        f"a Sidechop daemon listens on port {port} already: stop it with 'sidechop osc quit', or choose --osc-port"
+    )
+
+
+def _is_sidechop(host: str, port: int) -> bool:
+    with OscClient(host, port, timeout_s=3.0) as client:  # one that still starts answers when it is ready
+        try:
+            client.request("/sidechop/ping")
+        except NoAnswerError:
+            return False
+        except RequestError:
+            return True  # it asks for its token
+    return True
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Call ``stop`` on Ctrl-C and SIGTERM; a second one then ends the program at once."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop()
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), handle)

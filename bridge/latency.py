@@ -1,0 +1,39 @@
+"""The delay from input to output as a sum of named parts."""
+
+from typing import Any, NamedTuple
+
+from streaming.lane import Lane
+
+
+class Part(NamedTuple):
+    """One part of the delay, and what it is spent on."""
+
+    name: str
+    samples: int
+    why: str
+
+
+def latency_parts(lane: Lane) -> list[Part]:
+    """What lies between a sample's arrival at the host and its departure, exactly.
+
+    A device's own buffers come on top; they are the driver's, and only it knows them.
+    """
+    header = lane.header
+    window, host, hop = int(header["window_latency"]), int(header["host_latency"]), int(header["hop_samples"])
+    return [
+        Part("hop", hop, "a hop is gathered"),
+        Part("window", window - hop, "the synthesis window overlaps the next hop"),
+        Part("margin", host - window, "whole blocks in which the engine does its work"),
+    ]
+
+
+def latency_report(lane: Lane) -> dict[str, Any]:
+    """The parts and their sum in samples and milliseconds, as JSON carries them."""
+    parts = latency_parts(lane)
+    total = sum(part.samples for part in parts)
+    return {
+        "rate": lane.rate,
+        "samples": total,
+        "ms": 1000.0 * total / lane.rate,
+        "parts": [{**part._asdict(), "ms": 1000.0 * part.samples / lane.rate} for part in parts],
+    }

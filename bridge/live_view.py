@@ -1,0 +1,104 @@
+"""What ``sidechop live`` shows: a table that is drawn again and again, or plain lines where there is no terminal."""
+
+import json
+import time
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from .daemon import Daemon, Notice
+from .remote import LEVEL_FLOOR_DB, level_db
+
+DRAW_EVERY_S = 0.125
+LINE_EVERY_S = 10.0
+JSON_EVERY_S = 1.0
+BAR_FLOOR_DB = -60.0
+BAR_WIDTH = 30
+
+
+class LiveView:
+    """Called at every tick of the daemon; draws when it is time to. A context manager round the session."""
+
+    def __init__(self, daemon: Daemon, as_json: bool) -> None:
+        self._daemon, self._as_json = daemon, as_json
+        self._console = Console()
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        if as_json:
+            self._live = None
+        self._shown = 0
+        self._next = 0.0
+
+    def __enter__(self) -> "LiveView":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tick()
+        if self._live:
+            self._live.update(self._table(), refresh=True)
+            self._live.stop()
+
+    def tick(self) -> None:
+        notices = self._daemon.notices[self._shown :]
+        self._shown += len(notices)
+        for notice in notices:
+            self._show_notice(notice)
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + (DRAW_EVERY_S if self._live else JSON_EVERY_S if self._as_json else LINE_EVERY_S)
+        if self._live:
+            self._live.update(self._table(), refresh=True)
+        else:
+            self._show_line()
+
+    def _show_notice(self, notice: Notice) -> None:
+        if self._as_json:
+            print(json.dumps({"kind": notice.source, "state": notice.state, "text": notice.text}), flush=True)
+        else:
+            self._console.print(Text(f"{notice.source}: {notice.state}: {notice.text}"), soft_wrap=True)
+
+    def _show_line(self) -> None:
+        statistics = self._daemon.remote.statistics()
+        if self._as_json:
+            print(json.dumps({"kind": "statistics", **statistics}), flush=True)
+        else:
+            print(statistics_line(statistics), flush=True)
+
+    def _table(self) -> Group:
+        daemon = self._daemon
+        status, statistics, meters = daemon.remote.status(), daemon.remote.statistics(), daemon.lane.meters()
+        table = Table("output", "level", "dB", "gain", "", title=f"sidechop · {status['model']}", title_justify="left")
+        faders = {stem["name"]: stem for stem in status["stems"]}
+        for name, peak in meters.items():
+            level, stem = level_db(peak), faders.get(name)
+            gain = f"{stem['gain_db']:+.1f}" if stem else ""
+            switches = " ".join(word for word in ("mute", "solo") if stem and stem[word])
+            table.add_row(name, _bar(level), "-∞" if level <= LEVEL_FLOOR_DB else f"{level:.1f}", gain, switches)
+        host, port = daemon.server.address
+        return Group(
+            table,
+            Text(statistics_line(statistics)),
+            Text(f"audio {status['audio']['state']}, engine {status['engine']['state']}, OSC on {host}:{port}"),
+        )
+
+
+def _bar(level: float) -> Text:
+    filled = round(BAR_WIDTH * max(0.0, min(1.0, 1.0 - level / BAR_FLOOR_DB)))
+    colour = "red" if level > -1.0 else "yellow" if level > -9.0 else "green"
+    return Text("█" * filled + "·" * (BAR_WIDTH - filled), style=colour)
+
+
+def statistics_line(statistics: dict[str, Any]) -> str:
+    """Hop times and misses in one line."""
+    hop = statistics["hop_ms"] or 1.0
+    return (
+        f"{statistics['position'] / statistics['rate']:.1f} s, {statistics['hops']} hops of {hop:.2f} ms: "
+        f"p50 {statistics['p50_ms']:.2f} ms ({statistics['p50_ms'] / hop:.0%}), "
+        f"p99 {statistics['p99_ms']:.2f} ms ({statistics['p99_ms'] / hop:.0%}), max {statistics['max_ms']:.2f} ms; "
+        f"{statistics['misses']} misses of {statistics['blocks']} blocks, {statistics['dry_s']:.2f} s dry"
+    )

@@ -1,0 +1,148 @@
+"""What each OSC request does to a daemon. Handlers write faders, read counters, and leave the rest to its owners."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .engine_supervisor import running_model
+from .latency import latency_report
+from .osc_server import Handler, Progress
+from .osc_table import Value
+from .registry import ModelEntry, list_models
+
+if TYPE_CHECKING:
+    from .daemon import Daemon
+
+LEVEL_FLOOR_DB = -120.0
+
+
+class Remote:
+    """The daemon as OSC sees it."""
+
+    def __init__(self, daemon: "Daemon") -> None:
+        self._daemon = daemon
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            "/sidechop/ping": lambda: (__version__,),
+            "/sidechop/status": lambda: (_json(self.status()),),
+            "/sidechop/stem/gain": self._stem_gain,
+            "/sidechop/stem/mute": self._stem_mute,
+            "/sidechop/stem/solo": self._stem_solo,
+            "/sidechop/mix/wet": self._wet,
+            "/sidechop/mix/bypass": self._bypass,
+            "/sidechop/model": self._model,
+            "/sidechop/models": lambda: (_json([_described(entry) for entry in list_models()]),),
+            "/sidechop/statistics": lambda: (self.statistics_json(),),
+            "/sidechop/statistics/reset": self._reset_statistics,
+            "/sidechop/latency": lambda: (_json(latency_report(self._daemon.lane)),),
+            "/sidechop/reset": self._reset,
+            "/sidechop/quit": self._quit,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """What runs, and where the faders stand."""
+        daemon, lane = self._daemon, self._daemon.lane
+        controls = lane.controls
+        return {
+            "version": __version__,
+            "model": running_model(lane),
+            "engine": {
+                "state": lane.engine_state.name.lower(),
+                "pid": daemon.engine.pid,
+                "restarts": daemon.engine.restarts,
+            },
+            "audio": {
+                "state": daemon.audio_state,
+                "pid": daemon.audio.pid,
+                "rate": lane.rate,
+                "block": lane.block,
+                "channels": lane.channels,
+            },
+            "stems": [
+                {
+                    "name": name,
+                    "gain_db": round(controls.gain_db(name), 3),
+                    "mute": controls.mute(name),
+                    "solo": controls.solo(name),
+                }
+                for name in controls.outputs
+            ],
+            "wet": round(controls.wet, 6),
+            "bypass": controls.bypass,
+            "latency_samples": int(lane.header["host_latency"]),
+        }
+
+    def statistics(self) -> dict[str, Any]:
+        daemon = self._daemon
+        return {
+            **daemon.lane.statistics(),
+            "restarts": daemon.engine.restarts,
+            "osc": daemon.server.counters(),
+        }
+
+    def statistics_json(self) -> str:
+        return _json(self.statistics())
+
+    def levels(self) -> list[Value]:
+        """The arguments of ``/sidechop/event/levels``."""
+        lane = self._daemon.lane
+        values: list[Value] = [int(lane.counters["in_written"]), lane.rate]
+        for name, peak in lane.meters().items():
+            values += [name, level_db(peak)]
+        return values
+
+    def _stem_gain(self, stem: str, gain_db: float) -> Sequence[Value]:
+        self._daemon.lane.controls.set_gain_db(stem, gain_db)
+        return ()
+
+    def _stem_mute(self, stem: str, on: bool) -> Sequence[Value]:
+        self._daemon.lane.controls.set_mute(stem, on)
+        return ()
+
+    def _stem_solo(self, stem: str, on: bool) -> Sequence[Value]:
+        self._daemon.lane.controls.set_solo(stem, on)
+        return ()
+
+    def _wet(self, amount: float) -> Sequence[Value]:
+        self._daemon.lane.controls.wet = amount
+        return ()
+
+    def _bypass(self, on: bool) -> Sequence[Value]:
+        self._daemon.lane.controls.bypass = on
+        return ()
+
+    def _model(self, progress: Progress, name: str) -> Sequence[Value]:
+        progress(0.0, f"starting {name}")
+        self._daemon.switch_model(name)
+        return (int(self._daemon.lane.header["host_latency"]),)
+
+    def _reset(self, progress: Progress) -> Sequence[Value]:
+        progress(0.0, "starting the engine afresh")
+        self._daemon.switch_model(self._daemon.model_name)
+        return ()
+
+    def _reset_statistics(self) -> Sequence[Value]:
+        self._daemon.lane.reset_statistics()
+        return ()
+
+    def _quit(self) -> Sequence[Value]:
+        self._daemon.request_stop()
+        return ()
+
+
+def _described(entry: ModelEntry) -> dict[str, Any]:
+    card = entry.card
+    about = {"task": card.task, "stems": card.outputs_heard, "description": card.description} if card else {}
+    return {"name": entry.name, "source": entry.source, "problem": entry.problem, **about}
+
+
+def level_db(peak: float) -> float:
+    """A linear peak in dB re full scale, -120 for silence."""
+    return max(LEVEL_FLOOR_DB, 20.0 * math.log10(peak)) if peak > 0.0 else LEVEL_FLOOR_DB
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False)

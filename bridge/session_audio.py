@@ -1,0 +1,64 @@
+"""From the settings to a session: where the audio comes from, at which rate, in blocks of which size."""
+
+import subprocess
+import sys
+
+from streaming.errors import AudioError
+
+from .audio_source import DeviceSource, FileSource, ReaStreamSource, Source
+from .config import Audio
+
+DRIVER_BLOCK = 1024
+"""Longest block that a driver may bring where it chooses (``block = 0``); a longer one is taken in pieces."""
+REASTREAM_RATE = 48000
+
+
+def source_of(audio: Audio) -> Source:
+    """What the audio process is told to play."""
+    if audio.file:
+        folder = str(audio.folder) if audio.folder else ""
+        output = str(audio.folder / "mix.wav") if audio.folder else ""
+        return FileSource(
+            str(audio.file), paced=audio.paced, output=output, stems=folder, block_samples=lane_block(audio)
+        )
+    if audio.reastream is not None:
+        return ReaStreamSource(identifier=audio.reastream, block_samples=lane_block(audio))
+    return DeviceSource(audio.input or "", audio.output or "", block_samples=audio.block)
+
+
+def lane_block(audio: Audio) -> int:
+    return audio.block or DRIVER_BLOCK
+
+
+def session_rate_of(audio: Audio) -> int:
+    """The asked rate, or else the file's or the output device's own.
+
+    Raises:
+        AudioError: the file cannot be read, or there is no such device.
+    """
+    if audio.rate:
+        return audio.rate
+    if audio.file:
+        from .audio_files import AudioReader, session_rate
+
+        with AudioReader(audio.file) as reader:
+            return session_rate(reader.rate)
+    return REASTREAM_RATE if audio.reastream is not None else _device_rate(audio.output or "")
+
+
+def _device_rate(name: str) -> int:
+    """Asked in a process of its own: PortAudio in the daemon would hold devices and bring threads."""
+    code = (
+        "import sys\n"
+        "from bridge.devices import choose_device, list_devices\n"
+        "from streaming.errors import AudioError\n"
+        "try:\n"
+        "    print('rate', choose_device(list_devices(), 'output', sys.argv[1]).rate)\n"
+        "except AudioError as error:\n"
+        "    print('error', error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=False)
+    kind, _, rest = (done.stdout.strip().splitlines() or [""])[-1].partition(" ")
+    if kind != "rate":
+        raise AudioError(rest or "the audio devices could not be listed: try `sidechop devices`")
+    return int(rest)
