@@ -15,7 +15,6 @@ from rich.table import Table
 from streaming.card import ModelCard, side_card
 from streaming.errors import ModelError
 
-from .model_check import check_model
 from .registry import ModelEntry, find_model, list_models, models_folder, peek_card, shipped_folder
 
 models = typer.Typer(help="List, show, check and add models.", no_args_is_help=True)
@@ -80,6 +79,8 @@ def show(model: Model, as_json: Json = False) -> None:
 @models.command()
 def check(model: Model, as_json: Json = False) -> None:
     """Hold a model against its card: tensors, sha256, sound, and the latency by measurement."""
+    from .model_check import check_model
+
     path = find_model(model)
     found = []
     for finding in check_model(path):
@@ -96,6 +97,8 @@ def add(
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of one of the same name.")] = False,
 ) -> None:
     """Check a model and copy it where models have names. Its name is the one in its card."""
+    from .model_check import check_model
+
     path = find_model(file)
     for _ in check_model(path):
         pass

@@ -105,8 +105,8 @@ def vowel(rate: int, samples: int) -> Audio:
     pitch = 140 + 40 * np.sin(2 * np.pi * 0.7 * seconds)
     phase = 2 * np.pi * np.cumsum(pitch) / rate
     harmonics = [np.sin(k * phase + k) / k * np.exp(-(((140 * k - 700) / 600) ** 2)) for k in range(1, 25)]
-    audio = np.sum(harmonics, axis=0) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * seconds))
-    return (0.5 * audio / np.abs(audio).max()).astype(np.float32)
+    audio: NDArray[np.float64] = np.sum(harmonics, axis=0) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * seconds))
+    return np.asarray(0.5 * audio / np.abs(audio).max(), np.float32)
 
 
 def noise(samples: int) -> Audio:

@@ -1,0 +1,112 @@
+"""``sidechop separate``: files in, a folder of stems for each out."""
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from streaming.errors import AudioError, RequestError
+
+from .config import Section, read_config
+
+if TYPE_CHECKING:
+    from .separate import Separated
+
+
+class SeparateSettings(Section):
+    """What ``--config`` may set for this command."""
+
+    model: str = "auto"
+    stems: tuple[str, ...] = ()
+    format: Literal["wav", "flac"] = "wav"
+
+
+def separate(
+    files: Annotated[list[Path], typer.Argument(help="Audio files: wav, flac, ogg, aiff, mp3.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the stems.", show_default=False)],
+    model: Annotated[str | None, typer.Option(help="A name that `sidechop models list` shows, or a file.")] = None,
+    stems: Annotated[str | None, typer.Option(help="Only these, with commas between: vocals,drums.")] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="wav (32-bit float, exact) or flac (24-bit).", metavar="wav|flac")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with model, stems, format.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file on standard output.")] = False,
+) -> None:
+    """Separate audio files into stems: DIR/<file name>/<stem>.wav, each exactly as long as its file.
+
+    The stems of a file sum to it. Memory stays the same however long a file is.
+    """
+    chosen = tuple(name.strip() for name in stems.split(",") if name.strip()) if stems is not None else None
+    from .audio_files import AudioReader
+    from .registry import find_model
+    from .separate import FileSeparator, folder_names
+
+    flags = {"model": model, "stems": chosen, "format": file_format}
+    settings = read_config(SeparateSettings, config, flags)
+    if chosen == ():
+        raise RequestError("--stems names none; leave it out for all of them")
+    for file in files:  # all of them before the first is separated: a wrong name should not cost an hour
+        AudioReader(file).close()
+    separator = FileSeparator(find_model(settings.model), settings.stems)
+    failed = False
+    with _progress() as bars:
+        for file, name in zip(files, folder_names(files), strict=True):
+            bar = bars.add_task(file.name, total=None)
+            try:
+                done = separator.separate(file, output / name, settings.format, _follow(bars, bar))
+            except AudioError as error:
+                if len(files) == 1:
+                    raise
+                failed = True
+                bars.console.print(f"sidechop: {error}", markup=False, soft_wrap=True)
+                continue
+            finally:
+                bars.remove_task(bar)
+            _report(done, as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f}%"))
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+
+
+def _follow(bars: Progress, bar: TaskID) -> Callable[[int, int], None]:
+    return lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+def _report(done: "Separated", as_json: bool) -> None:
+    if done.warning:
+        print(f"sidechop: {done.warning}", file=sys.stderr)
+    if done.clipped:
+        print(f"sidechop: {done.source}: {done.clipped} samples clipped; --format wav keeps them", file=sys.stderr)
+    if as_json:
+        print(json.dumps(as_data(done)), flush=True)
+        return
+    folder = next(iter(done.files.values())).parent
+    speed = done.duration_s / max(done.took_s, 1e-9)
+    print(f"{done.source} → {folder}: {', '.join(done.files)} ({done.duration_s:.1f} s, {speed:.1f}x real time)")
+
+
+def as_data(done: "Separated") -> dict[str, object]:
+    """The object of results that all commands share."""
+    items = [
+        {
+            "kind": "stem",
+            "label": stem,
+            "start_s": 0.0,
+            "end_s": done.duration_s,
+            "file": str(path),
+            "peak_db": round(20 * math.log10(max(done.peaks[stem], 1e-6)), 2),
+        }
+        for stem, path in done.files.items()
+    ]
+    return {"source": str(done.source), "rate": done.rate, "duration_s": done.duration_s, "items": items}
