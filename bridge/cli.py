@@ -11,9 +11,13 @@ import typer
 from streaming.errors import SidechopError
 
 from . import __version__
+from .command_bench import bench
+from .command_demo import demo
 from .command_devices import devices
 from .command_live import live
+from .command_models import models
 from .command_osc import osc
+from .command_separate import separate
 
 app = typer.Typer(
     name="sidechop",
@@ -39,8 +43,9 @@ def _options(
     """What holds for every command."""
 
 
-for command in (live, devices, osc):
+for command in (demo, live, separate, bench, devices, osc):
     app.command()(command)
+app.add_typer(models, name="models")
 
 
 def main() -> None:
