@@ -25,7 +25,7 @@ from .errors import EngineError, SidechopError
 from .lane import EngineState, EventKind, Lane, read_ring, write_ring
 from .separator import open_model, open_processor
 
-POLL_S = 0.00025
+POLL_S = 0.0005
 IDLE_POLL_S = 0.002
 IDLE_AFTER_S = 1.0
 PARENT_LOOK_S = 0.2
