@@ -14,6 +14,7 @@ from . import __version__
 from .command_bench import bench
 from .command_demo import demo
 from .command_devices import devices
+from .command_doctor import doctor
 from .command_live import live
 from .command_models import models
 from .command_osc import osc
@@ -23,6 +24,7 @@ app = typer.Typer(
     name="sidechop",
     help="A neural sidecar for a DAW: it splits what you play, live, and is played by OSC.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -43,7 +45,7 @@ def _options(
     """What holds for every command."""
 
 
-for command in (demo, live, separate, bench, devices, osc):
+for command in (demo, live, separate, doctor, bench, devices, osc):
     app.command()(command)
 app.add_typer(models, name="models")
 

@@ -43,6 +43,7 @@ class Audio(Section):
     Attributes:
         file: play this file instead of a device; ``folder`` receives what comes out.
         paced: play the file as fast as it sounds, not as fast as it can be.
+        loop: play the file over and over.
         reastream: listen for ReaStream packets with this identifier instead of a device.
         block: frames at a time; 0 leaves it to the device's driver.
         rate: of the session (Hz); None takes the file's or the device's.
@@ -53,6 +54,7 @@ class Audio(Section):
     file: Path | None = None
     folder: Path | None = None
     paced: bool = True
+    loop: bool = False
     reastream: str | None = None
     block: int = Field(default=256, ge=0, le=8192)
     rate: Literal[44100, 48000, 88200, 96000] | None = None

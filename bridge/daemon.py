@@ -12,6 +12,7 @@ It may be as busy as it likes: the other two share nothing with it but memory. W
 memory; when one of them dies it is started again.
 """
 
+import math
 import signal
 import sys
 import threading
@@ -97,14 +98,18 @@ class Daemon:
         self._cleanup.callback(self.engine.stop)
         self.engine.start()
         self._set_faders()
-        self.audio = AudioProcess(self.lane, source_of(config.audio), self._on_audio)
+        self.audio = AudioProcess(self.lane, source_of(config.audio, rate, config.budget_ms), self._on_audio)
         self._cleanup.callback(self.audio.stop)
         self.server.start()
         self.audio.start()
 
-    def run(self, on_tick: Callable[[], None] = lambda: None) -> None:
-        """Watch over everything until told to stop or the audio is done. ``on_tick`` is called 20 times a second."""
-        while not self._quit.wait(TICK_S):
+    def run(self, on_tick: Callable[[], None] = lambda: None, seconds: float = math.inf) -> None:
+        """Watch over everything until told to stop, the audio is done, or for so long.
+
+        ``on_tick`` is called 20 times a second.
+        """
+        end = time.monotonic() + seconds
+        while not self._quit.wait(TICK_S) and time.monotonic() < end:
             self._tick()
             on_tick()
             if not self.audio.alive:

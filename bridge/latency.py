@@ -1,5 +1,6 @@
 """The delay from input to output as a sum of named parts."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from streaming.lane import Lane
@@ -27,13 +28,19 @@ def latency_parts(lane: Lane) -> list[Part]:
     ]
 
 
-def latency_report(lane: Lane) -> dict[str, Any]:
-    """The parts and their sum in samples and milliseconds, as JSON carries them."""
+def latency_report(lane: Lane, devices: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """The parts and their sum in samples and milliseconds, as JSON carries them.
+
+    ``devices`` are the buffers that a driver claims to add (``input_device``, ``output_device``): listed beside the
+    sum, not in it.
+    """
     parts = latency_parts(lane)
     total = sum(part.samples for part in parts)
+    claimed = {name: samples for name, samples in (devices or {}).items() if name.endswith("_device")}
     return {
         "rate": lane.rate,
         "samples": total,
         "ms": 1000.0 * total / lane.rate,
         "parts": [{**part._asdict(), "ms": 1000.0 * part.samples / lane.rate} for part in parts],
+        "devices": [{"name": n, "samples": s, "ms": 1000.0 * s / lane.rate} for n, s in claimed.items()],
     }

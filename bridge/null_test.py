@@ -1,4 +1,4 @@
-"""Proof of the latency: noise through a real engine process without a network comes back as it went in, and when said."""
+"""Proof of the latency: noise through a real engine process without a network comes back as it went in, when said."""
 
 from typing import Any
 

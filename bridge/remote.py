@@ -37,7 +37,7 @@ class Remote:
             "/sidechop/models": lambda: (_json([_described(entry) for entry in list_models()]),),
             "/sidechop/statistics": lambda: (self.statistics_json(),),
             "/sidechop/statistics/reset": self._reset_statistics,
-            "/sidechop/latency": lambda: (_json(latency_report(self._daemon.lane)),),
+            "/sidechop/latency": lambda: (_json(self.latency()),),
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -85,6 +85,9 @@ class Remote:
 
     def statistics_json(self) -> str:
         return _json(self.statistics())
+
+    def latency(self) -> dict[str, Any]:
+        return latency_report(self._daemon.lane, self._daemon.audio.latency)
 
     def levels(self) -> list[Value]:
         """The arguments of ``/sidechop/event/levels``."""

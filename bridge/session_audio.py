@@ -13,17 +13,17 @@ DRIVER_BLOCK = 1024
 REASTREAM_RATE = 48000
 
 
-def source_of(audio: Audio) -> Source:
+def source_of(audio: Audio, rate: int, budget_ms: float | None) -> Source:
     """What the audio process is told to play."""
+    block = lane_block(audio)
+    budget = None if budget_ms is None else round(budget_ms * rate / 1000.0)
     if audio.file:
         folder = str(audio.folder) if audio.folder else ""
         output = str(audio.folder / "mix.wav") if audio.folder else ""
-        return FileSource(
-            str(audio.file), paced=audio.paced, output=output, stems=folder, block_samples=lane_block(audio)
-        )
+        return FileSource(str(audio.file), audio.paced, audio.loop, output, folder, block, budget)
     if audio.reastream is not None:
-        return ReaStreamSource(identifier=audio.reastream, block_samples=lane_block(audio))
-    return DeviceSource(audio.input or "", audio.output or "", block_samples=audio.block)
+        return ReaStreamSource(identifier=audio.reastream, block_samples=block, budget_samples=budget)
+    return DeviceSource(audio.input or "", audio.output or "", block_samples=audio.block, budget_samples=budget)
 
 
 def lane_block(audio: Audio) -> int:
