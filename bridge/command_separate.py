@@ -33,7 +33,7 @@ def separate(
     model: Annotated[str | None, typer.Option(help="A name that `sidechop models list` shows, or a file.")] = None,
     stems: Annotated[str | None, typer.Option(help="Only these, with commas between: vocals,drums.")] = None,
     file_format: Annotated[
-        str | None, typer.Option("--format", help="wav (32-bit float, exact) or flac (24-bit).", metavar="wav|flac")
+        Literal["wav", "flac"] | None, typer.Option("--format", help="wav is 32-bit float and exact, flac is 24-bit.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with model, stems, format.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file on standard output.")] = False,
