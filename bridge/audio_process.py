@@ -9,7 +9,6 @@ What Python cannot promise: the callback takes the interpreter lock and is late 
 late make the lane fall back to dry; they are counted there.
 """
 
-import gc
 import os
 import signal
 import sys
@@ -17,13 +16,13 @@ import threading
 
 from streaming.errors import SidechopError
 from streaming.lane import Lane
+from streaming.realtime import AUDIO_PRIORITY, settle
 
 from .audio_report import Reporter
 from .audio_source import DeviceSource, FileSource, decode_source
 
 EXIT_LOST = 75
 """The device is gone (or, with ``--resume``, not back yet): try again later."""
-FIFO_PRIORITY = 65  # before the engine, which has a hop to work in; the device has a block
 
 
 def main(arguments: list[str]) -> int:
@@ -44,7 +43,7 @@ def main(arguments: list[str]) -> int:
         return 1
     if lost:
         report("lost", text=lost)
-        os._exit(EXIT_LOST)  # PortAudio's own ending would hang or abort now
+        return EXIT_LOST
     report("done")
     return 0
 
@@ -68,17 +67,8 @@ def _run(lane: Lane, source_text: str, report: Reporter, stop: threading.Event) 
 
 
 def settle_realtime() -> None:
-    """Called when everything is made and the first block is near: no more garbage collection, FIFO where allowed.
-
-    Threads that PortAudio makes afterwards inherit the priority.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
-    except (AttributeError, OSError):
-        return
+    """Called when the first block is near. Threads that PortAudio makes afterwards inherit the priority."""
+    settle(AUDIO_PRIORITY)
 
 
 def _stop_at_end_of_input(stop: threading.Event) -> None:
@@ -98,4 +88,4 @@ def _keep_libraries_quiet() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    os._exit(main(sys.argv[1:]))  # at once: PortAudio's own ending hangs or aborts where a device is gone

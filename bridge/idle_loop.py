@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from streaming.process import raise_priority
+from streaming.realtime import ENGINE_PRIORITY, settle
 
 
 def idle_lateness(seconds: float, period_s: float) -> dict[str, float]:
@@ -43,6 +43,6 @@ def finish_idle_loop(process: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    fifo = raise_priority()
+    fifo = settle(ENGINE_PRIORITY) == "fifo"
     measured = idle_lateness(float(sys.argv[1]), float(sys.argv[2]) / 1000.0)
     print(json.dumps({**measured, "realtime": fifo, "pid": os.getpid()}))

@@ -170,7 +170,11 @@ class ModelCard:
             for i, tensor in enumerate(tensors):
                 require(all(d > 0 for d in tensor.shape), f"{field}[{i}].shape", f"{tensor.shape} is not all positive")
         first = self.inputs[0].name, self.outputs[0].name
+        shapes = {tensor.name: tensor.shape for tensor in (*self.inputs, *self.outputs)}
         for i, state in enumerate(self.states):
+            for name in (state.input, state.output):
+                shape = shapes.get(name, state.shape)
+                require(shape == state.shape, f"states[{i}].shape", f"is {state.shape}, but {name!r} is {shape}")
             audio = state.input == first[0] or state.output == first[1]
             require(not audio, f"states[{i}]", f"names {first[0]!r} or {first[1]!r}, which carry the audio")
         names = self.outputs_heard

@@ -1,14 +1,11 @@
 """The engine process: inference and nothing else, ``python -m streaming.process LANE [MODEL]``, and its supervisor.
 
 It is a process of its own because a busy Python thread beside it would hold the interpreter for milliseconds. It takes
-one ORT thread that does not spin, turns the garbage collector off, asks for SCHED_FIFO, warms up with 30 runs and then
-polls the lane. It ends when its parent does, and then removes the lane that nobody owns any more.
-
-What Python cannot promise: memory is not locked, and the kernel may still preempt it where FIFO is not allowed.
+one ORT thread that does not spin, warms up with 30 runs, settles (`streaming.realtime`) and then polls the lane. It ends
+when its parent does, and then removes the lane that nobody owns any more.
 """
 
 import argparse
-import gc
 import os
 import signal
 import subprocess
@@ -23,6 +20,7 @@ from numpy.typing import NDArray
 from .engine import BATCH_HOPS, HopEngine
 from .errors import EngineError, SidechopError
 from .lane import EngineState, EventKind, Lane, read_ring, write_ring
+from .realtime import ENGINE_PRIORITY, settle
 from .separator import open_model, open_processor
 
 POLL_S = 0.0005
@@ -35,17 +33,9 @@ STALL_S = 0.25
 PRIME_S = 0.1
 """How much of what was dropped is heard again, unplayed, so that windows and states are warm when wet returns."""
 METER_FALL = 0.9
-FIFO_PRIORITY = 60
+HOP_MAX_S = 0.1
+"""A network that takes longer hops (a whole clip) runs too long at a stretch for a realtime class."""
 START_TIMEOUT_S = 20.0
-
-
-def raise_priority() -> bool:
-    """Ask for SCHED_FIFO. Returns whether it was granted."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
-    except (AttributeError, OSError):
-        return False
-    return True
 
 
 class LaneEngine:
@@ -57,6 +47,7 @@ class LaneEngine:
         processor = open_processor(opened, lane.rate, lane.channels, BATCH_HOPS)
         engine = self._engine = HopEngine(processor, lane.rate, lane.channels, lane.controls, lane.hop_times)
         hop = self._hop = engine.hop_samples
+        self.hop_s = hop / lane.rate
         self._epoch = epoch
         self._most = engine.max_hops
         self._stall = max(int(STALL_S * lane.rate), 2 * lane.block, 4 * hop)
@@ -191,10 +182,8 @@ def main(arguments: list[str] | None = None) -> int:
             lane.header["engine_state"] = EngineState.FAILED
         print(error, file=sys.stderr)
         return 1
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    raise_priority()
+    if engine.hop_s < HOP_MAX_S:
+        settle(ENGINE_PRIORITY)
     engine.take_over()
     engine.run(stop, options.parent)
     return 0
