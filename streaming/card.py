@@ -172,11 +172,11 @@ class ModelCard:
         first = self.inputs[0].name, self.outputs[0].name
         shapes = {tensor.name: tensor.shape for tensor in (*self.inputs, *self.outputs)}
         for i, state in enumerate(self.states):
+            audio = state.input == first[0] or state.output == first[1]
+            require(not audio, f"states[{i}]", f"names {first[0]!r} or {first[1]!r}, which carry the audio")
             for name in (state.input, state.output):
                 shape = shapes.get(name, state.shape)
                 require(shape == state.shape, f"states[{i}].shape", f"is {state.shape}, but {name!r} is {shape}")
-            audio = state.input == first[0] or state.output == first[1]
-            require(not audio, f"states[{i}]", f"names {first[0]!r} or {first[1]!r}, which carry the audio")
         names = self.outputs_heard
         require(bool(self.stems) or self.task not in ("separation", "enhancement"), "stems", "must name what comes out")
         require(len(set(names)) == len(names), "stems", f"{names} names one twice")

@@ -1,8 +1,8 @@
 """The engine process: inference and nothing else, ``python -m streaming.process LANE [MODEL]``, and its supervisor.
 
 It is a process of its own because a busy Python thread beside it would hold the interpreter for milliseconds. It takes
-one ORT thread that does not spin, warms up with 30 runs, settles (`streaming.realtime`) and then polls the lane. It ends
-when its parent does, and then removes the lane that nobody owns any more.
+one ORT thread that does not spin, warms up with 30 runs, settles (`streaming.realtime`) and then polls the lane. It
+ends when its parent does, and then removes the lane that nobody owns any more.
 """
 
 import argparse
