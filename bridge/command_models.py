@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from streaming.card import ModelCard, side_card
 from streaming.errors import ModelError
@@ -30,7 +30,7 @@ def list_command(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"folder": str(models_folder()), "models": [_as_data(entry) for entry in found]}))
         return
-    table = Table("name", "task", "kind", "rate", "latency", "precision", "size", "source")
+    table = Table(Column("name", no_wrap=True), "task", "kind", "rate", "latency", "precision", "size", "source")
     for entry in found:
         size = f"{entry.path.stat().st_size / 1e6:.1f} MB"
         if entry.card is None:

@@ -231,7 +231,9 @@ def test_an_unknown_format_is_wrong_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, tmp_path / "song.wav", "-o", tmp_path / "out", "--format", "mp3") == 2
-    assert "'wav', 'flac'" in capfd.readouterr().err
+    error = capfd.readouterr().err
+    assert "mp3" in error
+    assert "flac" in error
 
 
 def test_a_stem_does_not_write_over_its_own_source(
