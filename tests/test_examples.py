@@ -1,0 +1,34 @@
+"""The examples run as they stand."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_models import tiny_live4
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str, *arguments: str) -> str:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny_live4(tmp_path_factory.mktemp("models") / "tiny.onnx"))
+
+
+def test_separate_array(model: str) -> None:
+    out = run("separate_array.py", model)
+    assert "vocals, drums, bass, other; latency 512 samples" in out
+    assert "vocals    -19.5 dBFS" in out  # half of a sine at 0.3
+    assert float(out.split()[-1]) < 1e-6
+
+
+def test_host_a_lane(model: str) -> None:
+    out = run("host_a_lane.py", model)
+    assert "768 samples = 512 of window + 256 of margin" in out
+    assert "engine       ready" in out
