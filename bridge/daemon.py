@@ -101,6 +101,7 @@ class Daemon:
         self.audio = AudioProcess(self.lane, source_of(config.audio, rate, config.budget_ms), self._on_audio)
         self._cleanup.callback(self.audio.stop)
         self.server.start()
+        self.notices.append(Notice("osc", "ready", "{}:{}".format(*self.server.address)))
         self.audio.start()
 
     def run(self, on_tick: Callable[[], None] = lambda: None, seconds: float = math.inf) -> None:

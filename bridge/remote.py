@@ -48,6 +48,7 @@ class Remote:
         controls = lane.controls
         return {
             "version": __version__,
+            "lane": lane.name,
             "model": running_model(lane),
             "engine": {
                 "state": lane.engine_state.name.lower(),
