@@ -3,12 +3,12 @@
 import importlib.util
 import os
 import platform
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streaming.errors import SidechopError
-from streaming.process import FIFO_PRIORITY
 
 from . import __version__
 from .registry import AUTO_NAMES, choose_precision, hop_time_s, list_models
@@ -70,26 +70,28 @@ def _device_advice() -> str:
 
 
 def check_realtime() -> Finding:
-    """Whether the engine may ask the kernel for SCHED_FIFO."""
-    if not hasattr(os, "sched_setscheduler"):
-        return Finding("realtime", "good", "this system has no SCHED_FIFO; its own scheduling is used")
-    import resource
+    """Which scheduling class the engine is granted, asked as it asks: in a process of its own."""
+    code = "from streaming.realtime import ENGINE_PRIORITY, settle; print(settle(ENGINE_PRIORITY))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    granted = done.stdout.strip()
+    details: dict[str, Any] = {"granted": granted}
+    if hasattr(os, "sched_setscheduler"):
+        import resource
 
-    limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
-        os.sched_setscheduler(0, policy, parameters)
-    except OSError:
-        return Finding(
-            "realtime",
-            "could be better",
-            f"SCHED_FIFO is not allowed (rtprio limit {limit}): hops may come late when the machine is busy",
-            "apt-get install rtkit, or put '@audio - rtprio 95' into /etc/security/limits.d/audio.conf, join the group "
-            "with 'adduser YOU audio', and log in again",
-            {"fifo": False, "rtprio_limit": limit},
-        )
-    return Finding("realtime", "good", "SCHED_FIFO is allowed", details={"fifo": True, "rtprio_limit": limit})
+        details["rtprio_limit"] = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+    if granted:
+        words = {"fifo": "SCHED_FIFO is allowed", "rtkit": "SCHED_RR by RealtimeKit"}
+        return Finding("realtime", "good", words.get(granted, granted), details=details)
+    if sys.platform != "linux":
+        return Finding("realtime", "good", "this system's own scheduling is used", details=details)
+    return Finding(
+        "realtime",
+        "could be better",
+        "no realtime scheduling is allowed: hops may come late when the machine is busy",
+        "apt-get install rtkit, or put '@audio - rtprio 95' into /etc/security/limits.d/audio.conf, join the group with "
+        "'adduser YOU audio', and log in again",
+        details,
+    )
 
 
 def check_models() -> Finding:
