@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         return 1
     if lost:
         report("lost", text=lost)
-        return EXIT_LOST
+        os._exit(EXIT_LOST)  # at once: PortAudio's own ending hangs or aborts now
     report("done")
     return 0
 
@@ -88,4 +88,4 @@ def _keep_libraries_quiet() -> None:
 
 
 if __name__ == "__main__":
-    os._exit(main(sys.argv[1:]))  # at once: PortAudio's own ending hangs or aborts where a device is gone
+    sys.exit(main(sys.argv[1:]))

@@ -2,19 +2,24 @@
 
 import dataclasses
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from .devices import Device, list_devices
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from .devices import Device
 
 
 def devices(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """List the audio devices with host API, channels, default rate, and which are the defaults."""
+    from rich.console import Console
+
+    from .devices import list_devices
+
     found = list_devices()
     if as_json:
         print(json.dumps({"devices": [dataclasses.asdict(device) for device in found]}))
@@ -26,7 +31,9 @@ def devices(
     console.print(_table(found))
 
 
-def _table(found: list[Device]) -> Table:
+def _table(found: "list[Device]") -> "Table":
+    from rich.table import Table
+
     table = Table("index", "host API", "name", "in", "out", "rate", "default")
     for device in found:
         marks = [word for word, is_it in (("in", device.default_input), ("out", device.default_output)) if is_it]

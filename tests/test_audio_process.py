@@ -174,7 +174,7 @@ def test_a_loop_has_no_seam_and_stop_keeps_what_was_recorded(session: Session, t
         (ReaStreamSource(block_samples=4096), "4096 frames do not fit"),
         (ReaStreamSource(listen=("192.0.2.1", 1)), "cannot listen on 192.0.2.1:1"),
         (ReaStreamSource(send_identifier="x" * 40), "identifier"),
-        (DeviceSource(block_samples=4096), ""),
+        (DeviceSource("no such device"), "device"),
     ],
 )
 def test_what_cannot_start_says_why_in_one_line(source: Source, words: str) -> None:
