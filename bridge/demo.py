@@ -20,7 +20,7 @@ from .osc_client import OscClient
 from .osc_table import Value
 from .remote import level_db
 
-CLIP = Path(__file__).parent / "assets" / "demo.flac"
+CLIP = Path(__file__).parent / "assets" / "demo.ogg"
 LOOK_S = 0.002
 
 

@@ -1,0 +1,1 @@
+"""The maker of training songs: composed, played from freely licensed sounds, and mixed into four stems."""
