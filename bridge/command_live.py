@@ -13,7 +13,8 @@ def live(
     folder: Annotated[Path | None, typer.Option("--folder", "-o", help="Write the file's mix and stems here.")] = None,
     paced: Annotated[bool | None, typer.Option("--paced/--unpaced", help="As it sounds, or faster.")] = None,
     loop: Annotated[bool | None, typer.Option("--loop", help="Play the file over and over.")] = None,
-    reastream: Annotated[str | None, typer.Option(help="Take ReaStream packets with this identifier.")] = None,
+    reastream: Annotated[bool, typer.Option("--reastream", help="Take ReaStream packets instead of a device.")] = False,
+    identifier: Annotated[str, typer.Option(help="Of the ReaStream packets.")] = "default",
     model: Annotated[str | None, typer.Option(help="Model by name or path; pass-through for none.")] = None,
     block: Annotated[int | None, typer.Option(min=0, max=8192, help="Frames of a block; 0: the driver's.")] = None,
     rate: Annotated[int | None, typer.Option(help="Sample rate in Hz.")] = None,
@@ -32,8 +33,8 @@ def live(
 
     flags = {
         "audio.input": input, "audio.output": output, "audio.file": file, "audio.folder": folder, "audio.paced": paced,
-        "audio.loop": loop,
-        "audio.reastream": reastream, "audio.block": block, "audio.rate": rate, "audio.channels": channels,
+        "audio.loop": loop, "audio.reastream": identifier if reastream else None,
+        "audio.block": block, "audio.rate": rate, "audio.channels": channels,
         "model": model, "budget_ms": budget_ms, "osc.port": osc_port, "osc.listen": listen, "osc.token": token,
     }  # fmt: skip
     daemon = Daemon(read_config(Config, config, flags))
