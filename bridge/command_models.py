@@ -1,10 +1,10 @@
 """``sidechop models``: what models there are, what they say of themselves, whether it is true, and adding one."""
 
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -97,34 +97,34 @@ def add(
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of one of the same name.")] = False,
 ) -> None:
     """Check a model and copy it where models have names. Its name is the one in its card."""
+    path = find_model(file)
+    name = peek_card(path).name
+    if not replace and any((folder / f"{name}.onnx").is_file() for folder in (models_folder(), shipped_folder())):
+        raise ModelError(f"a model named {name!r} is there already; --replace takes its place")
+    print(f"added {name}: {add_model(path, name)}")
+
+
+def add_model(path: Path, name: str) -> Path:
+    """Copy a model, and its side card if it has one, into the user's folder, check the copy, then give it its name.
+
+    Raises:
+        ModelError: the copy does not hold, for a lying card or because its weights lie in a file of their own.
+    """
     from .model_check import check_model
 
-    path = find_model(file)
-    for _ in check_model(path):
-        pass
-    card = peek_card(path)
-    target = models_folder() / f"{card.name}.onnx"
-    if not replace and (target.is_file() or (shipped_folder() / target.name).is_file()):
-        raise ModelError(f"a model named {card.name!r} is there already; --replace takes its place")
-    copy_model(path, target)
-    print(f"added {card.name}: {target}")
-
-
-def copy_model(path: Path, target: Path) -> None:
-    """Copy a model, and its side card if it has one, so that ``target`` is whole as soon as it is there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    pairs = [(path, target)]
-    if side_card(path).is_file():
-        pairs.insert(0, (side_card(path), side_card(target)))  # the card first: a model without one is refused
-    asides = [to.with_name(f"{to.name}.{os.getpid()}.part") for _, to in pairs]
-    try:
-        for (source, _), aside in zip(pairs, asides, strict=True):
-            shutil.copyfile(source, aside)
-        for (_, to), aside in zip(pairs, asides, strict=True):
-            aside.replace(to)
-    finally:
-        for aside in asides:
-            aside.unlink(missing_ok=True)
+    folder = models_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{name}.onnx"
+    with TemporaryDirectory(prefix=".adding-", dir=folder) as aside:
+        copy = Path(shutil.copyfile(path, Path(aside) / target.name))
+        if side_card(path).is_file():
+            shutil.copyfile(side_card(path), side_card(copy))
+        for _ in check_model(copy):
+            pass
+        if side_card(copy).is_file():
+            side_card(copy).replace(side_card(target))  # first: a model without its card would be refused
+        copy.replace(target)
+    return target
 
 
 def latency_ms(card: ModelCard) -> float:

@@ -169,6 +169,7 @@ class ModelCard:
         for field, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
             for i, tensor in enumerate(tensors):
                 require(all(d > 0 for d in tensor.shape), f"{field}[{i}].shape", f"{tensor.shape} is not all positive")
+        require(self.inputs[0].constant is None, "inputs[0].constant", "is set, but the first input takes the audio")
         first = self.inputs[0].name, self.outputs[0].name
         shapes = {tensor.name: tensor.shape for tensor in (*self.inputs, *self.outputs)}
         for i, state in enumerate(self.states):
@@ -177,6 +178,11 @@ class ModelCard:
             for name in (state.input, state.output):
                 shape = shapes.get(name, state.shape)
                 require(shape == state.shape, f"states[{i}].shape", f"is {state.shape}, but {name!r} is {shape}")
+        carried = {state.input for state in self.states}
+        for i, tensor in enumerate(self.inputs[1:], 1):
+            fed = tensor.name in carried or tensor.constant is not None
+            free = self.kind in ("clip", "stft-clip") or self.task not in ("separation", "enhancement")
+            require(fed or free, f"inputs[{i}]", f"{tensor.name!r} is neither a state nor a constant: what feeds it?")
         names = self.outputs_heard
         require(bool(self.stems) or self.task not in ("separation", "enhancement"), "stems", "must name what comes out")
         require(len(set(names)) == len(names), "stems", f"{names} names one twice")
