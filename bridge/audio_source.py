@@ -16,7 +16,7 @@ class DeviceSource:
     """A duplex stream: what the input device hears goes through the lane to the output device.
 
     Names as in `devices.choose_device`; channels count from 0, ``()`` means the first ones. ``block_samples`` 0 leaves
-    the size to the driver, which then adds no period of its own; it must not exceed the lane's.
+    the size to the driver, which then adds no period of its own; JACK always decides itself.
     """
 
     input: str = ""
