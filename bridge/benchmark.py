@@ -10,7 +10,7 @@ import numpy as np
 
 from streaming.engine import Engine
 
-from .config import Audio, Config, Osc
+from .config import Config, read_config
 from .daemon import Daemon, model_path
 from .idle_loop import finish_idle_loop, start_idle_loop
 
@@ -53,8 +53,8 @@ def bench_paced(model: str, rate: int, block: int, seconds: float, busy: bool) -
         file = Path(folder) / "noise.wav"
         noise = np.random.default_rng(0).uniform(-0.3, 0.3, (int(NOISE_S * rate), 2))
         soundfile.write(file, noise, rate)
-        audio = Audio(file=file, loop=True, block=block, rate=rate)
-        with Daemon(Config(model=model, audio=audio, osc=Osc(port=0))) as daemon, _Busy(busy):
+        flags = {"model": model, "audio.file": file, "audio.loop": True, "audio.block": block, "audio.rate": rate}
+        with Daemon(read_config(Config, None, {**flags, "osc.port": 0})) as daemon, _Busy(busy):
             daemon.run(seconds=WARM_UP_S)
             daemon.lane.reset_statistics()
             hop_s = daemon.lane.statistics()["hop_ms"] / 1000.0
