@@ -15,6 +15,7 @@ Four kinds of network are hosted:
 
 import hashlib
 import json
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
@@ -29,6 +30,7 @@ METADATA_KEY = "sidechop"
 CARD_VERSION = 1
 _METADATA_PROPS = 14
 """Field number in onnx.proto3."""
+_FILE_NAME = re.compile(r"\w[\w .+'&()-]*")
 
 Kind = Literal["stft-hop", "wave-hop", "clip", "stft-clip"]
 
@@ -125,7 +127,10 @@ class ModelCard:
         """The STFT windows of an ``stft-hop`` model."""
         if self.analysis_samples is None:
             raise CardError("analysis_samples", f"missing, and a {self.kind} model needs it")
-        return Windows(self.analysis_samples, self.hop_samples)
+        try:
+            return Windows(self.analysis_samples, self.hop_samples)
+        except ValueError as error:
+            raise CardError("analysis_samples", str(error)) from None
 
     @property
     def outputs_heard(self) -> tuple[str, ...]:
@@ -158,7 +163,10 @@ class ModelCard:
                 raise CardError(field, problem)
 
         require(self.card_version == CARD_VERSION, "card_version", f"is {self.card_version}, expected {CARD_VERSION}")
-        require(bool(self.name) and "/" not in self.name, "name", "must be a file name without '/'")
+        for field, names in (("name", (self.name,)), ("stems", self.stems), ("residual", (self.residual or "rest",))):
+            for name in names:  # they become files
+                fit = _FILE_NAME.fullmatch(name) is not None
+                require(fit, field, f"{name!r} is not fit for a file: letters, digits, spaces and - _ + . ' & ( )")
         require(bool(self.sample_rates), "sample_rates", "must name at least one rate")
         require(all(1000 <= r <= 384000 for r in self.sample_rates), "sample_rates", "must be in hertz, 1000 to 384000")
         require(self.channels in (1, 2), "channels", f"is {self.channels}, expected 1 or 2")

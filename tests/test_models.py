@@ -1,6 +1,7 @@
 """Models by name, and `sidechop models`: what is listed, shown and added, and cards that lie in every field."""
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -215,6 +216,10 @@ def tensor_set(side: str, index: int, **changes: Any) -> Callable[[dict[str, Any
 
 LIES = [
     ("name", field_set(name="a/b")),
+    ("name", field_set(name="..")),
+    ("name", field_set(name="")),
+    ("stems", field_set(stems=["vocals", "drums", "../../bass"])),
+    ("residual", field_set(residual="a\\b")),
     ("version", field_set(version=1)),
     ("task", field_set(task="cooking")),
     ("kind", field_set(kind="stft")),
@@ -233,6 +238,7 @@ LIES = [
     ("outputs[0].shape", field_set(stems=["vocals", "drums"])),
     ("analysis_samples", field_set(analysis_samples=None)),
     ("inputs[0].shape", field_set(analysis_samples=1024)),
+    ("analysis_samples", field_set(analysis_samples=511)),
     ("inputs", field_set(inputs=[])),
     ("inputs", tensor_set("inputs", 0, name="spectra")),
     ("inputs[0].constant", tensor_set("inputs", 0, constant=1.0)),
@@ -270,6 +276,29 @@ def test_a_card_that_lies_is_told_which_field(
         list(check_model(with_side_card(tmp_path / "liar.onnx", data)))
     assert caught.value.field == field
     assert str(caught.value).startswith(f"model card: {field}: ")
+
+
+JUNK = [None, True, -1, 0, 3, 0.5, 1e300, float("nan"), "", "x", "/", [], [[]], {}, {"name": 1}]
+
+
+def test_junk_anywhere_in_a_card_is_a_card_error() -> None:
+    """Replace one value, however deep, by something else: the card passes or is a `CardError`, never a traceback."""
+    place = random.Random(0)
+    refused = 0
+    for _ in range(1000):
+        data = json.loads(live4_card().to_json())
+        at: Any = data
+        while True:
+            key = place.choice(list(at) if isinstance(at, dict) else range(len(at)))
+            if not isinstance(at[key], dict | list) or not at[key] or place.random() < 0.2:
+                break
+            at = at[key]
+        at[key] = place.choice(JUNK)
+        try:
+            ModelCard.from_json(json.dumps(data))
+        except CardError:
+            refused += 1
+    assert refused > 500
 
 
 def test_a_true_side_card_passes(tmp_path: Path) -> None:
