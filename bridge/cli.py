@@ -45,8 +45,10 @@ def _options(
     """What holds for every command."""
 
 
-for command in (demo, live, separate, doctor, bench, devices, osc):
+for command in (demo, live, separate, doctor, bench, devices):
     app.command()(command)
+# A negative number is an argument, not an option.
+app.command(context_settings={"ignore_unknown_options": True})(osc)
 app.add_typer(models, name="models")
 
 

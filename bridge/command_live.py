@@ -27,7 +27,7 @@ def live(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
 ) -> None:
     """Separate live: from devices, a file or ReaStream, with faders on OSC. Ctrl-C ends it."""
-    from .config import Config, read_config
+    from .config import read_session
     from .daemon import Daemon, stop_on_signals
     from .live_view import LiveView
 
@@ -37,7 +37,7 @@ def live(
         "audio.block": block, "audio.rate": rate, "audio.channels": channels,
         "model": model, "budget_ms": budget_ms, "osc.port": osc_port, "osc.listen": listen, "osc.token": token,
     }  # fmt: skip
-    daemon = Daemon(read_config(Config, config, flags))
+    daemon = Daemon(read_session(config, flags))
     stop_on_signals(daemon.request_stop)
     with daemon, LiveView(daemon, as_json) as view:
         daemon.run(view.tick)

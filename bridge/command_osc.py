@@ -22,7 +22,7 @@ def osc(
 ) -> None:
     """Send one request to a running daemon and print the answer, a line for each value.
 
-    For example: sidechop osc stem/solo vocals 1. Put -- before a negative number.
+    For example: sidechop osc stem/gain drums -6
     """
     from .osc_client import OscClient
     from .osc_table import as_markdown

@@ -30,6 +30,10 @@ from streaming.errors import RequestError
 from .osc_table import DEFAULT_PORT
 from .registry import AUTO
 
+SOURCES = ("input", "output", "file", "reastream")
+REMOVE = object()
+"""As a flag's value: forget what the file says."""
+
 
 class Section(BaseModel):
     """A table of the file: unknown keys are mistakes."""
@@ -125,7 +129,10 @@ def read_config(kind: type[_Settings], path: Path | None, flags: Mapping[str, An
                 table = table.setdefault(name, {})
                 if not isinstance(table, dict):
                     raise RequestError(f"{path}: {name} is {table!r}, expected a table [{name}]")
-            table[key] = value
+            if value is REMOVE:
+                table.pop(key, None)
+            else:
+                table[key] = value
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -137,6 +144,13 @@ def read_config(kind: type[_Settings], path: Path | None, flags: Mapping[str, An
         name = f"{'.'.join(field)}: " if field else ""
         got = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
         raise RequestError(f"{where}{name}{first['msg'].removeprefix('Value error, ')}{got}") from None
+
+
+def read_session(path: Path | None, flags: Mapping[str, Any]) -> Config:
+    """`read_config` for a session: a flag that names a source of audio takes the place of the file's sources."""
+    named = any(flags.get(f"audio.{source}") is not None for source in SOURCES)
+    replaced = {f"audio.{source}": REMOVE for source in SOURCES if named and flags.get(f"audio.{source}") is None}
+    return read_config(Config, path, {**flags, **replaced})
 
 
 def _line_of(text: str, field: tuple[str, ...]) -> int | None:

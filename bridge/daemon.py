@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from streaming.errors import RequestError
+from streaming.errors import AudioError, RequestError
 from streaming.lane import EventKind, Lane
 
 from .audio_supervisor import AudioProcess, Event
@@ -108,12 +108,17 @@ class Daemon:
         """Watch over everything until told to stop, the audio is done, or for so long.
 
         ``on_tick`` is called 20 times a second.
+
+        Raises:
+            AudioError: the audio ended for another reason than that it was done.
         """
         end = time.monotonic() + seconds
         while not self._quit.wait(TICK_S) and time.monotonic() < end:
             self._tick()
             on_tick()
             if not self.audio.alive:
+                if self.audio_state == "error":
+                    raise AudioError(next(n.text for n in reversed(self.notices) if n.state == "error"))
                 return
 
     def stop(self) -> None:
@@ -191,7 +196,7 @@ def listen(host: str, port: int, token: str | None, remote: Remote) -> OscServer
     try:
         return OscServer(remote.handlers(), host, port, token)
     except PortInUseError:
-        ours = _is_sidechop("127.0.0.1" if host == "0.0.0.0" else host, port)
+        ours = _is_sidechop({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
     if not ours:
         raise RequestError(f"UDP port {port} is taken by another program: choose one with --osc-port")
     raise RequestError(

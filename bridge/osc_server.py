@@ -64,7 +64,7 @@ class OscServer:
         self._leases: dict[tuple[Sender, str], float] = {}
         self._next_guess = 0.0
         self._lock = threading.Lock()  # guards the two above: events are pushed from other threads
-        self._slow_waiting = 0
+        self._slow_places = threading.Semaphore(_SLOW_MAX)
         self.received = self.malformed = self.refused = 0
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -165,13 +165,12 @@ class OscServer:
             try:
                 self._carry_out(message, id, [progress, *values], sender)
             finally:
-                self._slow_waiting -= 1
+                self._slow_places.release()
 
-        if self._slow_waiting >= _SLOW_MAX:
+        if self._slow_places.acquire(blocking=False):
+            self._worker.submit(work)
+        else:
             self._refuse(id, f"busy: {_SLOW_MAX} slow requests wait already", sender)
-            return
-        self._slow_waiting += 1
-        self._worker.submit(work)
 
     def _carry_out(self, message: Message, id: int, values: Sequence[object], sender: Sender) -> None:
         try:

@@ -139,7 +139,7 @@ def test_osc_command_asks_a_daemon() -> None:
         port = ("--port", str(server.address[1]))
         assert sidechop("osc", "ping", *port).returncode == 1
         token = (*port, "--token", "sesame")
-        assert sidechop("osc", *token, "stem/gain", "drums", "--", "-6").returncode == 0
+        assert sidechop("osc", *token, "stem/gain", "drums", "-6").returncode == 0
         assert sidechop("osc", *token, "/sidechop/stem/mute", "drums", "on").returncode == 0
         assert asked == [("drums", -6.0), ("drums", True)]
         assert json.loads(sidechop("osc", *token, "status").stdout) == {"model": "tiny"}

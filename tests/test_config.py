@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import Config, read_config
+from bridge.config import Config, read_config, read_session
 from streaming.errors import RequestError
 
 
@@ -60,3 +60,12 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"model = '\xff'")
     with pytest.raises(RequestError, match=r"latin\.toml: cannot be read"):
         read_config(Config, path, {})
+
+
+def test_a_source_named_by_a_flag_replaces_the_files(tmp_path: Path) -> None:
+    path = write(tmp_path, "[audio]\ninput = 'a'\noutput = 'b'\nblock = 64\n")
+    assert read_session(path, {"audio.file": None}).audio.input == "a"
+    audio = read_session(path, {"audio.file": "c.wav"}).audio
+    assert (audio.input, audio.output, audio.file, audio.block) == (None, None, Path("c.wav"), 64)
+    with pytest.raises(RequestError, match="one of them"):
+        read_session(path, {"audio.file": "c.wav", "audio.reastream": "default"})

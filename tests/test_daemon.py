@@ -377,3 +377,15 @@ def test_listening_to_the_world_needs_a_token(live: Callable[..., Session]) -> N
     code, errors = live("--listen", "0.0.0.0").end()
     assert (code, errors.count("\n")) == (1, 1)
     assert "--token" in errors
+
+
+def test_audio_that_fails_ends_it_with_one_line(live: Callable[..., Session], tmp_path: Path) -> None:
+    broken = tmp_path / "nan.wav"
+    samples = np.zeros((RATE, 2), np.float32)
+    samples[RATE // 2] = np.nan
+    soundfile.write(broken, samples, RATE, subtype="FLOAT")
+    session = live("--osc-port", "0", "--file", str(broken), "-o", str(tmp_path / "out"))
+    code, errors = session.end()
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "nan.wav: holds a sample that is not a number" in errors
+    assert list((tmp_path / "out").iterdir()) == [], "nothing half-written"
