@@ -49,7 +49,7 @@ class Audio(Section):
         paced: play the file as fast as it sounds, not as fast as it can be.
         loop: play the file over and over.
         reastream: listen for ReaStream packets with this identifier instead of a device.
-        block: frames at a time; 0 leaves it to the device's driver.
+        block: frames at a time; 0 leaves it to the device's driver. For ReaStream it is the sender's buffer.
         rate: of the session (Hz); None takes the file's or the device's.
     """
 
@@ -60,7 +60,7 @@ class Audio(Section):
     paced: bool = True
     loop: bool = False
     reastream: str | None = None
-    block: int = Field(default=256, ge=0, le=8192)
+    block: int | None = Field(default=None, ge=0, le=8192)
     rate: Literal[44100, 48000, 88200, 96000] | None = None
     channels: int = Field(default=2, ge=1, le=2)
 

@@ -33,7 +33,7 @@ from .osc_client import NoAnswerError, OscClient
 from .osc_server import OscServer, PortInUseError
 from .registry import find_model
 from .remote import Remote
-from .session_audio import lane_block, session_rate_of, source_of
+from .session_audio import block_of, lane_block, session_rate_of, source_of
 
 TICK_S = 0.05
 LEVELS_EVERY_S = 0.1
@@ -67,6 +67,7 @@ class Daemon:
         self.model_name = config.model
         self.notices: list[Notice] = []
         self.audio_state = "starting"
+        self.block = block_of(config.audio)
         self.remote = Remote(self)
         self._cleanup = ExitStack()
         self._quit = threading.Event()
@@ -173,6 +174,7 @@ class Daemon:
         state = str(event["event"])
         if state != "warning":
             self.audio_state = state
+        self.block = int(event.get("block_samples", self.block))
         described = " → ".join(str(event[key]) for key in ("input", "output") if event.get(key))
         self._note("audio", state, str(event.get("text", described)))
 

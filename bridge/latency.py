@@ -24,7 +24,7 @@ def latency_parts(lane: Lane) -> list[Part]:
     return [
         Part("hop", hop, "a hop is gathered"),
         Part("window", window - hop, "the synthesis window overlaps the next hop"),
-        Part("margin", host - window, "whole blocks in which the engine does its work"),
+        Part("margin", max(0, host - window), "whole blocks in which the engine does its work"),
     ]
 
 

@@ -59,7 +59,7 @@ class Remote:
                 "state": daemon.audio_state,
                 "pid": daemon.audio.pid,
                 "rate": lane.rate,
-                "block": lane.block,
+                "block": daemon.block,
                 "channels": lane.channels,
             },
             "stems": [

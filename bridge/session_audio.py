@@ -8,14 +8,17 @@ from streaming.errors import AudioError
 from .audio_source import DeviceSource, FileSource, ReaStreamSource, Source
 from .config import Audio
 
-DRIVER_BLOCK = 1024
-"""Longest block that a driver may bring where it chooses (``block = 0``); a longer one is taken in pieces."""
+BLOCK = 256
+REASTREAM_BLOCK = 1024
+"""REAPER's usual buffer: its packets come in bursts of so many frames."""
+LANE_BLOCK_MIN = 1024
+"""Room for what a driver or a packet brings of itself; a longer block is taken in pieces."""
 REASTREAM_RATE = 48000
 
 
 def source_of(audio: Audio, rate: int, budget_ms: float | None) -> Source:
     """What the audio process is told to play."""
-    block = lane_block(audio)
+    block = block_of(audio)
     budget = None if budget_ms is None else round(budget_ms * rate / 1000.0)
     if audio.file:
         folder = str(audio.folder) if audio.folder else ""
@@ -23,11 +26,19 @@ def source_of(audio: Audio, rate: int, budget_ms: float | None) -> Source:
         return FileSource(str(audio.file), audio.paced, audio.loop, output, folder, block, budget)
     if audio.reastream is not None:
         return ReaStreamSource(identifier=audio.reastream, block_samples=block, budget_samples=budget)
-    return DeviceSource(audio.input or "", audio.output or "", block_samples=audio.block, budget_samples=budget)
+    return DeviceSource(audio.input or "", audio.output or "", block_samples=block, budget_samples=budget)
+
+
+def block_of(audio: Audio) -> int:
+    """Frames of a block: as asked, or what suits the source; 0 is the driver's own."""
+    if audio.block is None:
+        return REASTREAM_BLOCK if audio.reastream is not None else BLOCK
+    return audio.block if audio.block or not (audio.file or audio.reastream) else BLOCK
 
 
 def lane_block(audio: Audio) -> int:
-    return audio.block or DRIVER_BLOCK
+    """The longest block that the lane is made for."""
+    return max(block_of(audio), LANE_BLOCK_MIN)
 
 
 def session_rate_of(audio: Audio) -> int:

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import soundfile
 
-from bridge.config import Config, read_config, read_session
+from bridge.audio_source import DeviceSource, FileSource, ReaStreamSource
+from bridge.config import Audio, Config, read_config, read_session
+from bridge.session_audio import lane_block, session_rate_of, source_of
 from streaming.errors import RequestError
 
 
@@ -16,7 +19,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_defaults_without_a_file() -> None:
     config = read_config(Config, None, {"model": None})
-    assert (config.model, config.osc.port, config.osc.listen, config.audio.block) == ("auto", 9190, "127.0.0.1", 256)
+    assert (config.model, config.osc.port, config.osc.listen, config.audio.block) == ("auto", 9190, "127.0.0.1", None)
 
 
 def test_file_sets_and_flags_win(tmp_path: Path) -> None:
@@ -69,3 +72,23 @@ def test_a_source_named_by_a_flag_replaces_the_files(tmp_path: Path) -> None:
     assert (audio.input, audio.output, audio.file, audio.block) == (None, None, Path("c.wav"), 64)
     with pytest.raises(RequestError, match="one of them"):
         read_session(path, {"audio.file": "c.wav", "audio.reastream": "default"})
+
+
+def test_settings_become_sources() -> None:
+    file = Audio(file=Path("a.wav"), folder=Path("out"), paced=False, block=0)
+    assert source_of(file, 44100, None) == FileSource("a.wav", False, False, "out/mix.wav", "out", 256, None)
+    assert source_of(Audio(reastream="x"), 48000, 10.0) == ReaStreamSource(
+        identifier="x", block_samples=1024, budget_samples=480
+    )
+    assert source_of(Audio(input="a", block=0), 48000, None) == DeviceSource("a", "", block_samples=0)
+    assert source_of(Audio(), 48000, 0.0) == DeviceSource(block_samples=256, budget_samples=0)
+    assert (lane_block(Audio(block=64)), lane_block(Audio(block=4096))) == (1024, 4096)
+
+
+def test_the_rate_is_asked_for_or_the_sources_own(tmp_path: Path) -> None:
+    for file_rate, rate in ((44100, 44100), (48000, 48000), (22050, 44100), (96000, 96000), (192000, 96000)):
+        path = tmp_path / f"{file_rate}.wav"
+        soundfile.write(path, [0.0] * 100, file_rate)
+        assert session_rate_of(Audio(file=path)) == rate
+        assert session_rate_of(Audio(file=path, rate=88200)) == 88200
+    assert session_rate_of(Audio(reastream="default")) == 48000
