@@ -1,11 +1,14 @@
 """The null test on JACK: what `sidechop live` plays, against the offline render, sample by sample.
 
-    python -m benchmarks.jack_null [--seconds 120] [--model live4-int8]
+    python -m benchmarks.jack_null [--seconds 120] [--model live4-int8] [--budget-ms 40]
 
 A private synchronous JACK server (dummy driver, 48 kHz, 128 frames), a tape that plays noise and records what comes
 back, and between them the daemon with a thread that never rests. Two faders are moved away from unity, so that the
 network's work is in the mix; at unity the mix would be the delayed input whatever the network did. The offline render
 begins where the live engine began: with the silence that the lane had heard before the tape rolled.
+
+The driver waits for its clients but nobody waits for the engine: where the machine itself halts for longer than the
+engine's budget, the dry mix is heard and counted as a miss. So an idle loop runs beside, to show how long it halts.
 """
 
 import argparse
@@ -25,6 +28,7 @@ from numpy.typing import NDArray
 
 from benchmarks.jack_server import jack_server, missing_tool
 from benchmarks.jack_tape import PLAYER, RECORDER
+from bridge.idle_loop import finish_idle_loop, start_idle_loop
 from streaming.engine import Engine
 from streaming.lane import EngineState, Lane
 from streaming.mixer import Controls
@@ -32,6 +36,7 @@ from streaming.mixer import Controls
 RATE, PERIOD = 48000, 128
 RENDER_BLOCK = 4096
 SETTLE_S = 1.0
+HOP_S = 256 / RATE
 FADERS_TOML = """
 [stems.vocals]
 mute = true
@@ -141,11 +146,12 @@ def noise(seconds: float) -> NDArray[np.float32]:
 
 
 @contextmanager
-def live_session(model: str, folder: Path) -> Iterator[str]:
+def live_session(model: str, budget_ms: float, folder: Path) -> Iterator[str]:
     """`sidechop live` between the tape's two clients, kept busy; gives the name of its lane."""
     settings = folder / "faders.toml"
     settings.write_text(FADERS_TOML)
     flags = ["--input", PLAYER, "--output", RECORDER, "--model", model, "--rate", str(RATE), "--block", str(PERIOD)]
+    flags += ["--budget-ms", str(budget_ms)]
     command = [sys.executable, "-c", BUSY_LIVE, "live", *flags, "--osc-port", "0", "--config", str(settings), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
@@ -183,6 +189,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--model", default="live4-int8", help="name or path")
+    parser.add_argument("--budget-ms", type=float, default=40.0, help="must cover the machine's own stalls")
     options = parser.parse_args()
     if missing := missing_tool():
         sys.exit(missing)
@@ -193,10 +200,13 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         jack_server(RATE, PERIOD) as server,
         tape_machine(server, noise(options.seconds)) as machine,
-        live_session(options.model, Path(folder)) as lane,
+        live_session(options.model, options.budget_ms, Path(folder)) as lane,
     ):
+        noise_of_machine = start_idle_loop(options.seconds, HOP_S)
         result = compare(machine, lane, model)
-    print(json.dumps({"model": options.model, "rate": RATE, "period": PERIOD, **result._asdict()}, indent=2))
+        idle = finish_idle_loop(noise_of_machine)
+    settings = {"model": options.model, "rate": RATE, "period": PERIOD, "budget_ms": options.budget_ms}
+    print(json.dumps({**settings, **result._asdict(), "idle_loop_max_ms": idle["max_ms"]}, indent=2))
     return 0 if result.difference <= 1e-5 and result.misses == 0 else 1
 
 

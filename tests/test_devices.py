@@ -1,6 +1,7 @@
 """The choice of a device by name (on a list of our own), and the list itself from a real PortAudio."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -121,7 +122,15 @@ from bridge.devices import list_devices
 print(json.dumps([dataclasses.asdict(device) for device in list_devices()]))
 """
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        command = [sys.executable, "-m", "bridge.cli", "devices"]
+        shown = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+        table = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "160"}
+        )
     devices = [Device(**row) for row in json.loads(done.stdout)]
+    assert json.loads(shown.stdout) == {"devices": json.loads(done.stdout)}
+    assert "Tape Machine" in table.stdout
+    assert shown.stderr == table.stderr == ""
     system = choose_device(devices, "output", "system", "jack")
     assert (system.host_api, system.outputs, system.rate) == ("JACK Audio Connection Kit", 2, 48000)
     tape = choose_device(devices, "input", "tape")
