@@ -15,10 +15,16 @@ from .command_bench import bench
 from .command_demo import demo
 from .command_devices import devices
 from .command_doctor import doctor
+from .command_evaluate import evaluate
+from .command_export import export
 from .command_live import live
 from .command_models import models
 from .command_osc import osc
 from .command_separate import separate
+from .command_train import train
+
+EXTRAS = ("torch", "lightning", "onnx", "onnxscript", "scipy")
+"""What the optional group ``train`` of the distribution brings."""
 
 app = typer.Typer(
     name="sidechop",
@@ -45,7 +51,7 @@ def _options(
     """What holds for every command."""
 
 
-for command in (demo, live, separate, doctor, bench, devices):
+for command in (demo, live, separate, train, evaluate, export, doctor, bench, devices):
     app.command()(command)
 # A negative number is an argument, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(osc)
@@ -58,6 +64,10 @@ def main() -> None:
         app()
     except SidechopError as error:
         sys.exit(f"sidechop: {error}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRAS:
+            raise
+        sys.exit(f"sidechop: this command needs {error.name}: pip install 'sidechop[train]'")
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:  # a full disk, a folder that may not be written

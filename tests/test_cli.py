@@ -40,7 +40,8 @@ def sidechop(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedP
 
 def test_every_command_of_the_design_is_there() -> None:
     first = {name.split()[0] for name in commands()}
-    assert first >= {"demo", "live", "separate", "models", "devices", "doctor", "bench", "osc"}
+    wanted = {"demo", "live", "separate", "train", "evaluate", "export"}
+    assert first == wanted | {"models", "devices", "doctor", "bench", "osc"}
 
 
 @pytest.mark.parametrize("name", commands())
@@ -50,7 +51,7 @@ def test_every_command_has_help_and_is_documented(name: str) -> None:
     assert "Usage:" in done.stdout
     first, *rest = name.split()
     pages = (ROOT / "README.md").read_text() + "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
-    assert re.search(rf"sidechop {first}\b", pages), f"sidechop {name} is in no document"
+    assert re.search(rf"(sidechop |`){first}\b", pages), f"sidechop {name} is in no document"
     assert all(re.search(rf"\b{word}\b", pages) for word in rest)
 
 
@@ -155,6 +156,18 @@ def test_words_become_osc_values() -> None:
     name, number = Argument("name", "s"), Argument("gain", "f")
     assert [parse("1", name), parse("on", name), parse("off", None), parse("TRUE", None)] == ["1", "on", False, True]
     assert [parse("-3", number), parse("0.5", number), parse("loud", number)] == [-3, 0.5, "loud"]
+
+
+def test_training_without_its_extra_says_how_to_get_it(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"  # as if it were not installed
+        "sys.argv = ['sidechop', 'train', 'separator', 'songs', '-o', 'run']\n"
+        "from bridge.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (1, "sidechop: this command needs torch: pip install 'sidechop[train]'\n")
 
 
 def test_version_and_quick_help() -> None:
