@@ -15,10 +15,13 @@ def main(
     jobs: Annotated[int, typer.Option(help="processes")] = 1,
     seed: Annotated[int, typer.Option(help="another seed makes other songs")] = 0,
     cache: Annotated[Path | None, typer.Option(help="where packages are unpacked")] = None,
-    data: Annotated[Path | None, typer.Option(help="the shared data folder (default: SIDECHOP_DATA, ../shared/data)")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="the shared data folder (default: SIDECHOP_DATA, ../shared/data)")
+    ] = None,
+    download: Annotated[bool, typer.Option(help="fetch packages that the cache lacks")] = True,
 ) -> None:
     """Make a corpus of rendered songs, or what is missing of one."""
-    counts = build(Order(root, songs, seconds, seed, cache, data), jobs)
+    counts = build(Order(root, songs, seconds, seed, cache, data, download), jobs)
     print(", ".join(f"{split}: {count}" for split, count in counts.items()))
 
 

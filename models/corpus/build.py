@@ -30,6 +30,7 @@ class Order:
     Attributes:
         songs: training songs; validation and test get 8% of that each, at least four.
         seconds: length of a song; songs vary by a fifth.
+        cache, data, download: where the sounds are, as in ``Sources``.
     """
 
     root: Path
@@ -38,6 +39,7 @@ class Order:
     seed: int = 0
     cache: Path | None = None
     data: Path | None = None
+    download: bool = True
 
     def count(self, split: str) -> int:
         return self.songs if split == "train" else max(4, round(self.songs * HELD_OUT_SHARE))
@@ -45,7 +47,7 @@ class Order:
 
 def build(order: Order, jobs: int = 1) -> dict[str, int]:
     """Make what is missing of a corpus and return the number of songs of each split."""
-    sources = Sources(order.cache, order.data)
+    sources = Sources(order.cache, order.data, order.download)
     for name in sources.missing:
         print(f"missing {name}: going on without it")
     # interleaved, so that a build stopped early has something in every split

@@ -7,12 +7,13 @@ import pedalboard
 import soundfile
 import soxr
 
-from .compose import Note, Song, nearest_in_scale, voicing
 from .pools import Pool
 from .production import Room, balance, compressor, process, set_level, to_stereo, tone
+from .score import Note, Song, nearest_in_scale, voicing
 from .sources import Item, Sources
 from .synth import RATE, Audio, Rng
-from .voice import Manner, Singer, sing, speaking_pitch
+from .takes import speaking_pitch
+from .voice import Manner, Singer, sing
 from .vowels import sing_vowels
 
 REACH_SEMITONES = 4.5
@@ -51,7 +52,9 @@ def sing_song(rng: Rng, song: Song, samples: int, sources: Sources, pool: Pool, 
         out += to_stereo(_speak(rng, lines, song.phrases, samples), 0.0)
         used.append("speech/TSP")
         if rng.random() < 0.5:
-            out += to_stereo(_speak(rng, lines, song.phrases[::2], samples), float(rng.uniform(-0.8, 0.8))) * np.float32(0.4)
+            out += to_stereo(
+                _speak(rng, lines, song.phrases[::2], samples), float(rng.uniform(-0.8, 0.8))
+            ) * np.float32(0.4)
         name = speaker
     elif banks:
         name = str(rng.choice(banks))
@@ -130,7 +133,10 @@ def _fold(pitch: float, low: float, high: float) -> float:
 def _loosen(rng: Rng, phrases: list[list[Note]]) -> list[list[Note]]:
     """The same phrases sung again: a little off in time and pitch."""
     return [
-        [n._replace(start=max(0.1, n.start + float(rng.normal(0, 0.018))), pitch=n.pitch + float(rng.normal(0, 0.1))) for n in p]
+        [
+            n._replace(start=max(0.1, n.start + float(rng.normal(0, 0.018))), pitch=n.pitch + float(rng.normal(0, 0.1)))
+            for n in p
+        ]
         for p in phrases
     ]
 
@@ -142,7 +148,9 @@ def _backing(rng: Rng, song: Song, middle: float) -> list[Part]:
     parts = []
     for voice in range(count):
         notes = [
-            chord._replace(pitch=float(voicing(pitches, middle)[voice % len(pitches)]), velocity=0.8, length=chord.length * 0.98)
+            chord._replace(
+                pitch=float(voicing(pitches, middle)[voice % len(pitches)]), velocity=0.8, length=chord.length * 0.98
+            )
             for chord, pitches in zip(song.chords, song.chord_pitches, strict=True)
         ]
         parts.append(Part([[note] for note in notes], (voice + 0.5) / count * 2 - 1, gain_db))

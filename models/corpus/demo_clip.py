@@ -14,12 +14,13 @@ import pedalboard
 import soundfile
 import soxr
 
-from .compose import Clock, Hit, Note
 from .instruments import SoundfontPlayer
 from .production import Room, active_level, balance, process, set_level, to_stereo, width
+from .score import Clock, Hit, Note
 from .sources import Sources
 from .synth import RATE, Audio, Rng
-from .voice import SPOKEN, Manner, Take, analyse, sing_syllables
+from .takes import SPOKEN, Take, analyse
+from .voice import Manner, sing_syllables
 
 CLIP = Path(__file__).resolve().parents[2] / "bridge" / "assets" / "demo.ogg"
 TEMPO, SWING, SECONDS, SEED = 90.0, 0.22, 12.0, 7
@@ -28,13 +29,13 @@ CHORDS = ((45, 60, 64, 67, 71), (41, 60, 64, 67, 69), (38, 60, 64, 65, 69), (43,
 LINES = (
     (
         "slow it down, let the needle find the light",
-        ((0.25, 0.5, 64), (0.75, 0.5, 62), (1.25, 1.1, 60), (2.5, 0.5, 57), (3, 0.25, 60), (3.25, 0.5, 62), (3.75, 0.25, 64),
-         (4, 1, 64), (5, 0.5, 62), (5.5, 1.9, 60)),
+        ((0.25, 0.5, 64), (0.75, 0.5, 62), (1.25, 1.1, 60), (2.5, 0.5, 57), (3, 0.25, 60), (3.25, 0.5, 62),
+         (3.75, 0.25, 64), (4, 1, 64), (5, 0.5, 62), (5.5, 1.9, 60)),
     ),
     (
         "we were only dreaming all the night",
-        ((8, 0.5, 57), (8.5, 0.5, 60), (9, 0.75, 64), (9.75, 0.25, 62), (10, 1.25, 65), (11.25, 0.25, 64), (11.5, 0.5, 62),
-         (12, 0.5, 60), (12.5, 2.4, 62)),
+        ((8, 0.5, 57), (8.5, 0.5, 60), (9, 0.75, 64), (9.75, 0.25, 62), (10, 1.25, 65), (11.25, 0.25, 64),
+         (11.5, 0.5, 62), (12, 0.5, 60), (12.5, 2.4, 62)),
     ),
 )  # fmt: skip
 HARMONY = {57: 60, 60: 64, 62: 65, 64: 67, 65: 69}
@@ -77,7 +78,10 @@ def voice(rng: Rng, clock: Clock, samples: int, room: Room) -> Audio:
         syllables = say(text)
         lead = [Note(clock.seconds(b), n * clock.beat_s, pitch, 0.95) for b, n, pitch in melody]
         tracks = [(lead, 0.0, 0.0)]
-        late = [n._replace(start=n.start + float(rng.normal(0, 0.012)), pitch=n.pitch + float(rng.normal(0, 0.08))) for n in lead]
+        late = [
+            n._replace(start=n.start + float(rng.normal(0, 0.012)), pitch=n.pitch + float(rng.normal(0, 0.08)))
+            for n in lead
+        ]
         high = [n._replace(pitch=HARMONY[int(n.pitch)], start=n.start + 0.01) for n in lead]
         tracks += [(late, -0.7, -11.0), (high, 0.6, -9.0 if index else -14.0)]
         for notes, pan, gain_db in tracks:
@@ -103,7 +107,9 @@ def drums() -> list[Hit]:
         at = bar * 4
         hits += [Hit(at + b, "kick", v) for b, v in ((0, 0.95), (1.75, 0.6), (2.5, 0.85))]
         hits += [Hit(at + b, "snare", v) for b, v in ((1, 0.9), (3, 0.93), (1.75, 0.22), (2.25, 0.2), (3.75, 0.25))]
-        hits += [Hit(at + s / 4, "hat", 0.62 if s % 4 == 0 else (0.5 if s % 2 == 0 else 0.28)) for s in range(16) if s != 14]
+        hits += [
+            Hit(at + s / 4, "hat", 0.62 if s % 4 == 0 else (0.5 if s % 2 == 0 else 0.28)) for s in range(16) if s != 14
+        ]
         hits.append(Hit(at + 3.5, "open", 0.5))
     fill = [Hit(15 + s / 4, role, 0.6 + 0.1 * s) for s, role in enumerate(("snare", "tom_hi", "tom_mid", "tom_low"))]
     return [h for h in hits if h.start < 15] + fill
@@ -152,7 +158,9 @@ def clip() -> dict[str, Audio]:
     low = width(process(player.play(clock.notes(bass()), samples, 0, 33), [pedalboard.LowShelfFilter(100, 2)]), 0)
     epiano = process(player.play(clock.notes(keys()), samples, 0, 4), [pedalboard.Chorus(0.8, 0.2, mix=0.35)])
     chops = balance(process(player.play(clock.notes(guitar()), samples, 0, 27), [pedalboard.HighpassFilter(250)]), 0.55)
-    pad = player.play(clock.notes([Note(b * 4, 4, p, 0.5) for b, c in enumerate(CHORDS) for p in c[2:]]), samples, 0, 49)
+    pad = player.play(
+        clock.notes([Note(b * 4, 4, p, 0.5) for b, c in enumerate(CHORDS) for p in c[2:]]), samples, 0, 49
+    )
     player.close()
     other = set_level(epiano, -20) + set_level(chops, -27) + set_level(pad, -30)
     stems = {

@@ -6,24 +6,46 @@ from pathlib import Path
 
 import numpy as np
 
-from .compose import Hit
 from .instruments import read_sound
+from .score import Hit
 from .sources import Item, Sources
 from .synth import RATE, Audio, Rng, add_at, drum
 
 LONGEST_S = 3.0
 ROLES = (
-    ("pedal", r"pedal|foot"), ("open", r"open|\boh\b|ohh|\bop\b|hat free|semi|drum_cymbal_open"), ("hat", r"hat|\bhh\b|chh|closed|\bcl\b|elec_tick|elec_twip"),
-    ("crash", r"crash|splash|china|\bcr\b|cymbal_(hard|soft)|cymbal 1|^cymbal$|elec_cymbal"), ("ride", r"ride|\brd\b|\bbell\b|cymbal 2"),
-    ("kick", r"kick|bass ?drum|\bbd|^bd_|thump|djembe\d bass|drum_bass"), ("side", r"stick|side|rim|click|clave"),
-    ("clap", r"clap|\bcp\b|snap"), ("snare", r"snare|\bsd\b|^sn_|slap|sn_"),
-    ("tom_low", r"tom.*(low|floor|lo\b|_lo_)|floor|low tom|\blt\b"), ("tom_hi", r"tom.*(hi|1)|high tom|\bht\b"), ("tom_mid", r"tom|\bmt\b|middle"),
-    ("cowbell", r"cowbell|bell"), ("shaker", r"shaker|maraca|tambourine|\bsh\b|\btb\b"), ("perc", r"conga|bongo|djembe|sangban|perc|tabla|wood"),
-)  # fmt: skip
+    ("pedal", r"pedal|foot"),
+    ("open", r"open|\boh\b|ohh|\bop\b|hat free|semi|drum_cymbal_open"),
+    ("hat", r"hat|\bhh\b|chh|closed|\bcl\b|elec_tick|elec_twip"),
+    ("crash", r"crash|splash|china|\bcr\b|cymbal_(hard|soft)|cymbal 1|^cymbal$|elec_cymbal"),
+    ("ride", r"ride|\brd\b|\bbell\b|cymbal 2"),
+    ("kick", r"kick|bass ?drum|\bbd|^bd_|thump|djembe\d bass|drum_bass"),
+    ("side", r"stick|side|rim|click|clave"),
+    ("clap", r"clap|\bcp\b|snap"),
+    ("snare", r"snare|\bsd\b|^sn_|slap|sn_"),
+    ("tom_low", r"tom.*(low|floor|lo\b|_lo_)|floor|low tom|\blt\b"),
+    ("tom_hi", r"tom.*(hi|1)|high tom|\bht\b"),
+    ("tom_mid", r"tom|\bmt\b|middle"),
+    ("cowbell", r"cowbell|bell"),
+    ("shaker", r"shaker|maraca|tambourine|\bsh\b|\btb\b"),
+    ("perc", r"conga|bongo|djembe|sangban|perc|tabla|wood"),
+)
+# what is struck where a kit has no such piece
 STAND_IN = {
-    "pedal": "hat", "open": "hat", "clap": "snare", "side": "snare", "tom_mid": "tom_low", "tom_hi": "tom_mid", "ride": "hat",
-    "crash": "open", "cowbell": "side", "shaker": "hat", "perc": "tom_mid", "snare": "clap", "tom_low": "kick", "hat": "shaker",
-}  # fmt: skip
+    "pedal": "hat",
+    "open": "hat",
+    "clap": "snare",
+    "side": "snare",
+    "tom_mid": "tom_low",
+    "tom_hi": "tom_mid",
+    "ride": "hat",
+    "crash": "open",
+    "cowbell": "side",
+    "shaker": "hat",
+    "perc": "tom_mid",
+    "snare": "clap",
+    "tom_low": "kick",
+    "hat": "shaker",
+}
 
 
 def role_of(name: str) -> str | None:
@@ -42,7 +64,10 @@ class Kit:
         """Strokes to ``(2, samples)``: louder layers for harder strokes, pieces panned as from the drummer's seat."""
         chosen = {role: layers[int(rng.integers(len(layers)))] for role, layers in sorted(self.instruments.items())}
         narrow = float(rng.uniform(0, 0.8))
-        pans = {role: float(rng.uniform(-1, 1)) * narrow * (role not in ("kick", "snare", "clap")) for role in sorted(chosen)}
+        pans = {
+            role: float(rng.uniform(-1, 1)) * narrow * (role not in ("kick", "snare", "clap"))
+            for role in sorted(chosen)
+        }
         tune = {role: float(rng.uniform(0.93, 1.07)) for role in sorted(chosen)}
         out = np.zeros((2, samples), dtype=np.float32)
         for hit in hits:
@@ -107,7 +132,11 @@ def folder_kit(paths: list[Path]) -> Kit:
     """A kit of loose one-shots sorted into roles by file name."""
     instruments: dict[str, list[list[Path]]] = {}
     for path in sorted(paths):
-        role = role_of(path.stem.replace("-", " ") if path.stem.startswith(("bd_", "sn_", "drum", "elec")) else path.stem.replace("_", " "))
+        role = role_of(
+            path.stem.replace("-", " ")
+            if path.stem.startswith(("bd_", "sn_", "drum", "elec"))
+            else path.stem.replace("_", " ")
+        )
         if role:
             instruments.setdefault(role, []).append([path])
     return Kit(instruments)

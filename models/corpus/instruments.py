@@ -14,7 +14,7 @@ import soundfile
 import soxr
 from scipy.signal import butter, sosfilt
 
-from .compose import Hit, Note
+from .score import Hit, Note
 from .sources import Item
 from .synth import RATE, Audio, Patch, Rng, add_at, frequency
 
@@ -58,7 +58,14 @@ FAMILIES: dict[str, tuple[int, ...]] = {
     "sub": (38, 39),
     "808": (38, 39),
 }
-SYNTHETIC = {"sub": "sub", "808": "808", "bells": "bells", "pluck": "pluck", "synth_saw": "synth_saw", "synth_pad": "synth_pad"}
+SYNTHETIC = {
+    "sub": "sub",
+    "808": "808",
+    "bells": "bells",
+    "pluck": "pluck",
+    "synth_saw": "synth_saw",
+    "synth_pad": "synth_pad",
+}
 DRIVEN = ("guitar_drive", "guitar_lead")
 DRUM_NOTES = {
     "kick": 36, "snare": 38, "side": 37, "clap": 39, "hat": 42, "pedal": 44, "open": 46, "tom_low": 43, "tom_mid": 47,
@@ -113,10 +120,11 @@ class SoundfontPlayer:
         return self.play(notes, samples, bank, program)
 
     def _samples(self, count: int) -> Audio:
-        return np.asarray(self.synth.get_samples(count).reshape(-1, 2).T, dtype=np.float32) / 32768
+        interleaved = np.asarray(self.synth.get_samples(count), dtype=np.float32)
+        return interleaved.reshape(-1, 2).T / np.float32(32768)
 
 
-def play_patch(patch: Patch, notes: list[Note], samples: int, pan: bool = True) -> Audio:
+def play_patch(patch: Patch, notes: list[Note], samples: int) -> Audio:
     """Notes through a synthesiser, ``(2, samples)``."""
     out = np.zeros((2, samples), dtype=np.float32)
     memory: dict[tuple[int, int, int], Audio] = {}
@@ -142,7 +150,12 @@ class OneShots:
     """Recorded single notes of one instrument, moved to the pitch asked for by resampling."""
 
     def __init__(self, items: list[Item], label: str) -> None:
-        chosen = [i for i in items if i.fields["label"] == label and not re.search("noise|perc|mute|release|harm|ghost|arco|_up|_down", i.path.name)]
+        chosen = [
+            i
+            for i in items
+            if i.fields["label"] == label
+            and not re.search("noise|perc|mute|release|harm|ghost|arco|_up|_down", i.path.name)
+        ]
         self.notes: list[tuple[float, Path]] = []
         for item in chosen:
             pitch = measured_pitch(item.path)

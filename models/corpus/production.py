@@ -6,6 +6,7 @@ stems at each moment, so that the stems still sum to the mix.
 
 import numpy as np
 import pedalboard
+from pedalboard import Plugin
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import oaconvolve
 
@@ -48,12 +49,14 @@ def set_level(sound: Audio, level_db: float) -> Audio:
     return sound * np.float32(10 ** (level_db / 20) / now) if now > 1e-6 else sound * np.float32(0)
 
 
-def process(sound: Audio, plugins: list[pedalboard.Plugin]) -> Audio:
+def process(sound: Audio, plugins: list[Plugin]) -> Audio:
     """Run a chain of pedalboard effects."""
-    return np.asarray(pedalboard.Pedalboard(plugins)(sound, RATE), dtype=np.float32)
+    for plugin in plugins:
+        sound = plugin(sound, RATE)
+    return sound
 
 
-def tone(rng: Rng, amount_db: float) -> list[pedalboard.Plugin]:
+def tone(rng: Rng, amount_db: float) -> list[Plugin]:
     """A random equaliser: shelves at both ends and one bell."""
     low, mid, high = rng.uniform(-amount_db, amount_db, 3)
     return [
@@ -63,7 +66,7 @@ def tone(rng: Rng, amount_db: float) -> list[pedalboard.Plugin]:
     ]
 
 
-def compressor(rng: Rng, sound: Audio) -> list[pedalboard.Plugin]:
+def compressor(rng: Rng, sound: Audio) -> list[Plugin]:
     """Gentle to firm compression, its threshold set from the level at hand."""
     level_db = 20 * np.log10(active_level(sound) + 1e-6)
     return [
@@ -83,11 +86,14 @@ class Room:
     """
 
     def __init__(self, rng: Rng, recorded: list[Audio]) -> None:
-        if recorded and rng.random() < 0.4:
+        self.recorded = bool(recorded and rng.random() < 0.4)
+        if self.recorded:
             impulse = recorded[int(rng.integers(len(recorded)))][:, : 4 * RATE]
             self.impulse = impulse / np.sqrt((impulse**2).sum() / 2 + 1e-9)
         else:
-            self.impulse = reverb_impulse(rng, float(np.exp(rng.uniform(np.log(0.25), np.log(3.5)))), float(rng.uniform(0.3, 0.9)))
+            self.impulse = reverb_impulse(
+                rng, float(np.exp(rng.uniform(np.log(0.25), np.log(3.5)))), float(rng.uniform(0.3, 0.9))
+            )
 
     def wet(self, sound: Audio, send_db: float) -> Audio:
         """The dry signal with its return."""
@@ -107,11 +113,13 @@ def duck(sound: Audio, kicks_s: list[float], depth: float, release_s: float) -> 
 
 
 def master(rng: Rng, stems: dict[str, Audio], peak: float = 0.97) -> dict[str, Audio]:
-    """Bring the mix to a level: a limiter's gain, computed on the mix and given to every stem alike."""
+    """Bring the mix to a level: a limiter's gain, the same for every stem."""
     mix = np.sum(list(stems.values()), axis=0)
     loudness_db = float(rng.uniform(-22, -11))
     raised = 10 ** (loudness_db / 20) / (active_level(mix) + 1e-6)
-    envelope = np.abs(mix).max(axis=0) * raised
+    # a stem may be louder than the mix where stems cancel, and none may clip
+    loudest = np.maximum.reduce([np.abs(mix), *(np.abs(sound) for sound in stems.values())]).max(axis=0)
+    envelope = loudest * raised
     ceiling = float(rng.uniform(0.6, peak))
     reach = int(0.004 * RATE)
     held = maximum_filter1d(envelope, 2 * reach + 1, mode="nearest")

@@ -7,7 +7,6 @@ import pedalboard
 import soundfile
 
 from .choir import sing_song
-from .compose import Hit, Note, Song
 from .drums import load_kit, play_synthetic
 from .instruments import (
     DRIVEN,
@@ -16,16 +15,16 @@ from .instruments import (
     SYNTHETIC,
     OneShots,
     SoundfontPlayer,
-    add_at,
     overdrive,
     play_patch,
     read_sound,
 )
 from .pools import Pool
 from .production import Room, balance, compressor, duck, master, process, set_level, tone, width
+from .score import Hit, Note, Song
 from .sources import CREDITS, Sources
 from .styles import STYLES
-from .synth import RATE, Audio, Patch, Rng
+from .synth import RATE, Audio, Patch, Rng, add_at
 
 DRUM_SOUNDFONT_CHANCE = 0.4
 LOOP_CHANCE = 0.1
@@ -68,7 +67,7 @@ class Studio:
         if player:
             used.append(font)
             player.close()
-        if room.impulse.shape[1] and self.impulses:
+        if room.recorded:
             used.append("impulse_responses")
         stems = self._mix(rng, song, {"vocals": voice.sound, "drums": drums, "bass": bass, "other": other}, room)
         facts["sources"] = [CREDITS[name]._asdict() for name in sorted(set(used))]
@@ -111,7 +110,11 @@ class Studio:
     def _loop(self, rng: Rng, song: Song, samples: int, used: list[str]) -> Audio:
         """A recorded two-bar drum loop, sped up or slowed down to the song, under the kit."""
         out = np.zeros((2, samples), dtype=np.float32)
-        loops = [i for i in self.sources.items["breaks"] if i.fields["label"] == "loop" and "garden" in i.path.name and 5.6 < i.fields["seconds"] < 5.7]
+        loops = [
+            i
+            for i in self.sources.items["breaks"]
+            if i.fields["label"] == "loop" and "garden" in i.path.name and 5.6 < i.fields["seconds"] < 5.7
+        ]
         if not loops or not song.hits:
             return out
         wanted = 2 * 4 * 60 / song.tempo
@@ -185,7 +188,12 @@ class Studio:
 
     def _mix(self, rng: Rng, song: Song, stems: dict[str, Audio], room: Room) -> dict[str, Audio]:
         """Tone, dynamics, room and level of each stem, then the master's gain."""
-        levels = {"vocals": rng.normal(-18, 2.2), "drums": rng.normal(-18, 2.5), "bass": rng.normal(-20, 2.5), "other": rng.normal(-19, 2.5)}
+        levels = {
+            "vocals": rng.normal(-18, 2.2),
+            "drums": rng.normal(-18, 2.5),
+            "bass": rng.normal(-20, 2.5),
+            "other": rng.normal(-19, 2.5),
+        }
         if song.style in ("ambient", "cinematic", "folk", "ballad"):
             levels["drums"] -= 3
         sends = {"drums": rng.uniform(-30, -14), "bass": -60.0}

@@ -48,7 +48,11 @@ CREDITS = {
     for credit in (
         Credit("fluid-soundfont-gm", "MIT", "FluidR3 GM by Frank Wen"),
         Credit("timgm6mb-soundfont", "GPL-2", "TimGM6mb by Tim Brechbill"),
-        Credit("musescore-general-soundfont", "MIT", "MuseScore General by Frank Wen, Michael Cowgill, S. Christian Collins"),
+        Credit(
+            "musescore-general-soundfont",
+            "MIT",
+            "MuseScore General by Frank Wen, Michael Cowgill, S. Christian Collins",
+        ),
         Credit("avldrums-red-zeppelin", "CC BY-SA 3.0", "AVLinux Red Zeppelin drum kit by Glen MacArthur"),
         Credit("avldrums-black-pearl", "CC BY-SA 3.0", "AVLinux Black Pearl drum kit by Glen MacArthur"),
         Credit("GMRockKit", "GPL-2+", "Hydrogen GMRockKit by Glen MacArthur and the Hydrogen authors"),

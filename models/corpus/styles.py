@@ -1,12 +1,31 @@
 """The styles a song may be in: tempo, harmony, grooves and who plays.
 
-Grooves are step strings of one bar in sixteenths: ``x`` hit, ``o`` soft (ghost) hit, ``.`` rest.
-Layers pair a way of playing (a function of ``compose``) with a family of instruments (see ``instruments``).
+Layers pair a way of playing (see ``parts``) with a family of instruments (see ``instruments``); chord progressions
+are scale degrees from 0.
 """
 
 from dataclasses import dataclass
 
-Groove = dict[str, str]
+from .grooves import (
+    BACKBEAT,
+    BOOM_BAP,
+    BOSSA,
+    BREAKBEAT,
+    BRUSHES,
+    DOUBLE,
+    FOUR,
+    FUNK,
+    HALF_TIME,
+    LATIN,
+    PUNK,
+    REGGAETON,
+    SPARSE,
+    SWING,
+    TRAP,
+    TRIBAL,
+    Groove,
+)
+
 Layer = tuple[str, str]
 
 
@@ -33,80 +52,142 @@ MINOR = ((0, 5, 2, 6), (0, 3, 5, 4), (0, 6, 5, 4), (0, 5, 3, 4), (0, 0, 5, 6), (
 JAZZ = ((1, 4, 0, 5), (0, 5, 1, 4), (2, 5, 1, 4), (0, 3, 2, 5), (1, 4, 0, 0))
 VAMP = ((0, 0, 3, 3), (0, 3), (0, 6), (0, 0, 0, 4), (1, 4))
 
-BACKBEAT: Groove = {"kick": "x.......x.x.....", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}
-HALF_TIME: Groove = {"kick": "x.....x...x.....", "snare": "........x.......", "hat": "x.x.x.x.x.x.x.x."}
-FOUR: Groove = {"kick": "x...x...x...x...", "clap": "....x.......x...", "open": "..x...x...x...x.", "hat": "x.o.x.o.x.o.x.o."}
-BOOM_BAP: Groove = {"kick": "x..x......xx....", "snare": "....x..o.o..x..o", "hat": "x.x.x.x.x.x.x.x."}
-FUNK: Groove = {"kick": "x..x..x...x..x..", "snare": "....x..o.o.ox..o", "hat": "xxxxxxxxxxxxxxxx"}
-TRAP: Groove = {"kick": "x......x..x.....", "snare": "........x.......", "hat": "x.x.x.xxx.x.xxxx", "clap": "........x......."}
-SWING: Groove = {"ride": "x...x.x.x...x.x.", "pedal": "....x.......x...", "snare": "...o......o....o", "kick": "o.......o......."}
-BOSSA: Groove = {"kick": "x..xx..xx..xx..x", "side": "x..x..x...x..x..", "hat": "x.x.x.x.x.x.x.x."}
-LATIN: Groove = {"kick": "x..x..x.x..x..x.", "cowbell": "x.x.x.xxx.x.x.xx", "perc": "..xx..x...xx..xx", "side": "...x..x.....x..."}
-REGGAETON: Groove = {"kick": "x...x...x...x...", "snare": "...x..x....x..x.", "hat": "x.x.x.x.x.x.x.x."}
-DOUBLE: Groove = {"kick": "xxxxxxxxxxxxxxxx", "snare": "....x.......x...", "ride": "x...x...x...x..."}
-PUNK: Groove = {"kick": "x..x..x.x..x..x.", "snare": "..x...x...x...x.", "hat": "x.x.x.x.x.x.x.x."}
-BREAKBEAT: Groove = {"kick": "x.x.......xx....", "snare": "....x..x.x..x..x", "hat": "x.x.x.x.x.x.x.x."}
-BRUSHES: Groove = {"kick": "x.........x.....", "side": "....x.......x...", "shaker": "x.o.x.o.x.o.x.o."}
-SPARSE: Groove = {"kick": "x...............", "tom_low": "......x...x.....", "shaker": "..x...x...x...x."}
-TRIBAL: Groove = {"kick": "x..x..x...x.x...", "perc": "x.xx.xx.x.xx.xx.", "tom_low": "..x..x....x..x..", "shaker": "xoxoxoxoxoxoxoxo"}
-
 STYLES: dict[str, Style] = {
-    "rock": Style((95, 160), 0.4, 0.1, (0, 0.1), POP + MINOR, (BACKBEAT, PUNK, HALF_TIME), ("eighths", "roots", "follow"),
-                  ("bass_electric", "bass_pick"), (("riff", "guitar_drive"), ("strum", "guitar_drive"), ("strum", "guitar_steel"),
-                  ("lead", "guitar_lead"), ("pad", "organ"), ("comp", "piano")), (2, 4), 0.05, ("lead", "lead", "double")),
-    "metal": Style((105, 172), 0.95, 0.0, (0, 0), MINOR, (DOUBLE, PUNK, HALF_TIME), ("follow", "eighths"),
-                   ("bass_pick", "bass_electric"), (("riff", "guitar_drive"), ("riff", "guitar_drive"), ("lead", "guitar_lead"),
-                   ("pad", "strings")), (2, 4), 0.0, ("lead", "double")),
-    "hip-hop": Style((74, 104), 0.75, 0.6, (0.05, 0.3), MINOR + VAMP, (BOOM_BAP, BREAKBEAT, HALF_TIME), ("syncopated", "roots", "sub"),
-                     ("bass_synth", "bass_electric", "sub"), (("comp", "epiano"), ("arp", "pluck"), ("pad", "strings"),
-                     ("loop", "guitar_clean"), ("stabs", "brass"), ("lead", "flute")), (1, 3), 0.5, ("rap", "lead", "double")),
-    "trap": Style((65, 84), 0.95, 0.2, (0, 0), MINOR + VAMP, (TRAP,), ("sub", "sub", "roots"), ("sub", "808"),
-                  (("arp", "pluck"), ("pad", "synth_pad"), ("loop", "bells"), ("arp", "bells"), ("lead", "flute")), (1, 3), 0.95,
-                  ("rap", "lead", "double")),
-    "house": Style((116, 130), 0.7, 0.5, (0, 0.15), MINOR + VAMP + POP, (FOUR,), ("offbeat", "syncopated", "octaves"),
-                   ("bass_synth", "synth_bass"), (("comp", "epiano"), ("stabs", "synth_saw"), ("pad", "synth_pad"), ("arp", "pluck"),
-                   ("comp", "piano"), ("pad", "strings")), (2, 4), 0.9, ("lead", "choir", "double")),
-    "techno": Style((126, 148), 0.9, 0.0, (0, 0), VAMP, (FOUR, TRIBAL), ("offbeat", "eighths"), ("synth_bass", "sub", "bass_synth"),
-                    (("arp", "synth_saw"), ("arp", "pluck"), ("pad", "synth_pad"), ("stabs", "synth_saw")), (1, 3), 0.95, ("choir", "lead")),
-    "drum-and-bass": Style((160, 175), 0.9, 0.4, (0, 0.05), MINOR + VAMP, (BREAKBEAT, FUNK), ("sub", "syncopated"),
-                           ("sub", "synth_bass"), (("pad", "synth_pad"), ("comp", "epiano"), ("arp", "pluck"), ("pad", "strings")),
-                           (1, 3), 0.6, ("lead", "choir")),
-    "funk": Style((92, 118), 0.6, 0.9, (0, 0.2), VAMP + JAZZ, (FUNK, BREAKBEAT), ("syncopated", "octaves", "slap"),
-                  ("bass_electric", "bass_slap"), (("chop", "guitar_clean"), ("stabs", "brass"), ("comp", "clavinet"), ("comp", "organ"),
-                  ("lead", "sax"), ("comp", "epiano")), (2, 4), 0.1, ("lead", "double", "choir")),
-    "disco": Style((108, 124), 0.6, 0.5, (0, 0), MINOR + POP, (FOUR,), ("octaves", "syncopated"), ("bass_electric", "bass_synth"),
-                   (("chop", "guitar_clean"), ("pad", "strings"), ("stabs", "brass"), ("comp", "piano"), ("lead", "strings")), (2, 4), 0.3,
-                   ("lead", "choir", "double")),
-    "soul": Style((66, 100), 0.4, 0.9, (0.1, 0.35), POP + JAZZ, (BOOM_BAP, BACKBEAT, BRUSHES), ("roots", "walking", "syncopated"),
-                  ("bass_electric",), (("comp", "epiano"), ("comp", "organ"), ("chop", "guitar_clean"), ("stabs", "brass"),
-                  ("pad", "strings")), (2, 4), 0.1, ("lead", "double", "choir")),
-    "ballad": Style((58, 84), 0.4, 0.3, (0, 0), POP + MINOR, (BRUSHES, HALF_TIME, BACKBEAT), ("roots",), ("bass_electric", "bass_fretless"),
-                    (("arp", "piano"), ("comp", "piano"), ("pad", "strings"), ("arp", "guitar_nylon"), ("lead", "winds")), (2, 3), 0.1,
-                    ("lead", "lead", "double", "choir")),
-    "folk": Style((76, 132), 0.3, 0.1, (0, 0.1), POP, (BRUSHES, BACKBEAT), ("roots", "eighths"), ("bass_acoustic", "bass_electric"),
-                  (("strum", "guitar_steel"), ("arp", "guitar_nylon"), ("lead", "violin"), ("comp", "accordion"), ("lead", "flute"),
-                  ("arp", "banjo")), (2, 3), 0.0, ("lead", "double")),
-    "country": Style((88, 140), 0.1, 0.2, (0, 0.2), POP, (BACKBEAT, BRUSHES), ("alternating", "roots"), ("bass_electric", "bass_acoustic"),
-                     (("strum", "guitar_steel"), ("lead", "violin"), ("comp", "piano"), ("arp", "banjo"), ("lead", "guitar_clean")), (2, 4),
-                     0.0, ("lead", "double")),
-    "jazz": Style((80, 168), 0.4, 1.0, (0.45, 0.66), JAZZ, (SWING,), ("walking",), ("bass_acoustic",),
-                  (("comp", "piano"), ("lead", "sax"), ("comp", "guitar_jazz"), ("lead", "trumpet"), ("stabs", "brass"),
-                  ("lead", "vibes")), (1, 3), 0.0, ("lead",)),
-    "bossa": Style((96, 140), 0.4, 1.0, (0, 0), JAZZ, (BOSSA,), ("alternating",), ("bass_acoustic", "bass_electric"),
-                   (("chop", "guitar_nylon"), ("comp", "piano"), ("lead", "flute"), ("pad", "strings")), (1, 3), 0.0, ("lead",)),
-    "latin": Style((90, 128), 0.6, 0.5, (0, 0), MINOR + VAMP, (LATIN, REGGAETON), ("syncopated", "alternating"), ("bass_electric", "bass_acoustic"),
-                   (("comp", "piano"), ("stabs", "brass"), ("strum", "guitar_nylon"), ("lead", "trumpet"), ("arp", "marimba")), (2, 4), 0.1,
-                   ("lead", "choir", "double")),
-    "reggae": Style((66, 92), 0.5, 0.3, (0, 0.2), POP + VAMP, (HALF_TIME, BACKBEAT), ("syncopated", "roots"), ("bass_electric", "sub"),
-                    (("offbeats", "guitar_clean"), ("offbeats", "organ"), ("comp", "clavinet"), ("stabs", "brass"), ("lead", "brass")), (2, 4),
-                    0.1, ("lead", "choir")),
-    "synth-pop": Style((92, 138), 0.6, 0.1, (0, 0), POP + MINOR, (BACKBEAT, FOUR), ("eighths", "octaves"), ("synth_bass", "bass_synth"),
-                       (("pad", "synth_pad"), ("arp", "pluck"), ("arp", "synth_saw"), ("lead", "synth_lead"), ("stabs", "synth_saw")), (2, 4),
-                       0.9, ("lead", "double", "choir")),
-    "ambient": Style((62, 100), 0.6, 0.6, (0, 0), POP + MINOR, (SPARSE, TRIBAL), ("roots", "sub"), ("bass_fretless", "sub", "bass_synth"),
-                     (("pad", "synth_pad"), ("pad", "strings"), ("arp", "bells"), ("arp", "piano"), ("lead", "winds"), ("pad", "synth_saw")),
-                     (2, 4), 0.6, ("choir", "lead")),
-    "cinematic": Style((70, 130), 0.8, 0.1, (0, 0), MINOR, (TRIBAL, SPARSE, HALF_TIME), ("roots", "eighths"), ("bass_acoustic", "bass_synth", "sub"),
-                       (("pad", "strings"), ("stabs", "brass"), ("arp", "strings_short"), ("lead", "horn"), ("arp", "harp"), ("lead", "violin")),
-                       (2, 5), 0.1, ("choir", "choir", "lead")),
-}
+    "rock": Style(
+        tempo=(95, 160), minor=0.4, seventh=0.1, swing=(0, 0.1), progressions=POP + MINOR,
+        grooves=(BACKBEAT, PUNK, HALF_TIME), bass=("eighths", "roots", "follow"),
+        bass_family=("bass_electric", "bass_pick"),
+        layers=(("riff", "guitar_drive"), ("strum", "guitar_drive"), ("strum", "guitar_steel"),
+                ("lead", "guitar_lead"), ("pad", "organ"), ("comp", "piano")),
+        layer_count=(2, 4), electronic_kit=0.05, vocal=("lead", "lead", "double"),
+    ),
+    "metal": Style(
+        tempo=(105, 172), minor=0.95, seventh=0.0, swing=(0, 0), progressions=MINOR,
+        grooves=(DOUBLE, PUNK, HALF_TIME), bass=("follow", "eighths"), bass_family=("bass_pick", "bass_electric"),
+        layers=(("riff", "guitar_drive"), ("riff", "guitar_drive"), ("lead", "guitar_lead"), ("pad", "strings")),
+        layer_count=(2, 4), electronic_kit=0.0, vocal=("lead", "double"),
+    ),
+    "hip-hop": Style(
+        tempo=(74, 104), minor=0.75, seventh=0.6, swing=(0.05, 0.3), progressions=MINOR + VAMP,
+        grooves=(BOOM_BAP, BREAKBEAT, HALF_TIME), bass=("syncopated", "roots", "sub"),
+        bass_family=("bass_synth", "bass_electric", "sub"),
+        layers=(("comp", "epiano"), ("arp", "pluck"), ("pad", "strings"), ("loop", "guitar_clean"),
+                ("stabs", "brass"), ("lead", "flute")),
+        layer_count=(1, 3), electronic_kit=0.5, vocal=("rap", "lead", "double"),
+    ),
+    "trap": Style(
+        tempo=(65, 84), minor=0.95, seventh=0.2, swing=(0, 0), progressions=MINOR + VAMP,
+        grooves=(TRAP,), bass=("sub", "sub", "roots"), bass_family=("sub", "808"),
+        layers=(("arp", "pluck"), ("pad", "synth_pad"), ("loop", "bells"), ("arp", "bells"), ("lead", "flute")),
+        layer_count=(1, 3), electronic_kit=0.95, vocal=("rap", "lead", "double"),
+    ),
+    "house": Style(
+        tempo=(116, 130), minor=0.7, seventh=0.5, swing=(0, 0.15), progressions=MINOR + VAMP + POP,
+        grooves=(FOUR,), bass=("offbeat", "syncopated", "octaves"), bass_family=("bass_synth", "synth_bass"),
+        layers=(("comp", "epiano"), ("stabs", "synth_saw"), ("pad", "synth_pad"), ("arp", "pluck"),
+                ("comp", "piano"), ("pad", "strings")),
+        layer_count=(2, 4), electronic_kit=0.9, vocal=("lead", "choir", "double"),
+    ),
+    "techno": Style(
+        tempo=(126, 148), minor=0.9, seventh=0.0, swing=(0, 0), progressions=VAMP,
+        grooves=(FOUR, TRIBAL), bass=("offbeat", "eighths"), bass_family=("synth_bass", "sub", "bass_synth"),
+        layers=(("arp", "synth_saw"), ("arp", "pluck"), ("pad", "synth_pad"), ("stabs", "synth_saw")),
+        layer_count=(1, 3), electronic_kit=0.95, vocal=("choir", "lead"),
+    ),
+    "drum-and-bass": Style(
+        tempo=(160, 175), minor=0.9, seventh=0.4, swing=(0, 0.05), progressions=MINOR + VAMP,
+        grooves=(BREAKBEAT, FUNK), bass=("sub", "syncopated"), bass_family=("sub", "synth_bass"),
+        layers=(("pad", "synth_pad"), ("comp", "epiano"), ("arp", "pluck"), ("pad", "strings")),
+        layer_count=(1, 3), electronic_kit=0.6, vocal=("lead", "choir"),
+    ),
+    "funk": Style(
+        tempo=(92, 118), minor=0.6, seventh=0.9, swing=(0, 0.2), progressions=VAMP + JAZZ,
+        grooves=(FUNK, BREAKBEAT), bass=("syncopated", "octaves", "slap"), bass_family=("bass_electric", "bass_slap"),
+        layers=(("chop", "guitar_clean"), ("stabs", "brass"), ("comp", "clavinet"), ("comp", "organ"),
+                ("lead", "sax"), ("comp", "epiano")),
+        layer_count=(2, 4), electronic_kit=0.1, vocal=("lead", "double", "choir"),
+    ),
+    "disco": Style(
+        tempo=(108, 124), minor=0.6, seventh=0.5, swing=(0, 0), progressions=MINOR + POP,
+        grooves=(FOUR,), bass=("octaves", "syncopated"), bass_family=("bass_electric", "bass_synth"),
+        layers=(("chop", "guitar_clean"), ("pad", "strings"), ("stabs", "brass"), ("comp", "piano"),
+                ("lead", "strings")),
+        layer_count=(2, 4), electronic_kit=0.3, vocal=("lead", "choir", "double"),
+    ),
+    "soul": Style(
+        tempo=(66, 100), minor=0.4, seventh=0.9, swing=(0.1, 0.35), progressions=POP + JAZZ,
+        grooves=(BOOM_BAP, BACKBEAT, BRUSHES), bass=("roots", "walking", "syncopated"), bass_family=("bass_electric",),
+        layers=(("comp", "epiano"), ("comp", "organ"), ("chop", "guitar_clean"), ("stabs", "brass"),
+                ("pad", "strings")),
+        layer_count=(2, 4), electronic_kit=0.1, vocal=("lead", "double", "choir"),
+    ),
+    "ballad": Style(
+        tempo=(58, 84), minor=0.4, seventh=0.3, swing=(0, 0), progressions=POP + MINOR,
+        grooves=(BRUSHES, HALF_TIME, BACKBEAT), bass=("roots",), bass_family=("bass_electric", "bass_fretless"),
+        layers=(("arp", "piano"), ("comp", "piano"), ("pad", "strings"), ("arp", "guitar_nylon"), ("lead", "winds")),
+        layer_count=(2, 3), electronic_kit=0.1, vocal=("lead", "lead", "double", "choir"),
+    ),
+    "folk": Style(
+        tempo=(76, 132), minor=0.3, seventh=0.1, swing=(0, 0.1), progressions=POP,
+        grooves=(BRUSHES, BACKBEAT), bass=("roots", "eighths"), bass_family=("bass_acoustic", "bass_electric"),
+        layers=(("strum", "guitar_steel"), ("arp", "guitar_nylon"), ("lead", "violin"), ("comp", "accordion"),
+                ("lead", "flute"), ("arp", "banjo")),
+        layer_count=(2, 3), electronic_kit=0.0, vocal=("lead", "double"),
+    ),
+    "country": Style(
+        tempo=(88, 140), minor=0.1, seventh=0.2, swing=(0, 0.2), progressions=POP,
+        grooves=(BACKBEAT, BRUSHES), bass=("alternating", "roots"), bass_family=("bass_electric", "bass_acoustic"),
+        layers=(("strum", "guitar_steel"), ("lead", "violin"), ("comp", "piano"), ("arp", "banjo"),
+                ("lead", "guitar_clean")),
+        layer_count=(2, 4), electronic_kit=0.0, vocal=("lead", "double"),
+    ),
+    "jazz": Style(
+        tempo=(80, 168), minor=0.4, seventh=1.0, swing=(0.45, 0.66), progressions=JAZZ,
+        grooves=(SWING,), bass=("walking",), bass_family=("bass_acoustic",),
+        layers=(("comp", "piano"), ("lead", "sax"), ("comp", "guitar_jazz"), ("lead", "trumpet"),
+                ("stabs", "brass"), ("lead", "vibes")),
+        layer_count=(1, 3), electronic_kit=0.0, vocal=("lead",),
+    ),
+    "bossa": Style(
+        tempo=(96, 140), minor=0.4, seventh=1.0, swing=(0, 0), progressions=JAZZ,
+        grooves=(BOSSA,), bass=("alternating",), bass_family=("bass_acoustic", "bass_electric"),
+        layers=(("chop", "guitar_nylon"), ("comp", "piano"), ("lead", "flute"), ("pad", "strings")),
+        layer_count=(1, 3), electronic_kit=0.0, vocal=("lead",),
+    ),
+    "latin": Style(
+        tempo=(90, 128), minor=0.6, seventh=0.5, swing=(0, 0), progressions=MINOR + VAMP,
+        grooves=(LATIN, REGGAETON), bass=("syncopated", "alternating"), bass_family=("bass_electric", "bass_acoustic"),
+        layers=(("comp", "piano"), ("stabs", "brass"), ("strum", "guitar_nylon"), ("lead", "trumpet"),
+                ("arp", "marimba")),
+        layer_count=(2, 4), electronic_kit=0.1, vocal=("lead", "choir", "double"),
+    ),
+    "reggae": Style(
+        tempo=(66, 92), minor=0.5, seventh=0.3, swing=(0, 0.2), progressions=POP + VAMP,
+        grooves=(HALF_TIME, BACKBEAT), bass=("syncopated", "roots"), bass_family=("bass_electric", "sub"),
+        layers=(("offbeats", "guitar_clean"), ("offbeats", "organ"), ("comp", "clavinet"), ("stabs", "brass"),
+                ("lead", "brass")),
+        layer_count=(2, 4), electronic_kit=0.1, vocal=("lead", "choir"),
+    ),
+    "synth-pop": Style(
+        tempo=(92, 138), minor=0.6, seventh=0.1, swing=(0, 0), progressions=POP + MINOR,
+        grooves=(BACKBEAT, FOUR), bass=("eighths", "octaves"), bass_family=("synth_bass", "bass_synth"),
+        layers=(("pad", "synth_pad"), ("arp", "pluck"), ("arp", "synth_saw"), ("lead", "synth_lead"),
+                ("stabs", "synth_saw")),
+        layer_count=(2, 4), electronic_kit=0.9, vocal=("lead", "double", "choir"),
+    ),
+    "ambient": Style(
+        tempo=(62, 100), minor=0.6, seventh=0.6, swing=(0, 0), progressions=POP + MINOR,
+        grooves=(SPARSE, TRIBAL), bass=("roots", "sub"), bass_family=("bass_fretless", "sub", "bass_synth"),
+        layers=(("pad", "synth_pad"), ("pad", "strings"), ("arp", "bells"), ("arp", "piano"), ("lead", "winds"),
+                ("pad", "synth_saw")),
+        layer_count=(2, 4), electronic_kit=0.6, vocal=("choir", "lead"),
+    ),
+    "cinematic": Style(
+        tempo=(70, 130), minor=0.8, seventh=0.1, swing=(0, 0), progressions=MINOR,
+        grooves=(TRIBAL, SPARSE, HALF_TIME), bass=("roots", "eighths"),
+        bass_family=("bass_acoustic", "bass_synth", "sub"),
+        layers=(("pad", "strings"), ("stabs", "brass"), ("arp", "strings_short"), ("lead", "horn"),
+                ("arp", "harp"), ("lead", "violin")),
+        layer_count=(2, 5), electronic_kit=0.1, vocal=("choir", "choir", "lead"),
+    ),
+}  # fmt: skip

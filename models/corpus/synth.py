@@ -99,7 +99,9 @@ class Patch:
                 wave = wave - _saw(phase + 0.5, f / RATE)
             out[0] += wave * (1 - 0.8 * max(place, 0))
             out[1] += wave * (1 - 0.8 * max(-place, 0))
-        shape = envelope(n, 0.25 if pad else 0.004, release, 0.0 if pad else (0.18 if pluck else 0.8), 0.05 if pluck else 0.7)
+        shape = envelope(
+            n, 0.25 if pad else 0.004, release, 0.0 if pad else (0.18 if pluck else 0.8), 0.05 if pluck else 0.7
+        )
         bright = butter(2, min(0.9, max(self.cutoff, 1.5 * hz) / (RATE / 2)), output="sos")
         dark = butter(2, min(0.8, max(self.cutoff * 0.25, hz) / (RATE / 2)), output="sos")
         opening = np.exp(-t / self.sweep)  # the filter closes as the note goes on

@@ -14,45 +14,22 @@ synthesis using diphones", Speech Communication 9, 1990.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, uniform_filter1d
-from scipy.signal import butter, sosfilt, sosfiltfilt
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import butter, sosfilt
 
-from .compose import Note
+from .score import Note
 from .sources import Item
 from .synth import RATE, Audio, Rng, frequency
+from .takes import Take, is_sung, read_takes, running_level
 
 CONSONANT_S = 0.09
 CONTROL_S = 0.005
 LONGEST_CONSONANT_S = 0.2
-SHORTEST_TAKE_S = 0.35
 FILES_NEAR = 3
 ENOUGH_SYLLABLES = 6
-
-
-@dataclass(frozen=True)
-class Take:
-    """A run of syllables without a pause.
-
-    Attributes:
-        sound: ``(samples,)``.
-        marks: samples of the periods, rising; in unvoiced sound they follow at the take's mean period.
-        voiced: whether each mark lies in voiced sound.
-        cuts: samples where syllables begin, the end of the take last.
-        pitch: MIDI pitch of the take.
-    """
-
-    sound: Audio
-    marks: NDArray[np.int64]
-    voiced: NDArray[np.bool_]
-    cuts: NDArray[np.int64]
-    pitch: float
 
 
 @dataclass(frozen=True)
@@ -76,18 +53,6 @@ class Manner:
             drift_semitones=float(rng.uniform(0.02, 0.12)),
             breath=float(rng.choice([0.0, rng.uniform(0.0, 0.015)])),
         )
-
-
-class Reach(NamedTuple):
-    """How far the fundamental may lie from the mean (factors), and a period from the mean period (share)."""
-
-    low: float
-    high: float
-    tolerance: float
-
-
-SUNG = Reach(0.6, 1.5, 0.25)
-SPOKEN = Reach(0.55, 1.8, 0.6)
 
 
 class Singer:
@@ -115,7 +80,9 @@ class Singer:
         away = sorted(self.files, key=lambda entry: abs(entry[0] + self.shift - pitch))
         best = abs(away[0][0] + self.shift - pitch)
         # a few files a song: reading them takes longer than singing
-        near = [item for at, item in self.files if abs(at + self.shift - pitch) < best + 1.6][: FILES_NEAR * (1 + self.spoken)]
+        near = [item for at, item in self.files if abs(at + self.shift - pitch) < best + 1.6][
+            : FILES_NEAR * (1 + self.spoken)
+        ]
         for _ in range(4):
             item = near[int(rng.integers(len(near)))]
             takes = read_takes(item.path, float(item.fields["f0_hz"]), self.build, "speaker" in item.fields)
@@ -128,97 +95,10 @@ class Singer:
         syllables: list[tuple[Take, int]] = []
         for _ in range(4):
             for take in self.takes_near(rng, pitch):
-                syllables += [(take, k) for k in range(len(take.cuts) - 1) if _is_sung(take, k)]
+                syllables += [(take, k) for k in range(len(take.cuts) - 1) if is_sung(take, k)]
             if len(syllables) >= ENOUGH_SYLLABLES:
                 break
         return syllables
-
-
-def speaking_pitch(paths: list[Path]) -> float:
-    """The median pitch of a speaker in Hz, by autocorrelation of 60 ms frames."""
-    found = []
-    for path in paths:
-        sound, rate = soundfile.read(path, dtype="float64")
-        size = int(0.06 * rate)
-        for start in range(0, len(sound) - size, size):
-            frame = sound[start : start + size] * np.hanning(size)
-            power = np.fft.irfft(np.abs(np.fft.rfft(frame, 2 * size)) ** 2)[:size]
-            low, high = rate // 350, rate // 70
-            top = np.flatnonzero(power[low:high] > 0.85 * power[low:high].max())[0]
-            lag = low + int(top) + int(np.argmax(power[low + top : low + top + rate // 800]))
-            if power[lag] > 0.6 * power[0] and power[0] > 0.1:
-                found.append(rate / lag)
-    return float(np.median(found)) if found else 160.0
-
-
-@lru_cache(maxsize=96)
-def read_takes(path: Path, f0_hz: float, build: float, spoken: bool) -> list[Take]:
-    """The takes of a file in a build; takes without steady voicing are left out. Speech wanders round ``f0_hz``."""
-    sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = sound.mean(axis=1)
-    if rate != RATE or build != 1.0:
-        mono = soxr.resample(mono, rate * build, RATE, quality="MQ")
-    mono = sosfilt(butter(2, 60 / (RATE / 2), "high", output="sos"), mono).astype(np.float32)
-    level = _level(mono, 0.03)[:: RATE // 200]
-    loud = level > 0.03 * level.max()
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], loud.astype(np.int8), [0]])))
-    takes = []
-    for first, last in edges.reshape(-1, 2):
-        a, b = first * (RATE // 200), min(len(mono), last * (RATE // 200))
-        if (b - a) / RATE < SHORTEST_TAKE_S:
-            continue
-        take = analyse(mono[a:b], f0_hz * build, SPOKEN if spoken else SUNG)
-        if take is not None:
-            takes.append(take)
-    return takes
-
-
-def analyse(sound: Audio, f0_hz: float, reach: Reach) -> Take | None:
-    """Marks at the peaks of the fundamental and cuts at dips of the level; None without steady voicing."""
-    low, high, tolerance = reach
-    period = RATE / f0_hz
-    band = butter(2, [low * f0_hz / (RATE / 2), high * f0_hz / (RATE / 2)], "band", output="sos")
-    tone = sosfiltfilt(band, sound.astype(np.float64))
-    peaks = np.flatnonzero((tone[1:-1] > tone[:-2]) & (tone[1:-1] >= tone[2:])) + 1
-    if len(peaks) < 12:
-        return None
-    strength = (_level(tone, 3 / f0_hz)[peaks] / (_level(sound, 3 / f0_hz)[peaks] + 1e-6)) ** 2
-    gaps = np.diff(peaks, append=peaks[-1] + round(period))
-    voiced = (strength > 0.04) & (np.abs(gaps / period - 1) < tolerance)
-    voiced[1:] &= np.abs(np.diff(gaps)) < 0.25 * gaps[1:]
-    if voiced.mean() < 0.4:
-        return None
-    steady = np.median(gaps[voiced])
-    return Take(sound, peaks.astype(np.int64), voiced, _syllables(_level(sound, 0.04)), float(69 + 12 * np.log2(RATE / steady / 440)))
-
-
-def _is_sung(take: Take, k: int) -> bool:
-    """Whether a syllable is mostly voiced and not a whisper beside its neighbours."""
-    inside = (take.marks >= take.cuts[k]) & (take.marks < take.cuts[k + 1])
-    loudness = float(np.sqrt(np.mean(take.sound[take.cuts[k] : take.cuts[k + 1]] ** 2)))
-    return bool(inside.sum() > 8 and take.voiced[inside].mean() > 0.55 and loudness > 0.3 * np.sqrt(np.mean(take.sound**2)))
-
-
-def _level(sound: Audio | NDArray[np.float64], seconds: float) -> NDArray[np.float64]:
-    """Running root mean square."""
-    square = uniform_filter1d(sound.astype(np.float64) ** 2, max(1, int(seconds * RATE)), mode="constant")
-    return np.asarray(np.sqrt(np.maximum(square, 0)))
-
-
-def _syllables(level: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Cuts at dips of the level, at least 0.16 s apart."""
-    step = RATE // 200
-    coarse = level[::step]
-    dips = [
-        i
-        for i in range(32, len(coarse) - 32)
-        if coarse[i] == coarse[i - 16 : i + 17].min() and coarse[i] < 0.72 * min(coarse[i - 32 : i].max(), coarse[i : i + 32].max())
-    ]
-    cuts = [0]
-    for dip in dips:
-        if dip * step - cuts[-1] > 0.16 * RATE:
-            cuts.append(dip * step)
-    return np.array([*cuts, len(level)], dtype=np.int64)
 
 
 def melody_curve(rng: Rng, notes: list[Note], manner: Manner, start: float, count: int) -> NDArray[np.float64]:
@@ -235,7 +115,7 @@ def melody_curve(rng: Rng, notes: list[Note], manner: Manner, start: float, coun
     pitch = gaussian_filter1d(pitch, manner.glide_s / CONTROL_S, mode="nearest")
     drift = gaussian_filter1d(rng.standard_normal(count), 0.15 / CONTROL_S, mode="nearest")
     drift *= manner.drift_semitones / (np.abs(drift).max() + 1e-9)
-    return pitch + manner.vibrato_semitones * vibrato + drift
+    return np.asarray(pitch + manner.vibrato_semitones * vibrato + drift)
 
 
 def sing(rng: Rng, singer: Singer, notes: list[Note], manner: Manner, out: Audio) -> None:
@@ -257,33 +137,18 @@ def sing_syllables(rng: Rng, syllables: list[tuple[Take, int]], notes: list[Note
         until = notes[i + 1].start - CONSONANT_S * 0.7 if i + 1 < len(notes) else note.start + note.length
         until = min(until, note.start + note.length)
         begin = note.start - CONSONANT_S - start
-        _write_syllable(rng, take, k, begin, max(0.12, until - start - begin), curve, 0.55 + 0.45 * note.velocity, phrase)
+        _write_syllable(
+            rng, take, k, begin, max(0.12, until - start - begin), curve, 0.55 + 0.45 * note.velocity, phrase
+        )
     if manner.breath:
         airy = sosfilt(butter(1, 3000 / (RATE / 2), "high", output="sos"), rng.standard_normal(len(phrase)))
-        level = _level(phrase, 0.02)
+        level = running_level(phrase, 0.02)
         phrase += (manner.breath * airy * level * 4).astype(np.float32)
     at = int(start * RATE)
     skip = max(0, -at)
     count = min(len(phrase) - skip, len(out) - max(at, 0))
     if count > 0:
         out[max(at, 0) : max(at, 0) + count] += phrase[skip : skip + count]
-
-
-@lru_cache(maxsize=4096)
-def _grain_window(before: int, after: int) -> Audio:
-    """Rises over ``before`` samples and falls over ``after``."""
-    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(before) + 0.5) / before)
-    fall = 0.5 + 0.5 * np.cos(np.pi * (np.arange(after) + 0.5) / after)
-    return np.concatenate([rise, fall]).astype(np.float32)
-
-
-def _longest_run(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """Where the longest run of true values begins and ends."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))).reshape(-1, 2)
-    if not len(edges):
-        return 0, len(mask)
-    first, last = edges[int(np.argmax(edges[:, 1] - edges[:, 0]))]
-    return int(first), int(last)
 
 
 def _write_syllable(
@@ -304,10 +169,10 @@ def _write_syllable(
     fade_s = min(0.08, 0.3 * length)
     t = 0.0
     while t < length + 0.02:
-        if t < kept:
-            source = t
-        else:
-            source = kept + (t - kept) * rate if t < length - coda else (b - a) / RATE - (length - t)
+        if kept <= t < length - coda:
+            source = kept + (t - kept) * rate
+        else:  # consonants at their own speed, counted from the syllable's beginning and from its end
+            source = t if t < kept else (b - a) / RATE - (length - t)
         index = low + int(np.searchsorted(marks[low:high], a + source * RATE))
         if kept < t < length - coda and rate < 0.6:
             index += int(rng.integers(-2, 3))  # a stretched vowel must not repeat one grain: that buzzes
@@ -325,5 +190,24 @@ def _write_syllable(
             gain = level * min(1.0, (length + 0.02 - t) / fade_s, (t + 0.01) / 0.01)
             # raising the pitch lays more grains in the same time: keep the loudness
             gain *= min(1.0, np.sqrt(step / max(after, 1))) if voiced[index] else 1.0
-            out[at : at + before + after] += sound[mark - before : mark + after] * (_grain_window(before, after) * np.float32(gain))
+            out[at : at + before + after] += sound[mark - before : mark + after] * (
+                _grain_window(before, after) * np.float32(gain)
+            )
         t += max(step, 20.0) / RATE
+
+
+def _longest_run(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Where the longest run of true values begins and ends."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))).reshape(-1, 2)
+    if not len(edges):
+        return 0, len(mask)
+    first, last = edges[int(np.argmax(edges[:, 1] - edges[:, 0]))]
+    return int(first), int(last)
+
+
+@lru_cache(maxsize=4096)
+def _grain_window(before: int, after: int) -> Audio:
+    """Rises over ``before`` samples and falls over ``after``."""
+    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(before) + 0.5) / before)
+    fall = 0.5 + 0.5 * np.cos(np.pi * (np.arange(after) + 0.5) / after)
+    return np.concatenate([rise, fall]).astype(np.float32)
