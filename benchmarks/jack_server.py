@@ -43,7 +43,10 @@ def start_jack(name: str, rate: int = 48000, period: int = 128) -> subprocess.Po
         if _answers(name, server):
             return server
         stop_jack(server)
-    raise RuntimeError(f"no JACK server after {_ATTEMPTS} attempts")
+    raise RuntimeError(
+        f"no JACK server after {_ATTEMPTS} attempts; JACK remembers 8 servers, killed ones too: "
+        "when none runs, rm -r /dev/shm/jack* makes it forget them"
+    )
 
 
 def stop_jack(server: subprocess.Popen[bytes]) -> None:
