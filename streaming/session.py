@@ -16,6 +16,9 @@ from .card import METADATA_KEY, ModelCard, State, Tensor, side_card
 from .errors import CardError, ModelError
 
 _DTYPES: dict[str, Any] = {"float32": np.float32, "int64": np.int64}
+_NO_TRANSPOSE_OPTIMIZER = ["TransposeOptimizer", "TransposeOptimizer_CPUExecutionProvider"]
+"""It moves live4's transposes past its masks, whose products then run over rows of two numbers instead of 1025: 0.38 ms
+a hop instead of 0.20. Nothing is lost where there is little to transpose (FastEnhancer, HTDemucs)."""
 _ORT_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
 onnxruntime.set_default_logger_severity(3)
@@ -34,7 +37,9 @@ def _open_session(path: Path, threads: int, cuda: bool) -> Any:
     if cuda and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         providers.insert(0, "CUDAExecutionProvider")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=providers, disabled_optimizers=_NO_TRANSPOSE_OPTIMIZER
+        )
     except Exception as error:  # onnxruntime raises a dozen unrelated types
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{path}: not an ONNX model that onnxruntime can open ({reason})") from None
