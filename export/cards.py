@@ -1,0 +1,41 @@
+"""Write a card into an ONNX file, sealed with the digest of what it describes."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from models.separator.evaluation import Figure
+from streaming.card import METADATA_KEY, Metric, ModelCard, digest
+from streaming.session import read_card
+
+
+def write_card(model: Path, card: ModelCard) -> ModelCard:
+    """Replace the card in ``model`` and return it with its ``sha256``. The file is swapped in whole or not at all."""
+    proto = onnx.load(model)
+    kept = [p for p in proto.metadata_props if p.key != METADATA_KEY]
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(kept)
+    sealed = replace(card, sha256=digest(proto.SerializeToString()))
+    sealed.check()
+    proto.metadata_props.add(key=METADATA_KEY, value=sealed.to_json())
+    aside = model.with_name(f".{model.name}.part")
+    aside.write_bytes(proto.SerializeToString())
+    os.replace(aside, model)
+    return sealed
+
+
+def add_metrics(model: Path, figures: Sequence[Figure], corpus: str, split: str, rate: int) -> ModelCard:
+    """Put the figures of an evaluation into the card, in place of those of the same command."""
+    card = read_card(model)
+    pairs = any(f.stem == "accompaniment" for f in figures)
+    command = f"sidechop evaluate separator {card.name} {corpus}"
+    command += ("" if pairs else f" --split {split}") + ("" if rate == card.sample_rates[0] else f" --rate {rate}")
+    data = f"{corpus}, {max(f.songs for f in figures)} {'pairs' if pairs else f'{split} songs'}, {rate} Hz"
+    fresh = [
+        Metric(f"SDR {f.stem}", f.sdr, "dB", data, command, f.baseline, "the mix as the estimate") for f in figures
+    ]
+    kept = [m for m in card.metrics if m.command != command]
+    return write_card(model, replace(card, metrics=(*kept, *fresh)))

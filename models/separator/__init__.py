@@ -1,0 +1,1 @@
+"""The live four-stem separator: network, songs, augmentation, loss, training, evaluation."""
