@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,7 +44,7 @@ PASS_THROUGH = "pass-through"
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread of the daemon may hold the interpreter while another waits (Python's own default is 5 ms): an OSC
 command must not wait for a table to be drawn."""
-NOTICES_MAX = 1000
+NOTICES_MAX = 100
 
 
 class Notice(NamedTuple):
@@ -65,10 +66,12 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.model_name = config.model
-        self.notices: list[Notice] = []
+        self.notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
+        self._noticed = 0
         self.audio_state = "starting"
         self.block = block_of(config.audio)
         self.remote = Remote(self)
+        self._noticing = threading.Lock()
         self._cleanup = ExitStack()
         self._quit = threading.Event()
         self._next_levels = self._next_statistics = 0.0
@@ -102,7 +105,7 @@ class Daemon:
         self.audio = AudioProcess(self.lane, source_of(config.audio, rate, config.budget_ms), self._on_audio)
         self._cleanup.callback(self.audio.stop)
         self.server.start()
-        self.notices.append(Notice("osc", "ready", "{}:{}".format(*self.server.address)))
+        self._keep(Notice("osc", "ready", "{}:{}".format(*self.server.address)))
         self.audio.start()
 
     def run(self, on_tick: Callable[[], None] = lambda: None, seconds: float = math.inf) -> None:
@@ -127,6 +130,12 @@ class Daemon:
         if hasattr(self, "server"):
             self.server.close()  # first: its handlers use all the rest
         self._cleanup.close()
+
+    def notices_since(self, seen: int) -> tuple[list[Notice], int]:
+        """What was noticed after the first ``seen`` (at most the latest 100), and how many there are now."""
+        with self._noticing:
+            new = self._noticed - seen
+            return (list(self.notices)[-new:] if new else []), self._noticed
 
     def request_stop(self) -> None:
         """Let `run` return. Any thread, and signal handlers."""
@@ -179,9 +188,13 @@ class Daemon:
         self._note("audio", state, str(event.get("text", described)))
 
     def _note(self, source: str, state: str, text: str) -> None:
-        if len(self.notices) < NOTICES_MAX:
-            self.notices.append(Notice(source, state, text))
+        self._keep(Notice(source, state, text))
         self.server.push(f"/sidechop/event/{source}", state, text)
+
+    def _keep(self, notice: Notice) -> None:
+        with self._noticing:  # engine, audio and OSC threads all notice
+            self.notices.append(notice)
+            self._noticed += 1
 
 
 def model_path(name: str) -> Path | None:

@@ -25,11 +25,11 @@ class LiveView:
     def __init__(self, daemon: Daemon, as_json: bool) -> None:
         self._daemon, self._as_json = daemon, as_json
         self._console = Console()
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        if as_json:
-            self._live = None
+        drawn = self._console.is_terminal and not as_json
+        self._live = Live(console=self._console, auto_refresh=False) if drawn else None
+        self._every_s = DRAW_EVERY_S if drawn else JSON_EVERY_S if as_json else LINE_EVERY_S
         self._shown = 0
-        self._next = 0.0
+        self._next = time.monotonic() + self._every_s
 
     def __enter__(self) -> "LiveView":
         if self._live:
@@ -37,24 +37,21 @@ class LiveView:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.tick()
+        self._show_notices()
+        self._show_state()
         if self._live:
-            self._live.update(self._table(), refresh=True)
             self._live.stop()
 
     def tick(self) -> None:
-        notices = self._daemon.notices[self._shown :]
-        self._shown += len(notices)
+        self._show_notices()
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._every_s
+            self._show_state()
+
+    def _show_notices(self) -> None:
+        notices, self._shown = self._daemon.notices_since(self._shown)
         for notice in notices:
             self._show_notice(notice)
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + (DRAW_EVERY_S if self._live else JSON_EVERY_S if self._as_json else LINE_EVERY_S)
-        if self._live:
-            self._live.update(self._table(), refresh=True)
-        else:
-            self._show_line()
 
     def _show_notice(self, notice: Notice) -> None:
         if self._as_json:
@@ -62,7 +59,10 @@ class LiveView:
         else:
             self._console.print(Text(f"{notice.source}: {notice.state}: {notice.text}"), soft_wrap=True)
 
-    def _show_line(self) -> None:
+    def _show_state(self) -> None:
+        if self._live:
+            self._live.update(self._table(), refresh=True)
+            return
         statistics = self._daemon.remote.statistics()
         if self._as_json:
             print(json.dumps({"kind": "statistics", **statistics}), flush=True)

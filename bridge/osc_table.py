@@ -159,7 +159,7 @@ EVENTS: tuple[Message, ...] = (
     Message(
         "/sidechop/event/levels",
         (Argument("position", "h", "samples"), Argument("rate", "i", "Hz")),
-        "Peak of each output since the last such event",
+        "Falling peaks of the mix and of each output, ten times a second",
         repeated=(Argument("name", "s"), Argument("peak", "f", "dB")),
         kind="levels",
     ),
