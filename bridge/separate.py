@@ -98,6 +98,7 @@ class FileSeparator:
         try:
             with ExitStack() as stack:
                 reader = stack.enter_context(AudioReader(source))
+                reading = stack.enter_context(ThreadPoolExecutor(1, "reader"))  # at rest before the file is closed
                 for path in files.values():
                     if path.exists() and path.samefile(source):
                         raise AudioError(f"{source}: would be written over by its own stem; choose another -o")
@@ -107,7 +108,7 @@ class FileSeparator:
                     )
                     for path in files.values()
                 ]
-                pool = stack.enter_context(ThreadPoolExecutor(1, "writer"))
+                writing = stack.enter_context(ThreadPoolExecutor(1, "writer"))
 
                 def write(audio: Audio) -> None:
                     np.maximum(peaks, np.abs(audio).max(axis=(1, 2), initial=0.0), out=peaks)
@@ -115,8 +116,8 @@ class FileSeparator:
                         writer.write(stem)
 
                 done, waiting = 0, deque[Future[None]]()
-                for audio in self._outputs(reader):
-                    waiting.append(pool.submit(write, audio[wanted]))  # a copy: the engine's view is overwritten
+                for audio in self._outputs(reader, reading):
+                    waiting.append(writing.submit(write, audio[wanted]))  # a copy: the engine's view is overwritten
                     if len(waiting) > WRITES_AHEAD:
                         waiting.popleft().result()
                     done += audio.shape[2]
@@ -134,11 +135,11 @@ class FileSeparator:
         took_s = time.perf_counter() - started
         return Separated(source, reader.rate, done, files, result, clipped, took_s, reader.warning)
 
-    def _outputs(self, reader: AudioReader) -> Iterator[Audio]:
+    def _outputs(self, reader: AudioReader, reading: ThreadPoolExecutor) -> Iterator[Audio]:
         """Every output at the file's rate ``(outputs, channels, n)``, in step with the file; views for one step."""
         rate = rate_for(self.card, reader.rate)
         self._engine.prepare(rate, MAX_BLOCK, reader.channels)
-        blocks = prefetched(reader.blocks(MAX_BLOCK))
+        blocks = prefetched(reader.blocks(MAX_BLOCK), reading)
         if rate == reader.rate:
             yield from self._run(blocks)
             return
@@ -211,13 +212,12 @@ def take(waiting: deque[Audio], count: int) -> Audio:
     return np.concatenate(parts, axis=1)
 
 
-def prefetched(blocks: Iterator[Audio]) -> Iterator[Audio]:
+def prefetched(blocks: Iterator[Audio], pool: ThreadPoolExecutor) -> Iterator[Audio]:
     """``blocks``, the next one read by another thread while this one works on the last."""
-    with ThreadPoolExecutor(1, "reader") as pool:
+    ahead = pool.submit(next, blocks, None)
+    while (block := ahead.result()) is not None:
         ahead = pool.submit(next, blocks, None)
-        while (block := ahead.result()) is not None:
-            ahead = pool.submit(next, blocks, None)
-            yield block
+        yield block
 
 
 def folder_names(sources: Sequence[Path]) -> list[str]:
