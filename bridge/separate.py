@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -91,49 +91,35 @@ class FileSeparator:
             AudioError: the file cannot be read or is not fit, or the disk is full.
         """
         started = time.perf_counter()
-        wanted = [self.outputs.index(stem) for stem in self.stems]
         files = {stem: folder / f"{stem}.{kind}" for stem in self.stems}
-        peaks = np.zeros(len(wanted), np.float32)
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
-        try:
-            with ExitStack() as stack:
-                reader = stack.enter_context(AudioReader(source))
-                reading = stack.enter_context(ThreadPoolExecutor(1, "reader"))  # at rest before the file is closed
-                for path in files.values():
-                    if path.exists() and path.samefile(source):
-                        raise AudioError(f"{source}: would be written over by its own stem; choose another -o")
-                writers = [
-                    stack.enter_context(
-                        AudioWriter(path, reader.rate, reader.channels, subtype=SUBTYPES[kind], frames=reader.frames)
-                    )
-                    for path in files.values()
-                ]
-                writing = stack.enter_context(ThreadPoolExecutor(1, "writer"))
+        peaks = np.zeros(len(files), np.float32)
+        with ExitStack() as stack:
+            stack.enter_context(no_empty_folders(folder))
+            reader = stack.enter_context(AudioReader(source))
+            reading = stack.enter_context(ThreadPoolExecutor(1, "reader"))  # at rest before the file is closed
+            writers = [stack.enter_context(open_writer(path, reader)) for path in files.values()]
+            writing = stack.enter_context(ThreadPoolExecutor(1, "writer"))
 
-                def write(audio: Audio) -> None:
-                    np.maximum(peaks, np.abs(audio).max(axis=(1, 2), initial=0.0), out=peaks)
-                    for writer, stem in zip(writers, audio, strict=True):
-                        writer.write(stem)
+            def write(stems: Audio) -> None:
+                np.maximum(peaks, np.abs(stems).max(axis=(1, 2), initial=0.0), out=peaks)
+                for writer, stem in zip(writers, stems, strict=True):
+                    writer.write(stem)
 
-                done, waiting = 0, deque[Future[None]]()
-                for audio in self._outputs(reader, reading):
-                    waiting.append(writing.submit(write, audio[wanted]))  # a copy: the engine's view is overwritten
-                    if len(waiting) > WRITES_AHEAD:
-                        waiting.popleft().result()
-                    done += audio.shape[2]
-                    if progress:
-                        progress(done, reader.frames)
-                for future in waiting:
-                    future.result()
-        except BaseException:
-            for path in made:
-                with suppress(OSError):
-                    path.rmdir()
-            raise
+            wanted = [self.outputs.index(stem) for stem in self.stems]
+            done, waiting = 0, deque[Future[None]]()
+            for outputs in self._outputs(reader, reading):
+                waiting.append(writing.submit(write, outputs[wanted]))  # a copy: the engine writes over its view
+                if len(waiting) > WRITES_AHEAD:
+                    waiting.popleft().result()
+                done += outputs.shape[2]
+                if progress:
+                    progress(done, reader.frames)
+            for future in waiting:
+                future.result()
         clipped = sum(writer.clipped for writer in writers)
-        result = dict(zip(self.stems, map(float, peaks), strict=True))
+        loudest = dict(zip(files, map(float, peaks), strict=True))
         took_s = time.perf_counter() - started
-        return Separated(source, reader.rate, done, files, result, clipped, took_s, reader.warning)
+        return Separated(source, reader.rate, done, files, loudest, clipped, took_s, reader.warning)
 
     def _outputs(self, reader: AudioReader, reading: ThreadPoolExecutor) -> Iterator[Audio]:
         """Every output at the file's rate ``(outputs, channels, n)``, in step with the file; views for one step."""
@@ -188,6 +174,28 @@ class FileSeparator:
             for stem in stems[:-1]:
                 stems[-1] -= stem
         return stems
+
+
+@contextmanager
+def no_empty_folders(folder: Path) -> Iterator[None]:
+    """Should the block fail, take away again the folders that it made on the way to ``folder``, if they are empty."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def open_writer(path: Path, reader: AudioReader) -> AudioWriter:
+    """A writer for a stem of what ``reader`` reads. Raises `AudioError`, also when it would write over that very file."""
+    if path.exists() and path.samefile(reader.path):
+        raise AudioError(f"{path}: would be written over by its own stem; choose another -o")
+    return AudioWriter(
+        path, reader.rate, reader.channels, subtype=SUBTYPES[path.suffix.removeprefix(".")], frames=reader.frames
+    )
 
 
 def rate_for(card: ModelCard, file_rate: int) -> int:
