@@ -190,7 +190,7 @@ def no_empty_folders(folder: Path) -> Iterator[None]:
 
 
 def open_writer(path: Path, reader: AudioReader) -> AudioWriter:
-    """A writer for a stem of what ``reader`` reads. Raises `AudioError`, also when it would write over that very file."""
+    """A writer for a stem of what ``reader`` reads. Raises `AudioError`, also if it would write over that file."""
     if path.exists() and path.samefile(reader.path):
         raise AudioError(f"{path}: would be written over by its own stem; choose another -o")
     return AudioWriter(
