@@ -83,7 +83,7 @@ def _gru(w: Mapping[str, Array], layer: int, x: Array, h: Array) -> Array:
 
 def _features(mid: Array, side: Array) -> Array:
     """Magnitudes of mid and side in 512 bands, then real and imaginary parts of the 256 lowest bins of each."""
-    magnitudes = [(_narrow(np.abs(x) ** 2) + 1e-8) ** 0.25 for x in (mid, side)]
+    magnitudes = [np.maximum(_narrow(np.abs(x) ** 2), 1e-8) ** 0.25 for x in (mid, side)]
     fine = [p / np.sqrt(np.abs(x[:256]) + 1e-4) for x in (mid, side) for p in (x.real[:256], x.imag[:256])]
     return np.concatenate([*magnitudes, *fine])
 

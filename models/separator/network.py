@@ -65,7 +65,8 @@ def band_means(power: Tensor) -> Tensor:
 def features(mid_side: Tensor) -> Tensor:
     """Planar mid and side ``(..., 2, 2, bins)`` to ``(..., FEATURES)``."""
     power = mid_side.square().sum(-2)  # (..., 2, bins)
-    magnitudes = (band_means(power) + 1e-8).sqrt().sqrt()
+    # A floor, not an added constant: onnxruntime takes the addition of so small a number for nothing and drops it.
+    magnitudes = band_means(power).clamp_min(1e-8).sqrt().sqrt()
     low = power[..., None, :FINE_BINS].sqrt()
     fine = mid_side[..., :FINE_BINS] / (low + 1e-4).sqrt()
     return torch.cat([magnitudes.flatten(-2), fine.flatten(-3)], dim=-1)

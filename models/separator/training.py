@@ -4,7 +4,9 @@ Every example is drawn from (seed, step, item) alone, so that a run of N steps a
 see the same music. New songs that appear in the corpus are picked up at the next epoch.
 """
 
+import logging
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -184,6 +186,14 @@ def train(corpus: Path, run: Path, settings: Settings, resume: bool = False, qui
         raise RequestError(f"{run}: holds a run already; add --resume to go on with it, or name another folder")
     if not find_songs(corpus, "train"):
         raise RequestError(f"{corpus}: no song to train on")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice on how to use Lightning, nothing that a user could act on
+        _fit(corpus, run, settings, last if resume else None, quiet)
+    return last
+
+
+def _fit(corpus: Path, run: Path, settings: Settings, resume_from: Path | None, quiet: bool) -> None:
     lightning.seed_everything(settings.seed, verbose=False)
     trainer = lightning.Trainer(
         accelerator="auto",
@@ -205,8 +215,7 @@ def train(corpus: Path, run: Path, settings: Settings, resume: bool = False, qui
             *([] if quiet else [TQDMProgressBar(refresh_rate=5)]),
         ],
     )
-    trainer.fit(Training(settings, corpus, run / "cache"), ckpt_path=last if resume else None, weights_only=True)
-    return last
+    trainer.fit(Training(settings, corpus, run / "cache"), ckpt_path=resume_from, weights_only=True)
 
 
 def load_network(checkpoint: Path) -> tuple[Separator, tuple[Source, ...]]:
@@ -223,6 +232,6 @@ def load_network(checkpoint: Path) -> tuple[Separator, tuple[Source, ...]]:
         network.load_state_dict(weights)
     except FileNotFoundError:
         raise ModelError(f"{checkpoint}: no such file") from None
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+    except Exception as error:  # what unpickling rubbish raises has no end
         raise ModelError(f"{checkpoint}: not a checkpoint of a separator ({type(error).__name__})") from None
     return network.eval(), tuple(Source(**s) for s in data["sources"])
