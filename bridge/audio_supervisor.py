@@ -1,23 +1,20 @@
 """The parent's side of the audio process: starts it, hears its events, starts it anew when a device was lost."""
 
 import json
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from streaming.errors import AudioError
 from streaming.lane import Lane
+from streaming.spawn import spawn
 
 from .audio_process import EXIT_LOST
 from .audio_source import FileSource, Source, encode_source
 
 RETRY_S = 1.0
 START_TIMEOUT_S = 15.0
-_ROOT = Path(__file__).resolve().parent.parent
 
 Event = dict[str, Any]
 """``{"event": "ready", "latency": {part: samples}}``, ``lost`` and ``error`` and ``warning`` with ``text``, ``back``
@@ -34,7 +31,7 @@ class AudioProcess:
     def __init__(self, lane: Lane, source: Source, on_event: Callable[[Event], None] = lambda event: None) -> None:
         self.latency: dict[str, int] = {}
         self.events: list[Event] = []
-        self._command = [sys.executable, "-P", "-m", "bridge.audio_process", lane.name, encode_source(source)]
+        self._command = ["-m", "bridge.audio_process", lane.name, encode_source(source)]
         self._retry = not isinstance(source, FileSource)
         self._on_event = on_event
         self._child: subprocess.Popen[str] | None = None
@@ -106,10 +103,7 @@ class AudioProcess:
 
     def _run_child(self, resume: bool) -> int:
         command = [*self._command, "--resume"] if resume else self._command
-        pipe = subprocess.PIPE
-        # Not from the working folder (-P): a folder there that is called bridge would be taken for ours.
-        environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as child:
+        with spawn(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
             self._child = child
             if self._stop.is_set() and child.stdin:
                 child.stdin.close()

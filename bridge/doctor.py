@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streaming.errors import SidechopError
+from streaming.spawn import spawn
 
 from . import __version__
 from .registry import AUTO_NAMES, choose_precision, hop_time_s, list_models
@@ -72,8 +73,8 @@ def _device_advice() -> str:
 def check_realtime() -> Finding:
     """Which scheduling class the engine is granted, asked as it asks: in a process of its own."""
     code = "from streaming.realtime import ENGINE_PRIORITY, settle; print(settle(ENGINE_PRIORITY))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    granted = done.stdout.strip()
+    with spawn("-c", code, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        granted = child.communicate()[0].strip()
     details: dict[str, Any] = {"granted": granted}
     if hasattr(os, "sched_setscheduler"):
         import resource
@@ -88,8 +89,8 @@ def check_realtime() -> Finding:
         "realtime",
         "could be better",
         "no realtime scheduling is allowed: hops may come late when the machine is busy",
-        "apt-get install rtkit, or put '@audio - rtprio 95' into /etc/security/limits.d/audio.conf, join the group with "
-        "'adduser YOU audio', and log in again",
+        "apt-get install rtkit, or put '@audio - rtprio 95' into /etc/security/limits.d/audio.conf, join the group "
+        "with 'adduser YOU audio', and log in again",
         details,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from streaming.realtime import ENGINE_PRIORITY, settle
+from streaming.spawn import spawn
 
 
 def idle_lateness(seconds: float, period_s: float) -> dict[str, float]:
@@ -31,8 +32,8 @@ def idle_lateness(seconds: float, period_s: float) -> dict[str, float]:
 
 def start_idle_loop(seconds: float, period_s: float) -> "subprocess.Popen[str]":
     """Start it in the background; read it with `finish_idle_loop`."""
-    command = [sys.executable, "-m", "bridge.idle_loop", str(seconds), str(1000.0 * period_s)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    arguments = (str(seconds), str(1000.0 * period_s))
+    return spawn("-m", "bridge.idle_loop", *arguments, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
 
 def finish_idle_loop(process: "subprocess.Popen[str]") -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """From the settings to a session: where the audio comes from, at which rate, in blocks of which size."""
 
 import subprocess
-import sys
 
 from streaming.errors import AudioError
+from streaming.spawn import spawn
 
 from .audio_source import DeviceSource, FileSource, ReaStreamSource, Source
 from .config import Audio
@@ -68,8 +68,9 @@ def _device_rate(name: str) -> int:
         "except AudioError as error:\n"
         "    print('error', error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=False)
-    kind, _, rest = (done.stdout.strip().splitlines() or [""])[-1].partition(" ")
+    with spawn("-c", code, name, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        answer, _ = child.communicate()
+    kind, _, rest = (answer.strip().splitlines() or [""])[-1].partition(" ")
     if kind != "rate":
         raise AudioError(rest or "the audio devices could not be listed: try `sidechop devices`")
     return int(rest)

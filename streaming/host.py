@@ -110,8 +110,9 @@ class LaneHost:
     def _wait(self, start: int, n: int) -> bool:
         limit = time.monotonic() + WAIT_LIMIT_S
         while not self._ready(start, n):
-            if int(self._header["engine_state"]) == EngineState.FAILED or time.monotonic() > limit:
-                return False
+            never = int(self._counters["out_written"]) >= start + n  # it went on from a later position
+            if never or int(self._header["engine_state"]) == EngineState.FAILED or time.monotonic() > limit:
+                return self._ready(start, n)
             time.sleep(WAIT_SLEEP_S)
         return True
 

@@ -211,15 +211,9 @@ class Lane:
     def attach(cls, name: str) -> "Lane":
         """Map a lane that exists. Raises `EngineError` when it does not, or speaks another layout."""
         try:
-            if sys.version_info >= (3, 13):
-                memory = SharedMemory(name, track=False)
-            else:
-                memory = SharedMemory(name)
-                # The tracker would unlink what its maker still uses when this process ends (python/cpython#82300).
-                resource_tracker.unregister(memory._name, "shared_memory")  # type: ignore[attr-defined]
+            return cls(_attach_untracked(name), owner=False)
         except FileNotFoundError:
             raise EngineError(f"no lane {name}: has the daemon that made it ended?") from None
-        return cls(memory, owner=False)
 
     def set_outputs(self, outputs: Sequence[str]) -> None:
         """Name the outputs (the engine, or the lane's maker before there is one)."""
@@ -315,6 +309,21 @@ class Lane:
             self._memory.unlink()
         except FileNotFoundError:
             pass
+
+
+def _attach_untracked(name: str) -> SharedMemory:
+    """Attach without Python's tracker, which would remove at this process's end what its maker still uses.
+
+    Source: https://github.com/python/cpython/issues/82300
+    """
+    if sys.version_info >= (3, 13):
+        return SharedMemory(name, track=False)
+    register = resource_tracker.register
+    resource_tracker.register = lambda *_: None
+    try:
+        return SharedMemory(name)
+    finally:
+        resource_tracker.register = register
 
 
 def read_ring(ring: NDArray[np.float32], position: int, out: NDArray[np.float32]) -> None:

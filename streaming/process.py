@@ -22,6 +22,7 @@ from .errors import EngineError, SidechopError
 from .lane import EngineState, EventKind, Lane, read_ring, write_ring
 from .realtime import ENGINE_PRIORITY, settle
 from .separator import open_model, open_processor
+from .spawn import spawn
 
 POLL_S = 0.0005
 IDLE_POLL_S = 0.002
@@ -78,7 +79,9 @@ class LaneEngine:
         header["hop_samples"] = self._hop
         header["window_latency"] = engine.delay_samples + self._hop
         header["model"] = self._name.encode()[:256]
-        self._jump(int(counters["in_written"]))
+        # A host that waits has not played what it wrote last: it still wants that.
+        waiting = int(header["host_latency"]) + 2 * self._lane.block if header["host_offline"] else 0
+        self._jump(max(0, int(counters["in_written"]) - waiting))
         header["engine_pid"] = os.getpid()
         header["engine_state"] = EngineState.READY
         self._lane.post_event(EventKind.READY, self._position)
@@ -223,11 +226,11 @@ class EngineProcess:
         header = self._lane.header
         epoch = int(header["engine_epoch"]) + 1
         header["engine_epoch"] = epoch
-        command = [sys.executable, "-m", "streaming.process", self._lane.name]
-        command += [str(self.model)] if self.model else []
-        command += ["--parent", str(os.getpid()), "--epoch", str(epoch)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        model = [str(self.model)] if self.model else []
+        arguments = [self._lane.name, *model, "--parent", str(os.getpid()), "--epoch", str(epoch)]
+        nowhere = subprocess.DEVNULL
+        self._process = spawn(
+            "-m", "streaming.process", *arguments, stdin=nowhere, stdout=nowhere, stderr=subprocess.PIPE
         )
         limit = time.monotonic() + timeout_s
         while int(header["owner"]) != epoch or self._lane.engine_state is not EngineState.READY:

@@ -1,10 +1,12 @@
 """The real engine process on real shared memory: exact when waited for, dry when late, back when well."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +30,6 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, "nothing happened"
-        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -129,27 +130,35 @@ def test_without_an_engine_the_dry_mix_plays_on(lane: Lane) -> None:
 
 
 def test_a_stall_is_dry_then_wet_without_stale_audio(lane: Lane, engine: EngineProcess) -> None:
-    """Soloed vocals at half gain are told from dry by level; every sample stands where it belongs."""
+    """Wet is told from dry by level: the drums, soloed, are a quarter of the mix. Every block that settled is either,
+    at its own place; a busy machine may make more of them dry, but none stale."""
     lane.controls.set_solo("drums", True)
-    time.sleep(0.1)
     player = Player(lane, 256)
-    player.play_paced(256, 0.5)
+    for _ in range(100):
+        player.play(256)
+    before = len(player.heard)
     os.kill(engine.pid, signal.SIGSTOP)
     stalled = player.play_paced(256, 1.0)
     os.kill(engine.pid, signal.SIGCONT)
-    back = player.play_paced(256, 1.0)
-    assert not any(stalled[-50:])
-    assert all(back[-50:])
+    until(lambda: player.play_paced(256, 0.1)[-10:] == [True] * 10)
+    player.play_paced(256, 0.2)
+    assert not any(stalled[4:])
     statistics = lane.statistics()
     assert statistics["dropped_hops"] > 50
-    assert statistics["misses"] >= len(stalled) - 20
+    assert statistics["misses"] >= len(stalled) - 4
     heard, mix, _ = player.aligned()
-    first_wet = sum(b.shape[1] for b in player.heard[: -len(back)]) + 256 * back.index(True)
-    dry = slice(int(0.9 * RATE), int(1.4 * RATE) - 1024)
-    np.testing.assert_array_equal(mix[:, dry], heard[:, dry])
-    # drums are a quarter of the mix (the count's fade has ended after a few hops): any stale hop would stand out
-    wet = slice(first_wet + 4096, None)
-    assert np.abs(mix[:, wet] - 0.25 * heard[:, wet]).max() < 0.02
+    blocks = heard.shape[1] // 256
+    kinds = []
+    for k in range(40, blocks):  # the count's own fade has ended by then
+        block = slice(256 * k, 256 * (k + 1))
+        dry = bool(np.abs(mix[:, block] - heard[:, block]).max() < 0.02)
+        wet = bool(np.abs(mix[:, block] - 0.25 * heard[:, block]).max() < 0.02)
+        kinds.append("dry" if dry else "wet" if wet else "between")
+    assert kinds[: before - 60] == ["wet"] * (before - 60)
+    assert kinds.count("dry") > 100
+    assert kinds[-10:] == ["wet"] * 10
+    changes = sum(a != b for a, b in itertools.pairwise(kinds))
+    assert kinds.count("between") <= changes  # only where one turns into the other
 
 
 def test_no_step_where_dry_and_wet_meet(lane: Lane, engine: EngineProcess) -> None:
@@ -157,19 +166,24 @@ def test_no_step_where_dry_and_wet_meet(lane: Lane, engine: EngineProcess) -> No
     for name in OUTPUTS:
         lane.controls.set_mute(name, True)
     host = LaneHost(lane, 64)
-    phase = np.arange(64 * 4000, dtype=np.float64) * 2 * np.pi * 50 / RATE
-    signal_in = np.repeat(np.sin(phase)[None].astype(np.float32), 2, 0)
-    out, mix = [], np.empty((2, 64), np.float32)
-    stopped = False
+    mix, out, ready = np.empty((2, 64), np.float32), [], []
     started = time.perf_counter()
-    for k in range(900):
+
+    def play() -> None:
+        k = len(out)
         time.sleep(max(0.0, started + k * 64 / RATE - time.perf_counter()))
-        if k in (300, 600):
-            os.kill(engine.pid, signal.SIGCONT if stopped else signal.SIGSTOP)
-            stopped = not stopped
-        host.process(signal_in[:, 64 * k : 64 * (k + 1)], mix)
+        sine = np.sin(np.arange(64 * k, 64 * (k + 1)) * 2 * np.pi * 50 / RATE)
+        ready.append(host.process(np.repeat(sine[None].astype(np.float32), 2, 0), mix))
         out.append(mix[0].copy())
+
+    def play_until(settled: bool) -> None:
+        until(lambda: play() or ready[-40:] == [settled] * 40)  # type: ignore[func-returns-value]
+
+    play_until(settled=True)
+    os.kill(engine.pid, signal.SIGSTOP)
+    play_until(settled=False)
     os.kill(engine.pid, signal.SIGCONT)
+    play_until(settled=True)
     heard = np.concatenate(out)
     assert np.abs(heard[-64 * 20 :]).max() < 1e-3  # muted again
     assert np.abs(heard).max() > 0.9  # dry in between
@@ -181,11 +195,28 @@ def test_a_killed_engine_is_noticed_and_replaced(lane: Lane, engine: EngineProce
     player = Player(lane, 512)
     player.play_paced(512, 0.2)
     os.kill(engine.pid, signal.SIGKILL)
-    until(lambda: not engine.alive)
+    until(lambda: time.sleep(0.005) or not engine.alive)
     assert lane.engine_state is EngineState.ABSENT
     assert not any(player.play_paced(512, 0.3)[10:])
     engine.start()
-    assert all(player.play_paced(512, 0.5)[-10:])
+    until(lambda: player.play_paced(512, 0.2)[-10:] == [True] * 10)
+
+
+def test_a_render_survives_its_engine(lane: Lane, engine: EngineProcess) -> None:
+    """A host that waits misses nothing, even if the engine is killed and replaced under it."""
+    player = Player(lane, 512)
+    for _ in range(50):
+        assert player.play(512)
+    os.kill(engine.pid, signal.SIGKILL)
+    restart = threading.Thread(target=engine.start)
+    restart.start()
+    for _ in range(100):
+        assert player.play(512)
+    restart.join()
+    heard, mix, stems = player.aligned()
+    np.testing.assert_array_equal(mix, heard)
+    np.testing.assert_allclose(stems.sum(0), heard, atol=1e-6)
+    assert lane.statistics()["misses"] == 0
 
 
 def test_another_model_takes_over(lane: Lane, engine: EngineProcess, tmp_path: Path) -> None:
@@ -195,9 +226,9 @@ def test_another_model_takes_over(lane: Lane, engine: EngineProcess, tmp_path: P
     player.play_paced(512, 0.3)
     second.start()
     try:
-        until(lambda: not engine.alive)
+        until(lambda: time.sleep(0.005) or not engine.alive)
         assert lane.engine_state is EngineState.READY
-        assert all(player.play_paced(512, 0.5)[-10:])
+        until(lambda: [player.play(512) for _ in range(20)] == [True] * 20)
         heard, _, stems = player.aligned()
         np.testing.assert_allclose(stems[0][:, -4096:], 0.75 * heard[:, -4096:], atol=1e-5)
     finally:
