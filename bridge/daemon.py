@@ -26,13 +26,14 @@ from typing import NamedTuple
 
 from streaming.errors import AudioError, RequestError
 from streaming.lane import EventKind, Lane
+from streaming.separator import model_latency
 
 from .audio_supervisor import AudioProcess, Event
-from .config import Config
+from .config import Audio, Config
 from .engine_supervisor import EngineSupervisor
 from .osc_client import NoAnswerError, OscClient
 from .osc_server import OscServer, PortInUseError
-from .registry import find_model
+from .registry import find_model, peek_card
 from .remote import Remote
 from .session_audio import block_of, lane_block, session_rate_of, source_of
 
@@ -41,6 +42,7 @@ LEVELS_EVERY_S = 0.1
 STATISTICS_EVERY_S = 1.0
 PASS_THROUGH = "pass-through"
 """As a model's name: the windows without a network, for null tests."""
+PASS_THROUGH_OUTPUTS = ("through", "other")
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread of the daemon may hold the interpreter while another waits (Python's own default is 5 ms): an OSC
 command must not wait for a table to be drawn."""
@@ -95,13 +97,13 @@ class Daemon:
         rate = session_rate_of(config.audio)
         # The port first: a second daemon ends here, before it has cost anything.
         self.server = listen(osc.listen, osc.port, osc.token, self.remote)
-        self.lane = Lane.create(rate, config.audio.channels, lane_block(config.audio))
+        self.lane = make_lane(config.audio, rate, model)
         self._cleanup.callback(self.lane.unlink)
         self._cleanup.callback(self.lane.close)
         self.engine = EngineSupervisor(self.lane, model, lambda state, text: self._note("engine", state, text))
         self._cleanup.callback(self.engine.stop)
-        self.engine.start()
         self._set_faders()
+        self.engine.start()
         self.audio = AudioProcess(self.lane, source_of(config.audio, rate, config.budget_ms), self._on_audio)
         self._cleanup.callback(self.audio.stop)
         self.server.start()
@@ -200,6 +202,18 @@ class Daemon:
 def model_path(name: str) -> Path | None:
     """The file of a model by name or path; None for the pass-through. Raises `ModelError`."""
     return None if name == PASS_THROUGH else find_model(name)
+
+
+def make_lane(audio: Audio, rate: int, model: Path | None) -> Lane:
+    """A lane that knows the model's outputs and latency before there is an engine, so that faders can be set.
+
+    Raises:
+        ModelError: the model carries no good card, or does not run at this rate.
+    """
+    if model is None:
+        return Lane.create(rate, audio.channels, lane_block(audio), PASS_THROUGH_OUTPUTS)
+    card = peek_card(model)
+    return Lane.create(rate, audio.channels, lane_block(audio), card.outputs_heard, model_latency(card, rate))
 
 
 def listen(host: str, port: int, token: str | None, remote: Remote) -> OscServer:

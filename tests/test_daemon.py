@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from tiny_models import MASKS, tiny_live4
+from tiny_models import MASKS, live4_card, tiny_live4
 
 from bridge import engine_supervisor
 from bridge.config import Audio, Config, Fader, Osc
@@ -240,9 +240,10 @@ def test_nothing_is_left_when_the_start_fails(tone: Path, model: Path, tmp_path:
         Daemon(config(tone, tmp_path / "none.onnx")).start()
     with pytest.raises(SidechopError, match=r"none\.wav"):
         Daemon(config(tmp_path / "none.wav", model)).start()
-    (tmp_path / "broken.onnx").write_bytes(b"\0" * 100)
-    daemon = Daemon(config(tone, tmp_path / "broken.onnx"))
-    with pytest.raises(SidechopError, match=r"broken\.onnx"):
+    (tmp_path / "empty.onnx").write_bytes(b"\x08\x0a")  # a version and nothing else: only the engine process finds out
+    (tmp_path / "empty.card.json").write_text(live4_card().to_json())
+    daemon = Daemon(config(tone, tmp_path / "empty.onnx"))
+    with pytest.raises(SidechopError, match=r"empty\.onnx: not an ONNX model"):
         daemon.start()
     assert not lane_is_there(daemon.lane.name)
     children = psutil.Process().children(recursive=True)
