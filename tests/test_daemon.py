@@ -217,6 +217,31 @@ def test_model_is_switched_while_audio_runs(daemon: Daemon, client: OscClient, t
     assert daemon.engine.restarts == 0
 
 
+def rendered(model: Path, folder: Path, disturb: Callable[[Daemon], None]) -> tuple[Any, Any]:
+    """A minute of noise as fast as it goes, vocals muted, disturbed on the way: what it should be, and is."""
+    noise = np.random.default_rng(2).uniform(-0.5, 0.5, (60 * RATE, 2)).astype(np.float32)
+    soundfile.write(folder / "noise.wav", noise, RATE, subtype="FLOAT")
+    audio = Audio(file=folder / "noise.wav", folder=folder / "out", paced=False, block=256)
+    muted = {"vocals": Fader(mute=True)}
+    with Daemon(Config(model=str(model), audio=audio, osc=Osc(port=0), stems=muted)) as daemon:
+        wait_for(lambda: daemon.lane.counters["in_written"] > RATE)
+        disturb(daemon)
+        daemon.run()
+    return (1 - VOCALS) * noise, soundfile.read(folder / "out" / "mix.wav", dtype="float32")[0]
+
+
+@pytest.mark.parametrize("what", ["switch", "kill"])
+def test_an_offline_render_is_whole_whatever_happens_to_the_engine(what: str, model: Path, tmp_path: Path) -> None:
+    def disturb(daemon: Daemon) -> None:
+        if what == "switch":
+            daemon.switch_model(str(model))
+        else:
+            os.kill(int(daemon.engine.pid or 0), signal.SIGKILL)
+
+    wanted, got = rendered(model, tmp_path, disturb)
+    np.testing.assert_allclose(got, wanted, atol=1e-6)  # float32 transforms of noise at -6 dB
+
+
 def test_faders_follow_names_to_a_model_with_other_stems(daemon: Daemon, client: OscClient) -> None:
     client.request("/sidechop/stem/gain", "other", -20.0)
     client.request("/sidechop/stem/mute", "vocals", True)
