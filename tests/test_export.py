@@ -23,6 +23,8 @@ from streaming.errors import CardError, ModelError  # noqa: E402
 from streaming.session import read_card  # noqa: E402
 from streaming.windows import DEFAULT  # noqa: E402
 
+torch.set_num_threads(1)  # these networks are small: threads would only wait for each other
+
 
 def random_network(seed: int = 0) -> Separator:
     """Small, untrained, with every weight away from its neutral start, so that none can be left out unseen."""

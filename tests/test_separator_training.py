@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from bridge.cli import app  # noqa: E402
 from models.separator.augment import draw_example  # noqa: E402
-from models.separator.evaluation import sdr, sdr_of_stems  # noqa: E402
+from models.separator.evaluation import find_tracks, sdr, sdr_of_stems  # noqa: E402
 from models.separator.loss import separation_loss  # noqa: E402
 from models.separator.masking import masked_waves, separate, to_mid_side  # noqa: E402
 from models.separator.network import BANDS, FEATURES, Separator, Size, band_of_bin, features  # noqa: E402
@@ -22,11 +22,14 @@ from models.separator.songs import SOURCES, Song, find_songs, read_sources, spli
 from models.separator.stft import Stft  # noqa: E402
 from models.separator.training import Budget, Settings, load_network, train  # noqa: E402
 from streaming.errors import AudioError, ModelError, RequestError  # noqa: E402
+from streaming.session import read_card  # noqa: E402
 from streaming.windows import DEFAULT, LOW, Windows  # noqa: E402
 
 SMALL = Settings(
     steps=8, steps_an_epoch=4, width=16, batch=2, seconds=0.5, warm_up_steps=2, workers=0, validation_songs=1
 )
+
+torch.set_num_threads(1)  # these networks are small: threads would only wait for each other
 
 
 def write_song(folder: Path, seed: int, seconds: float = 2.0) -> None:
@@ -271,3 +274,41 @@ def test_what_is_no_checkpoint_says_so(tmp_path: Path) -> None:
     for name in ("a.ckpt", "b.ckpt", "missing.ckpt"):
         with pytest.raises(ModelError, match=name):
             load_network(tmp_path / name)
+
+
+# Evaluation
+
+
+def test_evaluate_gives_the_truth_for_a_model_that_gives_a_quarter(corpus: Path, tmp_path: Path) -> None:
+    """A network whose masks are their neutral start gives every stem a quarter of the mix: its SDR is known."""
+    network = Separator(Size(16))
+    with torch.no_grad():
+        network.decode.weight.zero_()
+        network.decode.bias.zero_()
+        network.decode.bias.view(-1, 2, BANDS)[:, 0] = 0.25
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    data = {"state_dict": weights, "hyper_parameters": {"settings": {"width": 16}}, "sources": []}
+    torch.save(data, tmp_path / "quarter.ckpt")
+    export = CliRunner().invoke(app, ["export", "separator", str(tmp_path / "quarter.ckpt"), "-o", str(tmp_path)])
+    assert export.exit_code == 0, export.output
+    command = ["evaluate", "separator", str(tmp_path / "live4.onnx"), str(corpus), "--json", "--into-card"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    items = {item["label"]: item for item in json.loads(result.stdout)["items"]}
+    stems = Song(corpus / "test" / "song4").load() / np.float32(32768)
+    mix = stems.sum(0)
+    for stem, name in zip(stems, SOURCES, strict=True):
+        assert items[name]["sdr"] == pytest.approx(sdr(stem, mix * 0.25), abs=0.05)
+        assert items[name]["baseline"] == pytest.approx(sdr(stem, mix), abs=1e-3)
+    metrics = read_card(tmp_path / "live4.onnx").metrics
+    assert [m.name for m in metrics] == [f"SDR {name}" for name in SOURCES]
+    assert metrics[0].command == f"sidechop evaluate separator live4 {corpus.name} --split test"
+
+
+def test_evaluate_reads_pairs_of_voice_and_accompaniment(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part in ("voc", "acc"):
+        soundfile.write(tmp_path / f"one.{part}.wav", rng.standard_normal(16000) * 0.1, 16000)
+    (track,) = find_tracks(tmp_path, "test")
+    stems = track.load()
+    assert {n: s.shape for n, s in stems.items()} == {"vocals": (2, 44100), "accompaniment": (2, 44100)}

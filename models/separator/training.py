@@ -4,7 +4,9 @@ Every example is drawn from (seed, step, item) alone, so that a run of N steps a
 see the same music. New songs that appear in the corpus are picked up at the next epoch.
 """
 
+import ctypes
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -51,6 +53,8 @@ class Settings:
     validation_songs: int = 8
     ema_decay: float = 0.99
     workers: int = 1
+    processes: int = 1
+    """Each works on a share of every batch: on a CPU faster than one process with as many threads."""
     bf16: bool = False
 
     @property
@@ -62,15 +66,16 @@ class Settings:
 class TrainingBatches(IterableDataset[Tensor]):
     """The batches of one epoch, each ``(batch, 4, 2, samples)``."""
 
-    def __init__(self, corpus: Path, cache: Path, settings: Settings, first_step: int) -> None:
+    def __init__(self, corpus: Path, cache: Path, settings: Settings, first_step: int, rank: int = 0) -> None:
         self.corpus, self.cache, self.settings, self.first_step = corpus, cache, settings, first_step
+        self.items = range(rank, settings.batch, settings.processes)
 
     def __iter__(self) -> Iterator[Tensor]:
         worker = torch.utils.data.get_worker_info()
         start, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         songs, s = find_songs(self.corpus, "train"), self.settings
         for step in range(self.first_step + start, self.first_step + s.steps_an_epoch, stride):
-            seeds = [np.random.default_rng((s.seed, step, item)) for item in range(s.batch)]
+            seeds = [np.random.default_rng((s.seed, step, item)) for item in self.items]
             yield torch.from_numpy(np.stack([draw_example(rng, songs, self.cache, s.samples) for rng in seeds]))
 
 
@@ -114,7 +119,8 @@ class Training(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
         now = time.monotonic()
-        self.elapsed_s += now - (self._last_time or now)
+        elapsed_s: float = self.trainer.strategy.broadcast(self.elapsed_s + now - (self._last_time or now))
+        self.elapsed_s = elapsed_s  # of the first process: all must agree on the learning rate and on the end
         self._last_time = now
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.settings.peak_rate * self.rate_factor()
@@ -141,15 +147,15 @@ class Training(lightning.LightningModule):
         means = mean_sdr(self._songs)
         self._songs = []
         for stem, value in means.items():
-            self.log(f"sdr_{stem}", value)
-        self.log("sdr", sum(means.values()) / max(1, len(means)), prog_bar=True)
+            self.log(f"sdr_{stem}", value, sync_dist=True)
+        self.log("sdr", sum(means.values()) / max(1, len(means)), prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), self.settings.peak_rate, betas=(0.9, 0.98), weight_decay=0.01)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         first = self.current_epoch * self.settings.steps_an_epoch
-        batches = TrainingBatches(self.corpus, self.cache, self.settings, first)
+        batches = TrainingBatches(self.corpus, self.cache, self.settings, first, self.global_rank)
         return DataLoader(batches, batch_size=None, num_workers=self.settings.workers)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
@@ -193,11 +199,23 @@ def train(corpus: Path, run: Path, settings: Settings, resume: bool = False, qui
     return last
 
 
+def _keep_memory() -> None:
+    """Let glibc hold on to freed blocks: giving a step's large arrays back to the kernel, only to fault them in again
+    in the next, takes a third of the time on a CPU."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(-4, 0)  # M_MMAP_MAX: no block is mapped by itself
+            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
 def _fit(corpus: Path, run: Path, settings: Settings, resume_from: Path | None, quiet: bool) -> None:
+    _keep_memory()
     lightning.seed_everything(settings.seed, verbose=False)
     trainer = lightning.Trainer(
         accelerator="auto",
-        devices=1,
+        devices=settings.processes,
+        strategy="ddp" if settings.processes > 1 else "auto",
         precision="bf16-mixed" if settings.bf16 else "32-true",
         max_steps=settings.steps or -1,
         max_epochs=-1,
