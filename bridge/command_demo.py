@@ -35,7 +35,7 @@ def _show(result: dict[str, Any]) -> None:
     levels = Table("", "RMS dBFS", "peak dBFS", "file", title="What came out", title_justify="left")
     for item in result["items"]:
         if item["kind"] == "stem":
-            levels.add_row(item["label"], f"{item['rms_db']:.1f}", f"{item['peak_db']:.1f}", item["path"])
+            levels.add_row(item["label"], f"{item['rms_db']:.1f}", f"{item['peak_db']:.1f}", Path(item["path"]).name)
     console.print(levels)
     remote = Table("at s", "OSC on the way", "answered in ms", title="Faders", title_justify="left")
     for item in result["items"]:
@@ -56,6 +56,6 @@ def _show(result: dict[str, Any]) -> None:
     console.print(hops)
     console.print(
         f"{result['duration_s']:.1f} s of audio in {result['elapsed_s']:.1f} s with {result['model']}. "
-        f"Picture: {result['picture']}",
+        f"Files and a picture of them: {Path(result['picture']).parent}",
         soft_wrap=True,
     )

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tiny_models import tiny_live4
 
+from bridge.demo import CLIP
+
 RATE = 44100
 STEMS = ("vocals", "drums", "bass", "other")
 
@@ -105,6 +107,20 @@ def test_the_picture(played: tuple[Path, dict[str, Any]]) -> None:
 def test_nothing_else_is_left(played: tuple[Path, dict[str, Any]]) -> None:
     wanted = {f"{name}.wav" for name in ("mix", *STEMS)} | {"spectrogram.png"}
     assert {path.name for path in played[0].iterdir()} == wanted
+
+
+def test_out_of_the_box(tmp_path: Path) -> None:
+    """As the README has it: the built-in clip, the shipped model, a table for people."""
+    done = demo("-o", str(tmp_path / "demo"))
+    assert (done.returncode, done.stderr) == (0, "")
+    for words in ("vocals.wav", "stem/solo vocals 1", "from input to output, exactly", "p99", "with live4"):
+        assert words in done.stdout
+    stems = [read(path) for path in _stems(tmp_path / "demo")]
+    clip = read(CLIP)
+    np.testing.assert_allclose(np.sum(stems, axis=0), clip, atol=1e-6)
+    mix_power = np.mean(clip**2)
+    for stem in stems:  # a sung song with drums and bass: none is silent, none is all of it
+        assert 1e-3 * mix_power < np.mean(stem**2) < mix_power
 
 
 def test_missing_clip_and_model_end_in_one_line(tmp_path: Path, clip: Path) -> None:
