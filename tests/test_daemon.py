@@ -415,3 +415,19 @@ def test_audio_that_fails_ends_it_with_one_line(live: Callable[..., Session], tm
     assert (code, errors.count("\n")) == (1, 1)
     assert "nan.wav: holds a sample that is not a number" in errors
     assert list((tmp_path / "out").iterdir()) == [], "nothing half-written"
+
+
+def test_devices_give_the_rate_and_the_block(jack: str, model: Path) -> None:
+    session = Session("--input", "system", "--output", "system", "--model", str(model), "--osc-port", "0")
+    try:
+        with OscClient("127.0.0.1", session.ready()) as client:
+            status = json.loads(client.request("/sidechop/status")[0])
+            latency = json.loads(client.request("/sidechop/latency")[0])
+        assert (status["audio"]["rate"], status["audio"]["block"]) == (48000, 128)
+        assert [part["name"] for part in latency["devices"]] == ["input_device", "output_device"]
+        assert latency["samples"] == 512 + 256
+        session.process.terminate()
+        assert session.end()[0] == 0
+    finally:
+        session.process.kill()
+        session.process.communicate()
