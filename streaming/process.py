@@ -206,11 +206,11 @@ class EngineProcess:
         process = self._process
         if process is None:
             return False
-        header = self._lane.header
-        if process.poll() is not None and int(header["engine_pid"]) == process.pid:
+        header, ended = self._lane.header, process.poll() is not None
+        if ended and int(header["engine_pid"]) == process.pid:
             header["engine_pid"] = 0
             header["engine_state"] = EngineState.ABSENT
-        return process.poll() is None
+        return not ended
 
     @property
     def pid(self) -> int | None:
