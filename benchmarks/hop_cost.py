@@ -72,7 +72,8 @@ def main() -> None:
     bare = yardstick()
     print(f"bare transforms of the same size: p50 {bare:.3f} ms; the whole is {p50 / bare:.2f} times that")
     print(
-        f"from hop {hops // 10} to the end: {late[0] - early[0]:+d} Python blocks, {late[1] - early[1]:+d} kB peak memory"
+        f"from hop {hops // 10} to the end: {late[0] - early[0]:+d} Python blocks, "
+        f"{late[1] - early[1]:+d} kB peak memory"
     )
 
 

@@ -41,7 +41,7 @@ class HopEngine:
         self.max_hops = processor.max_hops
         self.outputs = outputs_of(processor)
         self._processor = processor
-        self._statistics = statistics
+        self.statistics = statistics
         self._residual = processor.residual is not None
         self._mixer = StemMixer(controls, stems, self._residual, rate, channels, most)
         self._dry_ring = Ring((channels,), self.delay_samples + most)
@@ -65,7 +65,7 @@ class HopEngine:
         n = hops.shape[1]
         if not np.isfinite(hops).all():
             bad = ~np.isfinite(hops)
-            self._statistics.block["bad_samples"] += int(bad.sum())
+            self.statistics.block["bad_samples"] += int(bad.sum())
             clean = self._clean[:, :n]
             np.copyto(clean, hops)
             clean[bad] = 0.0
@@ -80,7 +80,7 @@ class HopEngine:
             for stem in stems:
                 out[-1] -= stem
         self._mixer.mix(dry, stems, out[0])
-        self._statistics.record(time.perf_counter_ns() - started, n // self.hop_samples)
+        self.statistics.record(time.perf_counter_ns() - started, n // self.hop_samples)
         return out
 
 

@@ -23,6 +23,7 @@ from .lane import EngineState, EventKind, Lane, read_ring, write_ring
 from .realtime import ENGINE_PRIORITY, settle
 from .separator import open_model, open_processor
 from .spawn import spawn
+from .statistics import HopStatistics
 
 POLL_S = 0.0005
 IDLE_POLL_S = 0.002
@@ -33,6 +34,8 @@ STALL_S = 0.25
 """A backlog longer than this is dropped; a shorter one is caught up with, many times faster than it came."""
 PRIME_S = 0.1
 """How much of what was dropped is heard again, unplayed, so that windows and states are warm when wet returns."""
+SHADOW_S = 1.0
+"""How long a new engine may take to draw level with the one that it takes over from."""
 METER_FALL = 0.9
 HOP_MAX_S = 0.1
 """A network that takes longer hops (a whole clip) runs too long at a stretch for a realtime class."""
@@ -46,7 +49,7 @@ class LaneEngine:
         self._lane, self._counters, self._header = lane, lane.counters, lane.header
         opened = open_model(model)
         processor = open_processor(opened, lane.rate, lane.channels, BATCH_HOPS)
-        engine = self._engine = HopEngine(processor, lane.rate, lane.channels, lane.controls, lane.hop_times)
+        engine = self._engine = HopEngine(processor, lane.rate, lane.channels, lane.controls, HopStatistics())
         hop = self._hop = engine.hop_samples
         self.hop_s = hop / lane.rate
         self._epoch = epoch
@@ -57,6 +60,7 @@ class LaneEngine:
             raise EngineError(f"{processor.hop_samples} samples a hop are too many for a lane at {lane.rate} Hz")
         self._batch = np.zeros((lane.channels, self._most * hop), np.float32)
         self._peaks = np.zeros(1 + len(engine.outputs), np.float32)
+        self._last = np.zeros((1 + len(engine.outputs), lane.channels, hop), np.float32)
         self._position = 0
         self._residual = processor.residual is not None
         self._name = opened.card.name if opened else "pass-through"
@@ -67,13 +71,16 @@ class LaneEngine:
         for _ in range(WARM_UP_RUNS if hop < self._lane.rate // 4 else 1):
             self._engine.process_hops(noise)
         self._engine.reset()
-        self._lane.hop_times.reset()
 
     def take_over(self) -> None:
-        """Become the one that writes the lane's output, from a little before now on."""
+        """Become the one that writes the lane's output: where another engine does, from one hop to the next, else from
+        a little before now on."""
         counters, header, engine = self._counters, self._header, self._engine
+        heir = self._shadow()
+        engine.statistics = self._lane.hop_times  # warming up and shadowing are nobody's hops
         header["owner"] = self._epoch
-        counters["out_valid_from"] = np.iinfo(np.int64).max
+        if not heir:
+            counters["out_valid_from"] = np.iinfo(np.int64).max
         self._lane.set_outputs(engine.outputs)
         header["has_residual"] = int(self._residual)
         header["hop_samples"] = self._hop
@@ -81,10 +88,54 @@ class LaneEngine:
         header["model"] = self._name.encode()[:256]
         # A host that waits has not played what it wrote last: it still wants that.
         waiting = int(header["host_latency"]) + 2 * self._lane.block if header["host_offline"] else 0
-        self._jump(max(0, int(counters["in_written"]) - waiting))
+        if heir:
+            self._publish_over(self._last)
+        else:
+            self._jump(max(0, int(counters["in_written"]) - waiting))
         header["engine_pid"] = os.getpid()
         header["engine_state"] = EngineState.READY
         self._lane.post_event(EventKind.READY, self._position)
+
+    def _shadow(self) -> bool:
+        """Hear, unheard, what the present owner hears, until as far as it is. ``_last`` is then the last hop's output.
+
+        Returns:
+            Whether there is an owner whose output can go on from one hop to the next.
+        """
+        counters, delay, hop = self._counters, self._engine.delay_samples, self._hop
+        same = int(self._header["window_latency"]) == delay + hop
+        if self._lane.engine_state is not EngineState.READY or not same or not counters["in_written"]:
+            return False
+        self._engine.reset()
+        self._position = max(0, (int(counters["out_written"]) + delay - self._prime) // hop * hop)
+        limit = time.monotonic() + SHADOW_S
+        done = False
+        while time.monotonic() < limit:
+            behind = int(counters["out_written"]) + delay - self._position
+            hops = min(-(-behind // hop), (int(counters["in_written"]) - self._position) // hop, self._most)
+            if behind <= 0 and done:
+                return True
+            if hops < 1:
+                time.sleep(POLL_S)
+                continue
+            batch = self._batch[:, : hops * hop]
+            read_ring(self._lane.input, self._position, batch)
+            self._last[:] = self._engine.process_hops(batch)[:, :, -hop:]
+            self._position += hops * hop
+            done = True
+        return False
+
+    def _publish_over(self, last: NDArray[np.float32]) -> None:
+        """Blend this engine's last hop over the former owner's, which has not been played yet."""
+        first = self._position - self._hop - self._engine.delay_samples
+        if first < 0:
+            return
+        ring = self._lane.output[: len(last)]
+        former = np.empty_like(last)
+        read_ring(ring, first, former)
+        former += (last - former) * np.linspace(0.0, 1.0, self._hop, dtype=np.float32)
+        write_ring(ring, first, former)
+        self._counters["out_written"] = first + self._hop
 
     def _jump(self, written: int) -> None:
         """Go on from just before ``written``, with nothing remembered."""
@@ -121,6 +172,7 @@ class LaneEngine:
             self._lane.post_event(EventKind.BAD_OUTPUT, self._position)
             self._engine.reset()
             out[:] = 0.0
+            counters["out_valid_from"] = self._position + hops * hop - self._engine.delay_samples  # dry until then
         if not self.owns:
             return False
         self._publish(out)
