@@ -1,5 +1,6 @@
 """The examples run as they stand."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +33,23 @@ def test_host_a_lane(model: str) -> None:
     out = run("host_a_lane.py", model)
     assert "768 samples = 512 of window + 256 of margin" in out
     assert "engine       ready" in out
+
+
+def test_osc_solo(model: str) -> None:
+    clip = EXAMPLES.parent / "bridge" / "assets" / "demo.ogg"
+    flags = ["--file", str(clip), "--loop", "--model", model, "--osc-port", "0", "--json"]
+    command = [sys.executable, "-m", "bridge.cli", "live", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=EXAMPLES.parent) as live:
+        assert live.stdout is not None
+        lines = (json.loads(line) for line in live.stdout)
+        port = next(x["text"].rpartition(":")[2] for x in lines if (x.get("kind"), x.get("state")) == ("osc", "ready"))
+        out = run("osc_solo.py", "drums", port)
+        live.terminate()
+        live.stdout.read()
+    assert live.returncode == 0
+    assert [line for line in out.splitlines() if "/done" in line] == [
+        "/sidechop/done 1 5.0",
+        "/sidechop/done 2",
+        "/sidechop/done 3",
+    ]
+    assert out.count("/sidechop/event/levels") > 10
