@@ -49,16 +49,15 @@ def separate(weights: Mapping[str, NDArray[np.float32]], mix: Array) -> Array:
     left, right = analyse(mix[0]), analyse(mix[1])
     mid, side = (left + right) / 2, (left - right) / 2
     layers = sum(name.startswith("recur.weight_hh") for name in w)
-    states = [np.zeros(w["norm.weight"].shape[0]) for _ in range(layers)]
+    states = [np.zeros(w["leave.weight"].shape[0]) for _ in range(layers)]
     masked = np.zeros((3, 2, *mid.shape), complex)  # stem, mid or side, frame, bin
     for t in range(len(mid)):
-        encoded = w["encode.weight"] @ (_features(mid[t], side[t]) * w["scale"]) + w["encode.bias"]
+        seen = (_features(mid[t], side[t]) - w["shift"]) * w["scale"]
+        encoded = np.tanh(_standardise(w, "enter", w["encode.weight"] @ seen + w["encode.bias"]))
         hidden = encoded
         for i in range(layers):
             hidden = states[i] = _gru(w, i, hidden, states[i])
-        skipped = hidden + encoded
-        normed = (skipped - skipped.mean()) / np.sqrt(skipped.var() + 1e-5)
-        out = w["decode.weight"] @ (normed * w["norm.weight"] + w["norm.bias"]) + w["decode.bias"]
+        out = w["decode.weight"] @ _standardise(w, "leave", hidden + encoded) + w["decode.bias"]
         masks = out.reshape(3, 2, 2, -1)
         for stem in range(3):
             for channel, spectrum in enumerate((mid[t], side[t])):
@@ -70,6 +69,12 @@ def separate(weights: Mapping[str, NDArray[np.float32]], mix: Array) -> Array:
         stems[stem, 1] = synthesise(masked[stem, 0] - masked[stem, 1], mix.shape[1])
     stems[3] = mix - stems[:3].sum(0)
     return stems
+
+
+def _standardise(w: Mapping[str, Array], name: str, x: Array) -> Array:
+    """By the statistics of training."""
+    centred = (x - w[f"{name}.running_mean"]) / np.sqrt(w[f"{name}.running_var"] + 1e-5)
+    return centred * w[f"{name}.weight"] + w[f"{name}.bias"]
 
 
 def _gru(w: Mapping[str, Array], layer: int, x: Array, h: Array) -> Array:

@@ -34,17 +34,18 @@ class SeparatorStep(nn.Module):
     and can be quantised, which it cannot.
     """
 
+    shift: Tensor
     scale: Tensor
     bands: Tensor
 
     def __init__(self, network: Separator) -> None:
         super().__init__()
         self.size = network.size
+        self.register_buffer("shift", network.shift.clone())
         self.register_buffer("scale", network.scale.clone())
         self.register_buffer("bands", torch.tensor(band_of_bin()))
-        self.encode = product(network.encode.weight, network.encode.bias)
-        self.decode = product(network.decode.weight, network.decode.bias)
-        self.norm = network.norm
+        self.encode = product(*before_norm(network.enter, network.encode.weight, network.encode.bias))
+        self.decode = product(*after_norm(network.leave, network.decode.weight, network.decode.bias))
         layers, weights = range(network.size.layers), dict(network.recur.named_parameters())
         self.inward = nn.ModuleList(product(weights[f"weight_ih_l{i}"], weights[f"bias_ih_l{i}"]) for i in layers)
         self.around = nn.ModuleList(product(weights[f"weight_hh_l{i}"], weights[f"bias_hh_l{i}"]) for i in layers)
@@ -57,12 +58,12 @@ class SeparatorStep(nn.Module):
         """``(1, 2, bins, 2)`` and ``(1, K)`` to ``(1, 3, 2, bins, 2)`` and the next ``(1, K)``."""
         left, right = spectrum.permute(0, 1, 3, 2).split(1, dim=1)  # planar from here: (1, 1, 2, bins)
         mid_side = torch.cat([left + right, left - right], dim=1) * 0.5
-        encoded = self.encode(features(mid_side) * self.scale)
+        encoded = self.encode((features(mid_side) - self.shift) * self.scale).tanh()
         hidden, states = encoded, []
         for inward, around, old in zip(self.inward, self.around, state.split(self.size.width, 1), strict=True):
             hidden = gru_cell(inward(hidden), around(old), old)
             states.append(hidden)
-        masks = self.decode(self.norm(hidden + encoded)).unflatten(1, (len(STEMS), CHANNELS, 2, BANDS))
+        masks = self.decode(hidden + encoded).unflatten(1, (len(STEMS), CHANNELS, 2, BANDS))
         mid, side = multiply(masks[..., self.bands], mid_side.unsqueeze(1)).split(1, dim=2)
         stems = torch.cat([mid + side, mid - side], dim=2)
         return stems.permute(0, 1, 2, 4, 3).contiguous(), torch.cat(states, dim=1)
@@ -78,6 +79,26 @@ class Product(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x @ self.weight + self.bias
+
+
+def after_norm(norm: nn.BatchNorm1d, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """A Linear that hears a BatchNorm, which no longer learns, with it folded in."""
+    gain, offset = affine(norm)
+    return weight * gain, bias + weight @ offset
+
+
+def before_norm(norm: nn.BatchNorm1d, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """A Linear that a BatchNorm hears, with it folded in."""
+    gain, offset = affine(norm)
+    return weight * gain[:, None], bias * gain + offset
+
+
+def affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Gain and offset of each unit."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return gain, norm.bias - norm.running_mean * gain
 
 
 def product(weight: Tensor, bias: Tensor) -> Product:

@@ -31,8 +31,9 @@ def random_network(seed: int = 0) -> Separator:
     torch.manual_seed(seed)
     network = Separator(Size(24))
     with torch.no_grad():
-        for value in (*network.parameters(), network.scale):
-            value.add_(0.02 * torch.randn_like(value))
+        for value in network.state_dict().values():
+            if value.is_floating_point():
+                value.add_(0.02 * torch.randn_like(value))
     return network.eval()
 
 

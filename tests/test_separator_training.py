@@ -26,7 +26,15 @@ from streaming.session import read_card  # noqa: E402
 from streaming.windows import DEFAULT, LOW, Windows  # noqa: E402
 
 SMALL = Settings(
-    steps=8, steps_an_epoch=4, width=16, batch=2, seconds=0.5, warm_up_steps=2, workers=0, validation_songs=1
+    steps=8,
+    steps_an_epoch=4,
+    width=16,
+    batch=2,
+    seconds=0.5,
+    listen_seconds=0.1,
+    warm_up_steps=2,
+    workers=0,
+    validation_songs=1,
 )
 
 torch.set_num_threads(1)  # these networks are small: threads would only wait for each other
@@ -229,14 +237,22 @@ def test_sdr_is_what_it_says() -> None:
 def test_training_lowers_the_loss(corpus: Path, tmp_path: Path) -> None:
     """On one and the same example, before and after: what falls cannot be the luck of the draw."""
     settings = Settings(
-        steps=30, steps_an_epoch=30, width=32, batch=2, seconds=0.5, warm_up_steps=5, workers=0, validation_songs=1
+        steps=30,
+        steps_an_epoch=30,
+        width=32,
+        batch=2,
+        seconds=0.5,
+        listen_seconds=0.1,
+        warm_up_steps=5,
+        workers=0,
+        validation_songs=1,
     )
     train(corpus, tmp_path / "run", settings, quiet=True)
     network, sources = load_network(tmp_path / "run" / "last.ckpt")
     stems = torch.from_numpy(find_songs(corpus, "validation")[0].load() / np.float32(32768))[None, ..., :22016]
     torch.manual_seed(0)
     untrained, stft = Separator(Size(32)), Stft(DEFAULT)
-    untrained.set_scale(torch.view_as_real(to_mid_side(stft, stems.sum(1))).movedim(-1, -2))
+    untrained.standardise(torch.view_as_real(to_mid_side(stft, stems.sum(1))).movedim(-1, -2))
     with torch.no_grad():
         losses = [separation_loss(separate(n, stft, stems.sum(1)), stems[..., :21760]) for n in (network, untrained)]
     assert losses[0] < 0.9 * losses[1]

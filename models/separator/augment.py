@@ -57,7 +57,7 @@ def change_stem(rng: np.random.Generator, stem: FloatArray, dry: bool) -> FloatA
     if rng.random() < 0.08:
         return np.zeros_like(stem)
     stem = stem * np.float32(10 ** (np.clip(rng.normal(0, 4), -12, 10) / 20))
-    if rng.random() < 0.35:
+    if rng.random() < 0.2:
         stem = colour(rng, stem, room=not dry and rng.random() < 0.4)
     if rng.random() < 0.15:
         drive = np.float32(10 ** (rng.uniform(0, 15) / 20) / (np.abs(stem).max() + 1e-4))

@@ -13,12 +13,15 @@ from .network import BAND_GROUPS, BANDS, Separator
 from .stft import Stft
 
 
-def separate(network: Separator, stft: Stft, mix: Tensor) -> Tensor:
-    """Waves to waves, ``(batch, 2, samples)`` to ``(batch, 3, 2, samples less a hop)``, left and right."""
+def separate(network: Separator, stft: Stft, mix: Tensor, first: int = 0) -> Tensor:
+    """Waves to waves, ``(batch, 2, samples)`` to ``(batch, 3, 2, samples less a hop)``, left and right.
+
+    The first ``first`` hops are heard, but left out of the result.
+    """
     with torch.no_grad():
         spectra = to_mid_side(stft, mix)
         planar = to_planar(spectra)
-    mid, side = masked_waves(network(planar).float(), spectra, stft).unbind(2)
+    mid, side = masked_waves(network(planar, first).float(), spectra[:, first:], stft).unbind(2)
     return torch.stack([mid + side, mid - side], dim=2)
 
 

@@ -3,7 +3,7 @@
 ::
 
     spectrum (L, R) -> mid, side -> Re, Im (low bins) and magnitudes (bands), square-root compressed
-      -> Linear -> GRU -> GRU -> + skip -> LayerNorm -> Linear
+      -> Linear -> BatchNorm, tanh -> GRU -> GRU -> + skip -> BatchNorm -> Linear
       -> a complex mask for each of 3 stems, mid and side, each band -> masked spectra
 
 MACs are not latency: a few large products run faster than many small ones, so there is no convolution and no
@@ -75,27 +75,35 @@ def features(mid_side: Tensor) -> Tensor:
 class Separator(nn.Module):
     """Masks for whole sequences of frames, from zero state."""
 
+    shift: Tensor
     scale: Tensor
 
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.size = size
+        self.register_buffer("shift", torch.zeros(FEATURES))
         self.register_buffer("scale", torch.ones(FEATURES))
         self.encode = nn.Linear(FEATURES, size.width)
+        # Both norms centre each unit in time. Without them, or with a LayerNorm, a constant wins early on: it drowns
+        # what changes, the GRU saturates and stands still, and never learns.
+        self.enter = nn.BatchNorm1d(size.width, momentum=0.02)
         self.recur = nn.GRU(size.width, size.width, size.layers, batch_first=True)
-        self.norm = nn.LayerNorm(size.width)
+        self.leave = nn.BatchNorm1d(size.width, momentum=0.02)
         self.decode = nn.Linear(size.width, MASKS)
         with torch.no_grad():  # every stem starts as a quarter of the mix
             self.decode.bias.view(-1, 2, BANDS)[:, 0] = 0.25
 
-    def set_scale(self, mid_side: Tensor) -> None:
-        """Bring the features of a batch to unit variance, so that quiet high bands are heard from the first step."""
+    def standardise(self, mid_side: Tensor) -> None:
+        """Centre the features on a batch and give each the same weight, so that quiet high bands are heard at once."""
         seen = features(mid_side).flatten(0, -2)
+        self.shift.copy_(seen.mean(0))
         self.scale.copy_(1 / (seen.std(0) + 0.02 * seen.std()))
 
-    def forward(self, mid_side: Tensor) -> Tensor:
-        """Planar ``(batch, frames, 2, 2, bins)`` to masks ``(batch, frames, 3, 2, 2, BANDS)``, planar too."""
-        encoded = self.encode(features(mid_side) * self.scale)
+    def forward(self, mid_side: Tensor, first: int = 0) -> Tensor:
+        """Planar ``(batch, frames, 2, 2, bins)`` to masks ``(batch, frames - first, 3, 2, 2, BANDS)``, planar too."""
+        encoded = self.encode((features(mid_side) - self.shift) * self.scale)
+        encoded = self.enter(encoded.flatten(0, 1)).view_as(encoded).tanh()
         hidden = run_gru(self.recur, encoded)
-        masks: Tensor = self.decode(self.norm(hidden + encoded))
+        hidden = (hidden + encoded)[:, first:]
+        masks: Tensor = self.decode(self.leave(hidden.flatten(0, 1)).view_as(hidden))
         return masks.view(*masks.shape[:-1], len(STEMS), CHANNELS, 2, BANDS)
