@@ -1,5 +1,6 @@
 """``sidechop train``: train a network on a folder of one's own, or on the corpus that ``models.corpus`` makes."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +22,9 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="How many steps to train, instead of --minutes.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     seed: Annotated[int, typer.Option(help="Decides the weights at the start and every example.")] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Examples a step, of three seconds each.")] = 8,
-    width: Annotated[int, typer.Option(min=16, help="Units of each recurrent layer.")] = 384,
+    batch: Annotated[int, typer.Option(min=1, help="Examples a step, of a second and a half each.")] = 12,
+    processes: Annotated[int, typer.Option(min=1, help="Share each batch: on a CPU, as many as it has cores.")] = 1,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Multiply in bfloat16, where the hardware can.")] = False,
 ) -> None:
     """Train the separator. Songs that appear in the corpus meanwhile are picked up.
 
@@ -37,5 +39,7 @@ def train(
     from models.separator.training import train as train_separator
 
     budget = None if steps else minutes or MINUTES
-    settings = Settings(steps=steps, minutes=budget, seed=seed, batch=batch, width=width)
-    print(f"{train_separator(corpus, output, settings, resume)}")
+    settings = Settings(steps=steps, minutes=budget, seed=seed, batch=batch, processes=processes, bf16=bf16)
+    last = train_separator(corpus, output, settings, resume)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # the other processes run this command too
+        print(last)

@@ -43,7 +43,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("run") / "last.ckpt"
     weights = {f"network.{name}": value for name, value in random_network().state_dict().items()}
     source = {"name": "synthetic", "licence": "CC0 1.0", "credit": "none required", "hours": 0.5}
-    data = {"state_dict": weights, "hyper_parameters": {"settings": {"width": 24}}, "sources": [source]}
+    data = {"state_dict": weights, "hyper_parameters": {"settings": {"width": 24, "layers": 2}}, "sources": [source]}
     torch.save(data, path)
     return path
 

@@ -1,6 +1,7 @@
 """The separator's training: what it reads, that it learns, that a run stopped and resumed is the run not stopped."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -236,17 +237,7 @@ def test_sdr_is_what_it_says() -> None:
 
 def test_training_lowers_the_loss(corpus: Path, tmp_path: Path) -> None:
     """On one and the same example, before and after: what falls cannot be the luck of the draw."""
-    settings = Settings(
-        steps=30,
-        steps_an_epoch=30,
-        width=32,
-        batch=2,
-        seconds=0.5,
-        listen_seconds=0.1,
-        warm_up_steps=5,
-        workers=0,
-        validation_songs=1,
-    )
+    settings = replace(SMALL, steps=30, steps_an_epoch=30, width=32, warm_up_steps=5)
     train(corpus, tmp_path / "run", settings, quiet=True)
     network, sources = load_network(tmp_path / "run" / "last.ckpt")
     stems = torch.from_numpy(find_songs(corpus, "validation")[0].load() / np.float32(32768))[None, ..., :22016]
@@ -303,7 +294,7 @@ def test_evaluate_gives_the_truth_for_a_model_that_gives_a_quarter(corpus: Path,
         network.decode.bias.zero_()
         network.decode.bias.view(-1, 2, BANDS)[:, 0] = 0.25
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
-    data = {"state_dict": weights, "hyper_parameters": {"settings": {"width": 16}}, "sources": []}
+    data = {"state_dict": weights, "hyper_parameters": {"settings": {"width": 16, "layers": 2}}, "sources": []}
     torch.save(data, tmp_path / "quarter.ckpt")
     export = CliRunner().invoke(app, ["export", "separator", str(tmp_path / "quarter.ckpt"), "-o", str(tmp_path)])
     assert export.exit_code == 0, export.output

@@ -44,21 +44,22 @@ class Settings:
     seed: int = 0
     width: int = 384
     layers: int = 2
-    batch: int = 16
+    batch: int = 12
     seconds: float = 1.5
     listen_seconds: float = 0.5
     """Heard at the start of an example, before the loss counts: masks and their transform cost most of a step, and
     another example teaches more than another second of the same."""
-    peak_rate: float = 1.5e-3
+    peak_rate: float = 6e-4
     warm_up_steps: int = 100
-    decay_from: float = 0.55
-    steps_an_epoch: int = 50
+    decay_from: float = 0.3
+    steps_an_epoch: int = 150
     validation_songs: int = 8
     ema_decay: float = 0.99
     workers: int = 1
     processes: int = 1
     """Each works on a share of every batch: on a CPU faster than one process with as many threads."""
     bf16: bool = False
+    """Products in bfloat16: a quarter less time on a CPU that has them, no worse."""
 
     @property
     def samples(self) -> int:
@@ -249,9 +250,9 @@ def load_network(checkpoint: Path) -> tuple[Separator, tuple[Source, ...]]:
     """
     try:
         data = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        settings = Settings(**data["hyper_parameters"]["settings"])
+        settings = data["hyper_parameters"]["settings"]
         weights = {k.removeprefix("network."): v for k, v in data["state_dict"].items() if k.startswith("network.")}
-        network = Separator(Size(settings.width, settings.layers))
+        network = Separator(Size(settings["width"], settings["layers"]))
         network.load_state_dict(weights)
     except FileNotFoundError:
         raise ModelError(f"{checkpoint}: no such file") from None
