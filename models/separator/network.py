@@ -84,8 +84,7 @@ class Separator(nn.Module):
         self.register_buffer("shift", torch.zeros(FEATURES))
         self.register_buffer("scale", torch.ones(FEATURES))
         self.encode = nn.Linear(FEATURES, size.width)
-        # Both norms centre each unit in time. Without them, or with a LayerNorm, a constant wins early on: it drowns
-        # what changes, the GRU saturates and stands still, and never learns.
+        # BatchNorms, because export folds them into the Linears beside them.
         self.enter = nn.BatchNorm1d(size.width, momentum=0.02)
         self.recur = nn.GRU(size.width, size.width, size.layers, batch_first=True)
         self.leave = nn.BatchNorm1d(size.width, momentum=0.02)
