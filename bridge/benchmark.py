@@ -41,7 +41,9 @@ def bench_unpaced(model: str, rate: int, seconds: float) -> dict[str, Any]:
     return {**times._asdict(), "hop_ms": 1000.0 * audio_s / times.hops, "times_realtime": audio_s / elapsed}
 
 
-def bench_paced(model: str, rate: int, block: int, seconds: float, busy: bool) -> dict[str, Any]:
+def bench_paced(
+    model: str, rate: int, block: int, seconds: float, busy: bool, budget_ms: float | None = None
+) -> dict[str, Any]:
     """A whole session on a paced file, and an idle loop beside it: ``{"paced": …, "idle": …, "latency": …}``.
 
     Raises:
@@ -54,6 +56,7 @@ def bench_paced(model: str, rate: int, block: int, seconds: float, busy: bool) -
         noise = np.random.default_rng(0).uniform(-0.3, 0.3, (int(NOISE_S * rate), 2))
         soundfile.write(file, noise, rate)
         flags = {"model": model, "audio.file": file, "audio.loop": True, "audio.block": block, "audio.rate": rate}
+        flags["budget_ms"] = budget_ms
         with Daemon(read_config(Config, None, {**flags, "osc.port": 0})) as daemon, _Busy(busy):
             daemon.run(seconds=WARM_UP_S)
             daemon.lane.reset_statistics()

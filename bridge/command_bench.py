@@ -13,6 +13,7 @@ def bench(
     busy: Annotated[bool, typer.Option("--busy", help="Keep the daemon's process busy meanwhile.")] = False,
     rate: Annotated[int, typer.Option(help="44100, 48000, 88200 or 96000 Hz.")] = 44100,
     block: Annotated[int, typer.Option(min=1, max=8192, help="Frames of a block.")] = 256,
+    budget_ms: Annotated[float | None, typer.Option(min=0, help="Time for the engine; a hop's by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Measure hop times: unpaced (the engine alone, hop after hop) and paced (daemon, engine and audio processes).
@@ -30,7 +31,7 @@ def bench(
             result["unpaced"] = bench_unpaced(model, rate, seconds)
     if paced is not False:
         with notes.status(f"paced, {seconds:g} s"):
-            result |= bench_paced(model, rate, block, seconds, busy)
+            result |= bench_paced(model, rate, block, seconds, busy, budget_ms)
     if as_json:
         print(json.dumps(result))
     else:
