@@ -237,7 +237,7 @@ def test_sdr_is_what_it_says() -> None:
 
 def test_training_lowers_the_loss(corpus: Path, tmp_path: Path) -> None:
     """On one and the same example, before and after: what falls cannot be the luck of the draw."""
-    settings = replace(SMALL, steps=30, steps_an_epoch=30, width=32, warm_up_steps=5)
+    settings = replace(SMALL, steps=30, steps_an_epoch=30, width=32, warm_up_steps=5, peak_rate=2e-3, ema_decay=0.8)
     train(corpus, tmp_path / "run", settings, quiet=True)
     network, sources = load_network(tmp_path / "run" / "last.ckpt")
     stems = torch.from_numpy(find_songs(corpus, "validation")[0].load() / np.float32(32768))[None, ..., :22016]
