@@ -1,7 +1,7 @@
 """Make many songs of a few: everything here turns a seed into a batch of stems, in plain numpy.
 
 Half of the examples are one song's stems as they belong together, half are stems of different songs. Speed changes
-of up to 12% do double duty: the engine runs the network unresampled at 48 kHz, where it hears all pitches 8.8% low.
+of up to 12% do double duty: the engine runs the network unresampled at 48 kHz, where it hears all pitches 8.1% low.
 """
 
 from pathlib import Path
