@@ -93,10 +93,10 @@ class Daemon:
 
     def _start(self) -> None:
         config, osc = self.config, self.config.osc
-        model = model_path(config.model)
-        rate = session_rate_of(config.audio)
         # The port first: a second daemon ends here, before it has cost anything.
         self.server = listen(osc.listen, osc.port, osc.token, self.remote)
+        model = model_path(config.model)
+        rate = session_rate_of(config.audio)
         self.lane = make_lane(config.audio, rate, model)
         self._cleanup.callback(self.lane.unlink)
         self._cleanup.callback(self.lane.close)
