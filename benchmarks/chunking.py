@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.latency import lag_of
 from bridge.registry import find_model
 from streaming.engine import MAX_BLOCK, Engine
 
@@ -27,13 +28,6 @@ def play(engine: Engine, signal: np.ndarray, rng: np.random.Generator | None) ->
         stems.append(out.copy())
         at += size
     return np.concatenate(mixes, 1), np.concatenate(stems, 2)
-
-
-def measured_latency(engine: Engine, signal: np.ndarray, mix: np.ndarray) -> int:
-    """Where input and output correlate most."""
-    n = 1 << (2 * signal.shape[1] - 1).bit_length()
-    spectrum = np.fft.rfft(mix[0], n) * np.conj(np.fft.rfft(signal[0], n))
-    return int(np.fft.irfft(spectrum).argmax())
 
 
 def main() -> None:
@@ -55,7 +49,7 @@ def main() -> None:
                 worst = max(worst, float(np.abs(play(engine, signal, rng)[1] - stems).max()))
             print(
                 f"{name} {rate} Hz: chunked against one-shot {worst:.1e} (limit 1e-5), mix nulls to {null:.1e}, "
-                f"stems sum to {sums:.1e}, latency {late} reported, {measured_latency(engine, signal, mix)} measured"
+                f"stems sum to {sums:.1e}, latency {late} reported, {lag_of(mix[0], signal[0])[0]} measured"
             )
 
 

@@ -14,6 +14,7 @@ import soundfile
 import soxr
 
 from bridge.registry import find_model
+from models.separator.evaluation import sdr
 from streaming.engine import MAX_BLOCK, Engine
 
 TRAINED = 44100
@@ -32,12 +33,6 @@ def resample(audio: np.ndarray, source: int, target: int) -> np.ndarray:
     flat = audio.reshape(-1, audio.shape[-1])
     out = soxr.resample(flat.T, source, target, quality="VHQ").T
     return np.ascontiguousarray(out.reshape(*audio.shape[:-1], -1), np.float32)
-
-
-def sdr(truth: np.ndarray, estimate: np.ndarray) -> float:
-    n = min(truth.shape[-1], estimate.shape[-1])
-    error = truth[..., :n] - estimate[..., :n]
-    return float(10 * np.log10((truth[..., :n] ** 2).sum() / ((error**2).sum() + 1e-12)))
 
 
 def main() -> None:
@@ -60,7 +55,8 @@ def main() -> None:
             direct = separate(engine, mix, rate)
             around = resample(separate(engine, resample(mix, rate, TRAINED), TRAINED), TRAINED, rate)
             for name, made in (("neighbour", direct), ("resampled", around)):
-                rows[name].append([sdr(truth[k], made[k]) if k in heard else np.nan for k in range(4)])
+                n = min(truth.shape[-1], made.shape[-1])
+                rows[name].append([sdr(truth[k, :, :n], made[k, :, :n]) if k in heard else np.nan for k in range(4)])
         window = engine.latency_samples / TRAINED
         for name, values in rows.items():
             mean = np.nanmean(values, axis=0)

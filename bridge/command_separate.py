@@ -1,7 +1,6 @@
 """``sidechop separate``: files in, a folder of stems for each out."""
 
 import json
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from streaming.errors import AudioError, RequestError
 
 from .config import Section, read_config
+from .levels import level_db
 
 if TYPE_CHECKING:
     from .separate import Separated
@@ -105,7 +105,7 @@ def as_data(done: "Separated") -> dict[str, object]:
             "start_s": 0.0,
             "end_s": done.duration_s,
             "file": str(path),
-            "peak_db": round(20 * math.log10(max(done.peaks[stem], 1e-6)), 2),
+            "peak_db": round(level_db(done.peaks[stem]), 2),
         }
         for stem, path in done.files.items()
     ]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from .audio_files import AudioReader
 from .config import Audio, Config, Osc
 from .daemon import Daemon
+from .levels import level_db
 from .osc_client import OscClient
 from .osc_table import Value
-from .remote import level_db
 
 CLIP = Path(__file__).parent / "assets" / "demo.ogg"
 LOOK_S = 0.002

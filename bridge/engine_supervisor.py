@@ -77,7 +77,7 @@ class EngineSupervisor:
             self._watcher.join()
 
     def _described(self) -> str:
-        return f"{running_model(self._lane)} in process {self._engine.pid}"
+        return f"{self._lane.model} in process {self._engine.pid}"
 
     def _watch(self) -> None:
         attempt, ready_at = 0, time.monotonic()
@@ -112,12 +112,6 @@ class EngineSupervisor:
             self._notify("failed", str(error))
             return False
         return True
-
-
-def running_model(lane: Lane) -> str:
-    """The name of the model that a lane's engine runs, as its card has it."""
-    name: bytes = lane.header["model"].item()
-    return name.decode("utf-8", "replace")
 
 
 _Faders = dict[str, tuple[float, bool, bool]]

@@ -1,7 +1,10 @@
-"""The delay from input to output as a sum of named parts."""
+"""The delay from input to output: as a sum of named parts, and as it is measured."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streaming.lane import Lane
 
@@ -44,3 +47,12 @@ def latency_report(lane: Lane, devices: Mapping[str, int] | None = None) -> dict
         "parts": [{**part._asdict(), "ms": 1000.0 * part.samples / lane.rate} for part in parts],
         "devices": [{"name": n, "samples": s, "ms": 1000.0 * s / lane.rate} for n, s in claimed.items()],
     }
+
+
+def lag_of(late: NDArray[np.float32], early: NDArray[np.float32]) -> tuple[int, float]:
+    """How many samples ``late`` lags ``early``, and the correlation there (0 to 1)."""
+    size = 1 << (len(late) + len(early)).bit_length()
+    product = np.fft.irfft(np.fft.rfft(late, size) * np.conj(np.fft.rfft(early, size)), size)
+    lag = int(np.argmax(np.abs(product)))
+    power = np.sqrt(np.sum(np.square(late, dtype=np.float64)) * np.sum(np.square(early, dtype=np.float64)))
+    return lag, float(np.abs(product[lag]) / max(power, 1e-12))

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .daemon import Daemon, Notice
-from .remote import LEVEL_FLOOR_DB, level_db
+from .levels import LEVEL_FLOOR_DB, level_db
 
 DRAW_EVERY_S = 0.125
 LINE_EVERY_S = 10.0

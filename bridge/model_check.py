@@ -16,6 +16,8 @@ from streaming.engine import Engine
 from streaming.errors import CardError, ModelError
 from streaming.session import OnnxModel
 
+from .latency import lag_of
+
 Audio = NDArray[np.float32]
 
 QUANTISED = (b"MatMulInteger", b"DynamicQuantizeLinear", b"DequantizeLinear", b"QLinear")
@@ -111,12 +113,3 @@ def vowel(rate: int, samples: int) -> Audio:
 
 def noise(samples: int) -> Audio:
     return np.random.default_rng(0).uniform(-0.5, 0.5, samples).astype(np.float32)
-
-
-def lag_of(late: Audio, early: Audio) -> tuple[int, float]:
-    """How many samples ``late`` lags ``early``, and the correlation there (0 to 1)."""
-    size = 1 << (len(late) + len(early)).bit_length()
-    product = np.fft.irfft(np.fft.rfft(late, size) * np.conj(np.fft.rfft(early, size)), size)
-    lag = int(np.argmax(np.abs(product)))
-    power = np.sqrt(np.sum(np.square(late, dtype=np.float64)) * np.sum(np.square(early, dtype=np.float64)))
-    return lag, float(np.abs(product[lag]) / max(power, 1e-12))

@@ -8,7 +8,7 @@ from streaming.host import LaneHost
 from streaming.lane import Lane
 from streaming.process import EngineProcess
 
-from .latency import latency_report
+from .latency import lag_of, latency_report
 
 SECONDS = 2.0
 FLOOR_DB = -200.0
@@ -41,7 +41,7 @@ def null_test(rate: int = 44100, block: int = 256) -> dict[str, Any]:
         engine.stop()
         lane.close()
         lane.unlink()
-    measured = measured_delay(sent[0], heard[0])
+    measured, _ = lag_of(heard[0], sent[0])
     residual = heard[:, measured:] - sent[:, : sent.shape[1] - measured]
     power = float(np.mean(np.square(residual, dtype=np.float64)) / np.mean(np.square(sent, dtype=np.float64)))
     residual_db = max(FLOOR_DB, 10 * np.log10(power)) if power > 0 else FLOOR_DB
@@ -52,12 +52,3 @@ def null_test(rate: int = 44100, block: int = 256) -> dict[str, Any]:
         "passed": bool(measured == report["samples"] and residual_db < -100.0),
         "latency": report,
     }
-
-
-def measured_delay(
-    sent: "np.ndarray[Any, np.dtype[np.float32]]", heard: "np.ndarray[Any, np.dtype[np.float32]]"
-) -> int:
-    """By how many samples ``heard`` lags ``sent``: the peak of their cross-correlation."""
-    size = 1 << (2 * len(sent) - 1).bit_length()
-    correlation = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sent, size)), size)
-    return int(np.argmax(correlation[: len(sent)]))

@@ -1,21 +1,18 @@
 """What each OSC request does to a daemon. Handlers write faders, read counters, and leave the rest to its owners."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .engine_supervisor import running_model
 from .latency import latency_report
+from .levels import level_db
 from .osc_server import Handler, Progress
 from .osc_table import Value
 from .registry import ModelEntry, list_models
 
 if TYPE_CHECKING:
     from .daemon import Daemon
-
-LEVEL_FLOOR_DB = -120.0
 
 
 class Remote:
@@ -49,7 +46,7 @@ class Remote:
         return {
             "version": __version__,
             "lane": lane.name,
-            "model": running_model(lane),
+            "model": lane.model,
             "engine": {
                 "state": lane.engine_state.name.lower(),
                 "pid": daemon.engine.pid,
@@ -141,11 +138,6 @@ def _described(entry: ModelEntry) -> dict[str, Any]:
     card = entry.card
     about = {"task": card.task, "stems": card.outputs_heard, "description": card.description} if card else {}
     return {"name": entry.name, "source": entry.source, "problem": entry.problem, **about}
-
-
-def level_db(peak: float) -> float:
-    """A linear peak in dB re full scale, -120 for silence."""
-    return max(LEVEL_FLOOR_DB, 20.0 * math.log10(peak)) if peak > 0.0 else LEVEL_FLOOR_DB
 
 
 def _json(data: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from models.separator.evaluation import Figure
-from streaming.card import METADATA_KEY, Metric, ModelCard, digest
+from streaming.card import METADATA_KEY, Metric, ModelCard
 from streaming.session import read_card
 
 
@@ -18,7 +18,7 @@ def write_card(model: Path, card: ModelCard) -> ModelCard:
     kept = [p for p in proto.metadata_props if p.key != METADATA_KEY]
     del proto.metadata_props[:]
     proto.metadata_props.extend(kept)
-    sealed = replace(card, sha256=digest(proto.SerializeToString()))
+    sealed = card.with_digest(proto.SerializeToString())
     sealed.check()
     proto.metadata_props.add(key=METADATA_KEY, value=sealed.to_json())
     aside = model.with_name(f".{model.name}.part")

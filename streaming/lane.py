@@ -13,6 +13,7 @@ One writer for every field (named beside it). Counters are written after what th
 ones: on x86 they are seen in order; elsewhere a plugin must use acquire and release as docs/shared-memory.md says.
 """
 
+import os
 import secrets
 import sys
 import time
@@ -200,6 +201,7 @@ class Lane:
         header["rate"], header["channels"], header["block"] = rate, channels, block
         header["ring_frames"], header["outputs_max"] = ring, outputs_max
         header["window_latency"] = window_latency
+        header["daemon_pid"] = os.getpid()
         header["magic"] = MAGIC
         del header
         lane = cls(memory, owner=True)
@@ -237,9 +239,18 @@ class Lane:
         return EngineState(int(self.header["engine_state"]))
 
     @property
+    def model(self) -> str:
+        """Name of the model that the engine runs, as its card has it."""
+        return self._text("model")
+
+    @property
     def error(self) -> str:
         """Why the engine failed."""
-        return bytes(self.header["error"]).decode("utf-8", "replace")
+        return self._text("error")
+
+    def _text(self, field: str) -> str:
+        text: bytes = self.header[field].item()  # `item` leaves the padding out
+        return text.decode("utf-8", "replace")
 
     def meters(self) -> dict[str, float]:
         """Falling peaks (linear) of ``mix`` and every output."""

@@ -24,7 +24,7 @@ _ORT_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 onnxruntime.set_default_logger_severity(3)
 
 
-def _open_session(path: Path, threads: int, cuda: bool) -> Any:
+def _open_session(path: Path, threads: int) -> Any:
     if not path.is_file():
         raise ModelError(f"{path}: no such model file; `sidechop models list` shows what there is")
     options = onnxruntime.SessionOptions()
@@ -34,8 +34,6 @@ def _open_session(path: Path, threads: int, cuda: bool) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     providers = ["CPUExecutionProvider"]
-    if cuda and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        providers.insert(0, "CUDAExecutionProvider")
     try:
         return onnxruntime.InferenceSession(
             str(path), options, providers=providers, disabled_optimizers=_NO_TRANSPOSE_OPTIMIZER
@@ -116,7 +114,7 @@ class OnnxModel:
         """Read the result of a run here."""
 
     @classmethod
-    def open(cls, path: Path | str, threads: int = 1, cuda: bool = False) -> "OnnxModel":
+    def open(cls, path: Path | str, threads: int = 1) -> "OnnxModel":
         """Open a model and hold its card against its tensors.
 
         Raises:
@@ -124,7 +122,7 @@ class OnnxModel:
             CardError: the card is missing, malformed or untrue.
         """
         path = Path(path)
-        session = _open_session(path, threads, cuda)
+        session = _open_session(path, threads)
         card = _card_of(path, session)
         _check_tensors(card, session)
         return cls(card, session)

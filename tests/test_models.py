@@ -18,7 +18,8 @@ from tiny_models import MASKS, build, live4_card, save, tiny_live4
 
 from bridge import registry
 from bridge.cli import main
-from bridge.model_check import check_model, lag_of, noise, vowel
+from bridge.latency import lag_of
+from bridge.model_check import check_model, noise, vowel
 from streaming.card import METADATA_KEY, Metric, ModelCard, Source, State, Tensor, card_text, digest, side_card
 from streaming.errors import CardError, ModelError
 
