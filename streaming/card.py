@@ -3,13 +3,15 @@
 The card is JSON under the key ``sidechop`` in the file's ``metadata_props``, or, for a file that we did not make,
 in a side file ``NAME.card.json`` beside ``NAME.onnx``. Training, export, engine and commands all read this one card.
 
-Four kinds of network are hosted:
+Six kinds of network are hosted:
 
 =============  ==================================================================================================
 ``stft-hop``   one STFT frame in, one frame per stem out, states explicit: our own live models
 ``wave-hop``   one hop of samples in, one hop (per stem) out, states explicit: RNNoise and its like
 ``clip``       a whole clip of fixed length in, its stems out: the Demucs kind
 ``stft-clip``  a fixed number of STFT frames in, masked frames of one stem out: the MDX kind
+``frames``     feature frames in, as many as there are, curves over time out: what marks chops and flags in files
+``frame-hop``  one feature frame in, one point of each curve out, states explicit: the same, live
 =============  ==================================================================================================
 """
 
@@ -17,13 +19,14 @@ import hashlib
 import json
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from mmap import mmap
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .errors import CardError, ModelError
+from .features import Features
 from .windows import Windows
 
 METADATA_KEY = "sidechop"
@@ -32,7 +35,7 @@ _METADATA_PROPS = 14
 """Field number in onnx.proto3."""
 _FILE_NAME = re.compile(r"\w[\w .+'&()-]*")
 
-Kind = Literal["stft-hop", "wave-hop", "clip", "stft-clip"]
+Kind = Literal["stft-hop", "wave-hop", "clip", "stft-clip", "frames", "frame-hop"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,9 @@ class ModelCard:
         segment_samples: length of a clip; None for hop models.
         frame_hop_samples: from one frame of a clip's spectra to the next; None where a clip has none.
         spectrum_scale: what those spectra are multiplied by, 1 for torch.stft's plain sums.
+        features: what the frames of ``frames`` and ``frame-hop`` hold.
+        curves: what those models give over time, each from 0 to 1, in order.
+        context_frames: how many frames after a moment (``frames``: before it, too) its curves hang on.
         sha256: of the file's bytes without its metadata (`digest`).
     """
 
@@ -116,6 +122,9 @@ class ModelCard:
     frame_hop_samples: int | None = None
     spectrum_scale: float = 1.0
     precision: Literal["fp32", "int8"] = "fp32"
+    features: Features | None = None
+    curves: tuple[str, ...] = ()
+    context_frames: int = 0
     text_encoder: str | None = None
     training: tuple[Source, ...] = ()
     metrics: tuple[Metric, ...] = ()
@@ -207,9 +216,30 @@ class ModelCard:
                 "latency_samples",
                 f"is {self.latency_samples}, but these windows delay by {windows.latency_samples}",
             )
+        if self.kind in ("frames", "frame-hop"):
+            self._check_frames(require)
         if self.kind in ("clip", "stft-clip"):
             length = self.segment_samples
             require(length is not None and length >= self.hop_samples, "segment_samples", "must be at least the hop")
+
+    def _check_frames(self, require: Callable[[bool, str, str], None]) -> None:
+        features = self.features
+        if features is None:
+            raise CardError("features", f"missing, and a {self.kind} model needs it")
+        require(bool(self.curves), "curves", "must name what the model gives over time")
+        require(self.context_frames >= 0, "context_frames", "must not be negative")
+        positive = min(features.rate, features.hop_samples, features.window_samples, features.bands) > 0
+        require(positive, "features", "rate, hop_samples, window_samples and bands must be positive")
+        require(0 < features.low_hz < features.high_hz, "features.low_hz", "must lie between 0 and high_hz")
+        fits = features.window_samples >= features.hop_samples
+        require(fits, "features.window_samples", "must be at least the hop")
+        require(self.hop_samples == features.hop_samples, "hop_samples", "must be that of the features")
+        for field, tensor, width in (
+            ("inputs", self.inputs[0], features.bands),
+            ("outputs", self.outputs[0], len(self.curves)),
+        ):
+            expected = (1, 1, width)
+            require(tensor.shape == expected, f"{field}[0].shape", f"is {tensor.shape}, not {expected}")
 
     def with_digest(self, model: bytes) -> "ModelCard":
         """The same card with ``sha256`` set for these file bytes."""

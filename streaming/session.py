@@ -163,6 +163,12 @@ class OnnxModel:
         self._session.run_with_iobinding(self._bindings[self._flip])
         self._flip = 1 - self._flip
 
+    def run_frames(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run a ``frames`` model on any number of frames: ``(T, bands)`` to ``(T, curves)``."""
+        card = self.card
+        out: NDArray[np.float32] = self._session.run([card.outputs[0].name], {card.inputs[0].name: frames[None]})[0][0]
+        return out
+
     def reset(self) -> None:
         """States back to zeros."""
         for first, second, _ in self._state_pairs:
