@@ -1,0 +1,1 @@
+"""The formats that chops leave in, a module each."""

@@ -1,0 +1,1 @@
+"""The chopper: networks that hear onsets, beats, downbeats and phrases, and sampleChop as the baseline."""
