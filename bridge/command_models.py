@@ -149,7 +149,7 @@ def _as_data(entry: ModelEntry) -> dict[str, object]:
             "latency_samples": card.latency_samples,
             "latency_ms": round(latency_ms(card), 2),
             "precision": card.precision,
-            "outputs": card.outputs_heard,
+            "outputs": card.outputs_heard or card.curves,
             "description": card.description,
         }
     return data
@@ -173,6 +173,12 @@ def _lines(path: Path, card: ModelCard) -> list[tuple[str, str]]:
         )
         if value is not None
     ]
+    frames = []
+    if card.features:
+        f = card.features
+        bands = f"{f.bands} bands of {f.kind} from {f.low_hz:g} Hz, window {f.window_samples} at {f.rate} Hz"
+        context = f"{card.context_frames} frames of {1000 / f.frame_rate:.1f} ms"
+        frames = [("features", bands), ("curves", ", ".join(card.curves)), ("context", context)]
     return [
         ("name", f"{card.name} {card.version}"),
         ("", card.description),
@@ -184,6 +190,7 @@ def _lines(path: Path, card: ModelCard) -> list[tuple[str, str]]:
         ("hop", f"{card.hop_samples} samples"),
         ("latency", f"{card.latency_samples} samples, {latency_ms(card):.1f} ms"),
         *clip,
+        *frames,
         ("stems", ", ".join(card.stems) + residual if card.stems else "none"),
         *tensors,
         *[("state", f"{s.input} → {s.output} {list(s.shape)}") for s in card.states],

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.card import ModelCard, digest
+from streaming.curves import CurveNetwork, CurveStream
 from streaming.engine import Engine
 from streaming.errors import CardError, ModelError
+from streaming.features import open_features
 from streaming.session import OnnxModel
 
 from .latency import lag_of
@@ -24,6 +26,10 @@ QUANTISED = (b"MatMulInteger", b"DynamicQuantizeLinear", b"DequantizeLinear", b"
 """Operators one of which any int8 file has."""
 NOISE_ALIKE, VOWEL_ALIKE = 0.1, 0.9
 """Correlation above which a lag counts as measured: noise is like itself at one lag only, a vowel at many."""
+
+CURVES_CHECK_S = 4.0
+CURVES_ALIKE = 1e-6
+"""Curves nearer than this are the same: sums in another order differ by less."""
 
 
 class Finding(NamedTuple):
@@ -46,6 +52,9 @@ def check_model(path: Path) -> Iterator[Finding]:
     names = {t.name for t in (*card.inputs, *card.outputs)} | {n for s in card.states for n in (s.input, s.output)}
     yield Finding("tensors", f"{len(names)} as the card says, {2 * len(card.states)} of them for states")
     yield _check_bytes(path, card)
+    if card.curves:
+        yield from _check_curves(model)
+        return
     if not card.stems:
         yield Finding("sound", f"not tried: a model for {card.task} gives no stems")
         return
@@ -91,6 +100,40 @@ def _check_sound(engine: Engine, card: ModelCard, rate: int) -> Iterator[Finding
     if measured != card.latency_samples:
         raise CardError("latency_samples", f"is {card.latency_samples}, but sound comes out {measured} samples late")
     yield Finding("latency", f"{measured} samples, measured: {1000 * measured / rate:.1f} ms at {rate} Hz")
+
+
+def _check_curves(model: OnnxModel) -> Iterator[Finding]:
+    """Frames of a vowel and of noise go in; what comes out is a likelihood, and hangs on no frame but those it says."""
+    card = model.card
+    stream = CurveStream(model) if card.kind == "frame-hop" else None
+    features = stream.features if stream else CurveNetwork(model).features
+    rate, seconds = features.rate, CURVES_CHECK_S + 4 * card.context_frames / features.frame_rate
+    length = int(seconds * rate)
+    source = open_features(features, rate)
+    sound = np.concatenate([vowel(rate, length // 2), noise(length // 2)])
+    frames = np.concatenate([source.process(sound), source.flush()])
+
+    def run(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        if stream is None:
+            return model.run_frames(frames)
+        stream.reset()
+        return np.stack([stream.push(frame).copy() for frame in frames])
+
+    curves = run(frames)
+    if not np.isfinite(curves).all() or curves.min() < 0 or curves.max() > 1:
+        raise ModelError(
+            f"{card.name}: gives curves that are not numbers from 0 to 1; the file or its states are broken"
+        )
+    yield Finding("curves", f"{', '.join(card.curves)}: from 0 to 1 over {seconds:.1f} s")
+    middle = len(frames) // 2
+    other = frames.copy()
+    other[middle] = 0
+    moved = np.flatnonzero(np.abs(run(other) - curves).max(axis=1) > CURVES_ALIKE) - middle
+    reach = max(0, -int(moved.min(initial=0)), int(moved.max(initial=0)) if stream is None else 0)
+    allowed = 0 if stream else card.context_frames
+    if reach > allowed:
+        raise CardError("context_frames", f"is {card.context_frames}, but a frame is heard {reach} frames away from it")
+    yield Finding("context", f"{card.context_frames} frames by the card; one changed frame is heard {reach} away")
 
 
 def _separate(engine: Engine, audio: Audio) -> Audio:

@@ -234,6 +234,10 @@ class ModelCard:
         fits = features.window_samples >= features.hop_samples
         require(fits, "features.window_samples", "must be at least the hop")
         require(self.hop_samples == features.hop_samples, "hop_samples", "must be that of the features")
+        if self.kind == "frame-hop":
+            late = features.delay_at(features.rate) + self.context_frames * features.hop_samples
+            says = f"is {self.latency_samples}, but half a window and {self.context_frames} frames are {late}"
+            require(self.latency_samples == late, "latency_samples", says)
         for field, tensor, width in (
             ("inputs", self.inputs[0], features.bands),
             ("outputs", self.outputs[0], len(self.curves)),
