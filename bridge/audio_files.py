@@ -33,6 +33,7 @@ SUBTYPES = {"float": "FLOAT", "24": "PCM_24", "16": "PCM_16"}
 RF64_BYTES = 4_000_000_000  # a plain WAV counts its bytes in 32 bits
 
 _READ_FRAMES = 65536  # one disk read; also what a resampler is fed at once
+_INEXACT = ("OGG", "MP3")
 _PROMISE = re.compile(r"data\s*: (\d+) \(should be (\d+)\)|SSND\s*: (\d+) \(should be (\d+)\)")
 
 
@@ -96,6 +97,16 @@ class AudioReader:
 
     def _warn_short(self, what: str) -> None:
         self.warning = f"{self.path}: is truncated ({what}); going on with the part that can be read"
+
+    def skip(self, frames: int) -> None:
+        """Leave out what comes next: by a jump where the format lands on the sample, by reading in MP3 and Ogg."""
+        left = round(frames * self.file_rate / self.rate)
+        if self._file.format not in _INEXACT:
+            self.file_frames_read = self._file.seek(min(self.file_frames_read + left, self.file_frames))
+            return
+        while left > 0 and (count := len(self._file.read(min(left, _READ_FRAMES), dtype="float32"))):
+            self.file_frames_read += count
+            left -= count
 
     def blocks(self, block: int) -> Iterator[Block]:
         """All audio as fresh arrays ``(channels, block)``; the last may be shorter.

@@ -1,0 +1,93 @@
+"""The audio that is chopped: a stretch of a file, or of what was just played. It can be read again from its beginning.
+
+Reading is always front to back, because MP3 and Ogg do not find a sample again after a jump; only the way to the
+beginning of a passage is jumped where the format allows it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.errors import AudioError, RequestError
+
+from ..audio_files import AudioReader
+
+BLOCK = 65536
+
+
+class Passage(Protocol):
+    """Attributes:
+    source: the file, or None.
+    start: sample of the source (or of the lane) at which the passage begins.
+    frames: its length in samples, as promised: a truncated file gives fewer.
+    warning: a line to show, if something is wrong with the file; known after a reading.
+    """
+
+    source: Path | None
+    rate: int
+    channels: int
+    start: int
+    frames: int
+    warning: str
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """All of it as ``(channels, n)``, fresh arrays. Raises `AudioError`."""
+
+
+class FilePassage:
+    """From ``start_s`` to ``end_s`` (None: to the end) of a file.
+
+    Raises:
+        AudioError: the file cannot be read.
+        RequestError: it ends before the passage.
+    """
+
+    def __init__(self, path: Path, start_s: float = 0.0, end_s: float | None = None) -> None:
+        self.source: Path | None = path
+        self._path = path
+        self.warning = ""
+        with AudioReader(path) as reader:
+            self.rate, self.channels, frames = reader.rate, reader.channels, reader.frames
+        self.start = round(start_s * self.rate)
+        end = frames if end_s is None else round(end_s * self.rate)
+        for name, position in (("start", self.start + 1), ("end", end - self.rate // 100)):
+            if position > frames:  # a hundredth of a second over the end is a host's rounding
+                seconds = start_s if name == "start" else end_s
+                raise RequestError(
+                    f"{path}: lasts {frames / self.rate:.3f} s; the passage's {name} at {seconds:g} s lies outside"
+                )
+        self.frames = min(end, frames) - self.start
+        if self.frames < 1:
+            raise RequestError(f"{path}: no sample lies between {start_s:g} and {end_s:g} s at {self.rate} Hz")
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        left = self.frames
+        with AudioReader(self._path) as reader:
+            reader.skip(self.start)
+            for block in reader.blocks(BLOCK):
+                yield block[:, :left]
+                left -= min(left, block.shape[1])
+                if not left:
+                    break
+            self.warning = reader.warning
+
+
+class ArrayPassage:
+    """Audio in memory, ``(channels, samples)``. Raises `AudioError` where it is empty or not finite."""
+
+    def __init__(self, audio: NDArray[np.float32], rate: int, start: int = 0) -> None:
+        self.source: Path | None = None
+        self.audio = audio
+        self.rate, self.start, self.warning = rate, start, ""
+        self.channels, self.frames = audio.shape
+        if not self.frames:
+            raise AudioError("there is no audio to chop yet")
+        if not np.isfinite(audio).all():
+            raise AudioError("holds samples that are not numbers (NaN or infinite)")
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, self.frames, BLOCK):
+            yield self.audio[:, start : start + BLOCK].copy()
