@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
+from .annotate import annotations
 from .compose import compose
 from .pools import POOLS, SPLITS
 from .render import Studio, write_stems
@@ -90,6 +91,7 @@ def make_song(order: Order, split: str, number: int) -> Path:
         "minor": song.minor,
         "beats_per_bar": song.beats_per_bar,
         **rendering.facts,
+        **annotations(song, rendering.stems, rendering.facts),
     }
     (aside / "song.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)

@@ -36,6 +36,9 @@ def compose(rng: Rng, seconds: float, style_name: str | None = None) -> Song:
     voiced = [i for i, bar in enumerate(bars) if bar.vocals]
     song.chords = exact.notes([Note(i * beats, beats, 0, bars[i].loud) for i in voiced])
     song.chord_pitches = [chords[i] for i in voiced]
+    song.beats = [exact.seconds(beat) for beat in range(len(bars) * beats)]
+    song.downbeats = song.beats[::beats]
+    song.sections = [start for i, start in enumerate(song.downbeats) if i == 0 or bars[i - 1].last]
     return song
 
 

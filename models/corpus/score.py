@@ -39,6 +39,7 @@ class Song:
         layers: of the other stem: (family, notes) pairs.
         phrases: sung phrases of the lead, each a list of notes; the singer moves them into their range.
         chords: (start, length, pitches) of each chord, for backing voices.
+        beats, downbeats, sections: where each beat, bar and section of the plan begins.
         vocal: how the voice is arranged: lead, double, choir or rap.
     """
 
@@ -55,6 +56,9 @@ class Song:
     phrases: list[list[Note]] = field(default_factory=list)
     chords: list[Note] = field(default_factory=list)
     chord_pitches: list[tuple[int, ...]] = field(default_factory=list)
+    beats: list[float] = field(default_factory=list)
+    downbeats: list[float] = field(default_factory=list)
+    sections: list[float] = field(default_factory=list)
     vocal: str = "lead"
 
     @property
