@@ -6,12 +6,14 @@ Built with onnx.helper, so nothing of the exporter under test is in them, and wh
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from streaming.card import METADATA_KEY, ModelCard, State, Tensor
+from streaming.features import MEL, Features
 from streaming.windows import DEFAULT
 
 STEMS = ("vocals", "drums", "bass")
@@ -85,3 +87,53 @@ def tiny_live4(path: Path, masks: npt.ArrayLike = MASKS, counting: bool = False,
         ]
     card = replace(live4_card(), name=name or path.stem)
     return save(build(card, nodes, one=np.ones((1, STATE)), stem_axis=[1], gains=gains), card, path)
+
+
+CURVES = ("onset", "beat", "downbeat", "phrase")
+CURVE_STEPS = (0.0, 0.5, 1.0, 1.5)
+"""A curve of `tiny_curves` begins where the mean level of the bands rises by this much from one frame to the next."""
+
+
+def tiny_curves(path: Path, kind: Literal["frames", "frame-hop"] = "frames", features: Features = MEL) -> Path:
+    """Write a model that marks where the level rises; returns ``path``.
+
+    ``curve c at frame t = tanh(max(0, level[t] - level[t - 1] - CURVE_STEPS[c]))``, the level being the mean of a
+    frame's bands and 0 before the first: clicks are onsets, louder ones beats, downbeats and phrases too. The live
+    kind says the same a frame later (``context_frames`` 1), so that a delay forgotten is seen.
+    """
+    steps = np.asarray(CURVE_STEPS).reshape(1, 1, -1)
+    nodes = [helper.make_node("ReduceMean", ["features", "bands"], ["level"], keepdims=1)]
+    states: tuple[State, ...] = ()
+    constants: dict[str, npt.ArrayLike] = {"bands": [2], "steps": steps}
+    if kind == "frames":
+        nodes += [
+            helper.make_node("Pad", ["level", "pads"], ["padded"]),
+            helper.make_node("Slice", ["padded", "first", "last", "time"], ["before"]),
+            helper.make_node("Sub", ["level", "before"], ["rise"]),
+        ]
+        constants |= {"pads": [0, 1, 0, 0, 0, 0], "first": [0], "last": [-1], "time": [1]}
+    else:
+        states = (State("levels", "next_levels", (1, 1, 2)),)  # of the last two frames, the later first
+        nodes += [
+            helper.make_node("Split", ["levels"], ["later", "earlier"], axis=2, num_outputs=2),
+            helper.make_node("Sub", ["later", "earlier"], ["rise"]),
+            helper.make_node("Concat", ["level", "later"], ["next_levels"], axis=2),
+        ]
+    nodes += [
+        helper.make_node("Sub", ["rise", "steps"], ["over"]),
+        helper.make_node("Relu", ["over"], ["risen"]),
+        helper.make_node("Tanh", ["risen"], ["curves"]),
+    ]
+    card = ModelCard(
+        name=path.stem, version="1", task="chops", kind=kind, description="rises of the level", licence="Apache-2.0",
+        sample_rates=(44100, 48000, 88200, 96000), channels=1, hop_samples=features.hop_samples,
+        latency_samples=features.delay_at(features.rate) + features.hop_samples if states else 0, stems=(),
+        inputs=(Tensor("features", (1, 1, features.bands)), *(Tensor(s.input, s.shape) for s in states)),
+        outputs=(Tensor("curves", (1, 1, len(CURVES))), *(Tensor(s.output, s.shape) for s in states)),
+        states=states, features=features, curves=CURVES, context_frames=1,
+    )  # fmt: skip
+    model = build(card, nodes, **constants)
+    if kind == "frames":
+        for tensor in (*model.graph.input, *model.graph.output):
+            tensor.type.tensor_type.shape.dim[1].dim_param = "frames"
+    return save(model, card, path)
