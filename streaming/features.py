@@ -137,4 +137,8 @@ def mel_bank(features: Features, rate: int, fft: int) -> NDArray[np.float32]:
 
 def open_features(features: Features, rate: int) -> FrameSource:
     """The frame source for what a card says. Raises `ModelError`."""
+    if features.kind == "cqt":
+        from .cqt import CqtFrames  # here, because it needs `Features` from above
+
+        return CqtFrames(features, rate)
     return MelFrames(features, rate)
