@@ -1,0 +1,277 @@
+"""Which few of many places to cut at: worth cutting, and each another sound than the rest.
+
+Five methods under one λ, the weight of relevance: 1 is relevance alone, 0 difference alone (sampleChop's λ is 1 less
+ours). See `dispersion` for what each maximises.
+
+- ``max-min`` (default): no two alike. The least distance counts, so one pair of twins spoils a choice.
+- ``max-sum``: different on the whole; twins at the far ends may stay.
+- ``mad-segments``: sampleChop's Maximal Average Diversification, told by the half second that follows.
+- ``mad-frames``: the same as sampleChop has it: told by the very frame, distances over the greatest of them. One loud
+  frame then sets the scale, and the mean of distances hides twins: kept for comparison.
+- ``top-n``: the most relevant.
+
+**How many.** A count; ``"all"``, each that keeps its distance from a more relevant one; or none, which means as many as
+sound different: the count grows, by max-min, until the next place would be nearer to one already there than `DISTINCT`
+of the usual distance, between `FEWEST` and `MOST`; below `FEWEST` only where nothing else is to be had but repeats.
+
+**Re-roll.** Seed 0 is the plain best. Any other seed shakes what places are worth with Gumbel noise: the strongest of
+`SHAKES` that leaves both the objective and the mean relevance within a tenth of the plain best's. Places to ``avoid``
+(shown before) are worth less. Everything is the same again for the same seed.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.errors import RequestError
+
+from .dispersion import Objective, Space, swap_better, take_greedily
+from .settings import Method
+from .spacing import Spacing
+
+METHODS: tuple[Method, ...] = get_args(Method)
+
+ALIKE = 0.1
+"""Descriptors nearer than this (bels, so 1 dB in the mean over bands) are one sound."""
+DISTINCT = 0.25
+FEWEST, MOST = 4, 16
+AVOIDED = 0.3
+"""What having been shown before takes from a place's worth."""
+SHAKES = (0.1, 0.05, 0.025)
+CANDIDATES = 2000
+"""More are thinned to the most relevant of each region, so that a re-roll of a long file is as quick."""
+BEST_OF_REGION = 4
+
+
+class Candidates(NamedTuple):
+    """Places where one may cut. All ``(candidates, …)``.
+
+    Attributes:
+        positions: samples at ``rate``, increasing, no two the same.
+        relevance: 0..1, how good a place it is.
+        descriptors: how the half second from there sounds; the Euclidean distance of two is in bels.
+        frames: how the very moment sounds, in any unit.
+        kinds: what was found there, see `chopping.Chop`.
+    """
+
+    positions: NDArray[np.int64]
+    relevance: NDArray[np.float32]
+    descriptors: NDArray[np.float32]
+    frames: NDArray[np.float32]
+    kinds: tuple[str, ...]
+    rate: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to choose.
+
+    Attributes:
+        relevance_weight: λ, 0..1.
+        count: ``None`` for as many as sound different.
+        min_length: samples between two chosen, and from the last to the end.
+        locked: positions that are chosen whatever else is; they must be among the candidates.
+        avoid: positions that were shown before.
+    """
+
+    method: Method = "max-min"
+    relevance_weight: float = 0.5
+    count: int | Literal["all"] | None = None
+    min_length: int = 0
+    seed: int = 0
+    locked: tuple[int, ...] = ()
+    avoid: tuple[int, ...] = ()
+
+
+class Selection(NamedTuple):
+    """Indices into the candidates, increasing; and what the user should know about them, or nothing."""
+
+    indices: NDArray[np.intp]
+    note: str
+
+
+def select(candidates: Candidates, choice: Choice, end: int) -> Selection:
+    """Chooses, deterministically.
+
+    Args:
+        end: samples of the whole.
+
+    Raises:
+        RequestError: locks that cannot be kept, or a count below 1.
+    """
+    locked = _find_locks(candidates, choice, end)
+    if choice.count == "all":
+        every = _keep_apart(candidates, choice.min_length, end, locked)
+        left = len(candidates.positions) - len(every)
+        crowded = (
+            f"{left} places left out: nearer than the minimum length to a better one, or to the end" if left else ""
+        )
+        return Selection(every, crowded if len(every) else _NOTHING)
+    if isinstance(choice.count, int) and choice.count < 1:
+        raise RequestError(f"{choice.count} chops asked for: expected 1 or more")
+    kept = _thin(candidates, choice, end, locked)
+    there = candidates.positions[kept]
+    if not locked and not Spacing(there, choice.min_length, end).free.any():
+        return Selection(np.zeros(0, np.intp), _NOTHING)
+    search = _Search(candidates, kept, choice, end, np.searchsorted(kept, locked).tolist())
+    chosen = search.run()
+    return Selection(kept[np.sort(chosen)], "; ".join(search.notes(chosen)))
+
+
+_NOTHING = "found no place to cut at: try equal parts, or points of your own"
+
+
+class _Search:
+    """One choice among the candidates that are left after thinning; indices are among those."""
+
+    def __init__(
+        self, candidates: Candidates, kept: NDArray[np.intp], choice: Choice, end: int, locked: list[int]
+    ) -> None:
+        self._choice, self._end, self._locked = choice, end, locked
+        self._positions = candidates.positions[kept]
+        self._relevance = candidates.relevance[kept].astype(np.float64)
+        places = self._positions / max(1, end)
+        self._sounds = Space(candidates.descriptors[kept], 0.95, ALIKE, places)
+        of_frames = choice.method == "mad-frames"
+        self._space = Space(candidates.frames[kept], 1.0, 1e-9, places) if of_frames else self._sounds
+        self._weight = 1.0 if choice.method == "top-n" else choice.relevance_weight
+        avoided = np.isin(self._positions, choice.avoid)
+        self._worth = self._weight * self._relevance - AVOIDED * avoided
+        self._repeats = False
+        self._count = choice.count if isinstance(choice.count, int) else self._count_sounds()
+
+    def run(self) -> NDArray[np.intp]:
+        plain = self._take(self._worth)
+        if not self._choice.seed:
+            return plain
+        noise = np.random.default_rng(self._choice.seed).gumbel(size=len(self._worth))
+        for shake in SHAKES:
+            shaken = self._take(self._worth + shake * noise)
+            if self._quality(shaken) >= 0.9 * self._quality(plain) and (
+                self._relevance[shaken].mean() >= 0.9 * self._relevance[plain].mean()
+            ):
+                break
+        return shaken
+
+    def notes(self, chosen: NDArray[np.intp]) -> list[str]:
+        notes = []
+        if len(chosen) < self._count:
+            notes.append(f"{self._count} chops asked for, {len(chosen)} fit")
+        different = self._distinct(chosen.tolist())
+        if self._repeats:
+            notes.append(f"little variety: all sounds like the {len(chosen)} chosen; give a count for more")
+        elif different < len(chosen):
+            notes.append(f"little variety: the {len(chosen)} chosen are {different} different sounds")
+        return notes
+
+    def _take(self, worth: NDArray[np.float64]) -> NDArray[np.intp]:
+        method = self._choice.method
+        objective: Objective = method if method in ("max-min", "max-sum") else "mad"
+        chosen = self._greedy(worth, 1 - self._weight, self._count, objective)
+        if objective == "max-min":
+            chosen = swap_better(
+                self._space,
+                worth,
+                1 - self._weight,
+                self._positions,
+                self._choice.min_length,
+                self._end,
+                chosen,
+                len(self._locked),
+            )
+        return np.array(chosen, np.intp)
+
+    def _greedy(self, worth: NDArray[np.float64], diversity: float, count: int, objective: Objective) -> list[int]:
+        spacing = Spacing(self._positions, self._choice.min_length, self._end)
+        return take_greedily(self._space, worth, diversity, spacing, self._locked, count, objective)
+
+    def _quality(self, chosen: NDArray[np.intp]) -> float:
+        """What the method maximises, of what the places are truly worth."""
+        between = self._space.columns(chosen.tolist())[chosen]
+        pairs = between[np.triu_indices(len(chosen), 1)]
+        apart = 1.0
+        if len(pairs):
+            apart = float(pairs.min() if self._choice.method == "max-min" else pairs.mean())
+        return float(self._worth[chosen].mean()) + (1 - self._weight) * apart
+
+    def _count_sounds(self) -> int:
+        """As many as sound different, and no fewer than are locked."""
+        spacing = Spacing(self._positions, self._choice.min_length, self._end)
+        order = take_greedily(self._sounds, 0.5 * self._relevance, 0.5, spacing, self._locked, MOST, "max-min")
+        count = max(1, len(self._locked))
+        while count < len(order):
+            nearest = float(self._sounds.column(order[count])[order[:count]].min())
+            if nearest < DISTINCT and (count >= FEWEST or nearest * self._sounds.scale < ALIKE):
+                break
+            count += 1
+        self._repeats = count < min(FEWEST, len(order))
+        return count
+
+    def _distinct(self, chosen: list[int]) -> int:
+        """How many of the chosen are no repeat of an earlier one."""
+        between = self._sounds.columns(chosen)[chosen] * self._sounds.scale if chosen else np.zeros((0, 0))
+        return sum(not (between[i, :i] < ALIKE).any() for i in range(len(chosen)))
+
+
+def _find_locks(candidates: Candidates, choice: Choice, end: int) -> list[int]:
+    """Their indices. Raises `RequestError`."""
+    locks = sorted(set(choice.locked))
+    rate, length = candidates.rate, max(1, choice.min_length)
+    if isinstance(choice.count, int) and len(locks) > choice.count:
+        raise RequestError(f"{len(locks)} chops are locked, but {choice.count} asked for: ask for more, or unlock some")
+    for lock in locks:
+        if not 0 <= lock < end:
+            raise RequestError(f"the lock at {lock / rate:.3f} s lies outside: expected 0 to {end / rate:.3f} s")
+        if end - lock < length:
+            raise RequestError(
+                f"the lock at {lock / rate:.3f} s is closer to the end ({end / rate:.3f} s) than the minimum length, "
+                f"{length / rate:.3f} s: unlock it, or allow shorter chops"
+            )
+    for one, other in pairwise(locks):
+        if other - one < length:
+            raise RequestError(
+                f"the locks at {one / rate:.3f} s and {other / rate:.3f} s are closer than the minimum length, "
+                f"{length / rate:.3f} s: unlock one, or allow shorter chops"
+            )
+    found = np.searchsorted(candidates.positions, locks)
+    for lock, index in zip(locks, found.tolist(), strict=True):
+        if index == len(candidates.positions) or candidates.positions[index] != lock:
+            raise RequestError(f"the lock at {lock / rate:.3f} s is no place found here: chop anew with it")
+    return [int(index) for index in found]
+
+
+def _thin(candidates: Candidates, choice: Choice, end: int, locked: list[int]) -> NDArray[np.intp]:
+    """The few most relevant of each stretch, and the locked; all, where there are not too many or many are wanted."""
+    count = len(candidates.positions)
+    every = np.arange(count, dtype=np.intp)
+    if count <= CANDIDATES:
+        return every
+    regions = CANDIDATES // BEST_OF_REGION
+    region = every * regions // count
+    order = np.lexsort((-candidates.relevance, region))
+    rank = every - np.searchsorted(region, region)
+    kept = np.union1d(order[rank < BEST_OF_REGION], np.array(locked, np.intp))
+    wanted = choice.count if isinstance(choice.count, int) else MOST
+    room = Spacing(candidates.positions[kept], choice.min_length, end).fit()
+    return kept if room >= wanted + len(locked) else every
+
+
+def _keep_apart(candidates: Candidates, min_length: int, end: int, locked: list[int]) -> NDArray[np.intp]:
+    """Each that is far enough from every more relevant one and from the locked."""
+    spacing = Spacing(candidates.positions, min_length, end)
+    for index in locked:
+        spacing.choose(index)
+    free = np.flatnonzero(spacing.free)
+    taken: list[int] = []
+    for index in free[np.argsort(-candidates.relevance[free], kind="stable")].tolist():
+        position = int(candidates.positions[index])
+        at = bisect_left(taken, position)
+        beside = taken[max(0, at - 1) : at + 1]
+        if all(abs(position - other) >= min_length for other in beside):
+            taken.insert(at, position)
+    chosen = np.searchsorted(candidates.positions, taken)
+    return np.union1d(chosen, np.array(locked, np.intp)).astype(np.intp)
