@@ -1,0 +1,88 @@
+"""REAPER: a project to open or import, and its markers and regions as CSV for a project that is already open.
+
+The project (``.rpp``) has one track with an item per chop, cut from the source itself at its own time, so that items,
+markers and regions agree with an untouched source at 0:00. Where a chop fades, two items overlap by the fade, linear
+on both sides, as the slices do. The CSV is for *Region/Marker Manager › Import*. A take has no source; its project
+uses the WAV of the export.
+
+Format: https://github.com/ReaTeam/Doc/blob/master/State%20Chunk%20Definitions (fields left out are REAPER's defaults).
+"""
+
+import csv
+import os
+from pathlib import Path
+
+from ..slices import Slice, slices_of
+from .cue_wav import marked_wav
+from .job import Job
+
+UNKNOWN_BPM = 120.0
+_SOURCES = {".mp3": "MP3", ".flac": "FLAC", ".ogg": "VORBIS", ".oga": "VORBIS"}  # any other: WAVE, AIFF too
+
+
+def write(job: Job) -> list[str]:
+    path, offset = _audio(job)
+    chops = job.chops
+    lines = ['<REAPER_PROJECT 0.1 "6.0"', f"  TEMPO {chops.tempo or UNKNOWN_BPM:.6f} {chops.beats_per_bar or 4} 4"]
+    for number, chop in enumerate(chops.chops, 1):
+        lines.append(f"  MARKER {number} {job.seconds(chop.position):.9f} {_quoted(job.name(number))} 0")
+    for number, chop in enumerate(chops.chops, 1):
+        lines.append(f"  MARKER {number} {job.seconds(chop.position):.9f} {_quoted(job.name(number))} 1")
+        lines.append(f'  MARKER {number} {job.seconds(chop.end):.9f} "" 1')
+    lines += ["  <TRACK", f"    NAME {_quoted(job.stem)}"]
+    for cut in slices_of(chops):
+        lines += _item(job, cut, path, offset)
+    lines += ["  >", ">", ""]
+    # Bytes of a path that are no text go out as they came in.
+    text = "\n".join(lines).encode(errors="surrogateescape")
+    job.path("-chops.rpp").write_bytes(text)
+    _write_csv(job)
+    return []
+
+
+def _audio(job: Job) -> tuple[Path, int]:
+    """The file that the items play, and the position at which it begins."""
+    if job.chops.source is None:
+        return Path(marked_wav(job).name), job.chops.start
+    return job.chops.source.absolute(), 0
+
+
+def _item(job: Job, cut: Slice, path: Path, offset: int) -> list[str]:
+    kind = _SOURCES.get(path.suffix.lower(), "WAVE")
+    return [
+        "    <ITEM",
+        f"      POSITION {job.seconds(cut.start):.9f}",
+        f"      LENGTH {job.seconds(cut.frames):.9f}",
+        "      LOOP 0",
+        f"      FADEIN 0 {job.seconds(cut.fade_in):.9f} 0",
+        f"      FADEOUT 0 {job.seconds(cut.fade_out):.9f} 0",
+        f"      NAME {_quoted(job.name(cut.number) if cut.number else 'lead-in')}",
+        f"      SOFFS {job.seconds(cut.start - offset):.9f}",
+        f"      <SOURCE {kind}",
+        f"        FILE {_quoted(os.fspath(path))}",
+        "      >",
+        "    >",
+    ]
+
+
+def _write_csv(job: Job) -> None:
+    with job.path("-chops-reaper.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["#", "Name", "Start", "End", "Length"])
+        for number, chop in enumerate(job.chops.chops, 1):
+            start, end = _clock(job.seconds(chop.position)), _clock(job.seconds(chop.end))
+            table.writerow([f"M{number}", job.name(number), start, "", ""])
+            table.writerow([f"R{number}", job.name(number), start, end, _clock(job.seconds(chop.end - chop.position))])
+
+
+def _clock(seconds: float) -> str:
+    """``h:mm:ss.ssssss``, which is a time whatever the ruler shows."""
+    micros = round(seconds * 1e6)
+    minutes, micros = divmod(micros, 60_000_000)
+    return f"{minutes // 60}:{minutes % 60:02}:{micros // 1_000_000:02}.{micros % 1_000_000:06}"
+
+
+def _quoted(text: str) -> str:
+    """``text`` between the first of REAPER's three kinds of quotes that it does not hold."""
+    quote = next((mark for mark in "\"'`" if mark not in text), "`")
+    return quote + text.replace("`", "'" if quote == "`" else "`") + quote
