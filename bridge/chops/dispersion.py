@@ -27,7 +27,7 @@ from .spacing import Spacing
 
 Objective = Literal["max-min", "max-sum", "mad"]
 
-SAMPLE = 256
+SAMPLE = 128
 """Candidates between which the scale of distances is measured; more are thinned evenly."""
 IN_TIME = 0.01
 """How far apart, at most, two that sound the same are by their places alone: so repeats are taken far apart."""
@@ -70,7 +70,8 @@ class Space:
         return np.stack([self.column(i) for i in indices], axis=1)
 
     def _apart(self, these: NDArray[np.intp] | slice, those: NDArray[np.intp]) -> NDArray[np.float64]:
-        products = self._points[these] @ self._points[those].T
+        # Not @: a second BLAS thread, on a core that is busy, costs more than the product.
+        products = np.einsum("nd,md->nm", self._points[these], self._points[those])
         squares = self._squares[these, None] + self._squares[those] - 2 * products
         # Rounding leaves 1e-16 of the squares; a root makes 1e-8 of that: equal points stay equal.
         apart: NDArray[np.float64] = np.sqrt(np.maximum(0, squares))
@@ -133,7 +134,9 @@ def swap_better(
         between = distances[chosen]
         np.fill_diagonal(between, 1)
         between[:locked, :locked] = 1
-        without = np.array([np.delete(np.delete(between, i, 0), i, 1).min(initial=1) for i in range(count)])
+        without = np.full(count, between.min())
+        for i in np.unravel_index(int(between.argmin()), between.shape):  # only those two hold the others down
+            without[i] = np.delete(np.delete(between, i, 0), i, 1).min(initial=1)
         # Nearest of the chosen but the one that leaves: the second nearest where that is the nearest.
         two = np.partition(distances, min(1, count - 1), axis=1)
         first, second = two[:, :1], two[:, 1:2] if count > 1 else np.ones((len(space), 1))

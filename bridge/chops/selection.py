@@ -42,7 +42,7 @@ FEWEST, MOST = 4, 16
 AVOIDED = 0.3
 """What having been shown before takes from a place's worth."""
 SHAKES = (0.1, 0.05, 0.025)
-CANDIDATES = 2000
+CANDIDATES = 1000
 """More are thinned to the most relevant of each region, so that a re-roll of a long file is as quick."""
 BEST_OF_REGION = 4
 

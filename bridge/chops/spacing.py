@@ -19,10 +19,12 @@ class Spacing:
         self._positions = positions
         self._length = max(1, min_length)
         self.free: NDArray[np.bool_] = (positions >= 0) & (positions <= end - self._length)
+        self._room = self.fit()  # or more
 
     def choose(self, index: int) -> None:
         """Free nothing nearer to this one than the length."""
         self.free &= np.abs(self._positions - self._positions[index]) >= self._length
+        self._room -= 2
 
     def fit(self) -> int:
         """How many more find room."""
@@ -30,13 +32,12 @@ class Spacing:
 
     def open_to(self, wanted: int) -> NDArray[np.bool_]:
         """The free places that leave room for ``wanted``, themselves included; for as many as fit, if that is fewer."""
-        if self._length == 1:
+        if self._room > wanted:  # a choice costs, beside itself, one other at most
             return self.free
         places = np.flatnonzero(self.free)
         free = self._positions[places]
         left = _packed(free, self._length)
-        if len(left) > wanted:  # a choice costs, beside itself, one other at most
-            return self.free
+        self._room = len(left)
         right = -_packed(-free[::-1], self._length)[::-1]
         before = np.searchsorted(left, free - self._length, "right")
         after = len(right) - np.searchsorted(right, free + self._length, "left")
