@@ -52,31 +52,47 @@ def gather(
     at: Sequence[int] = (),
     locked: Sequence[int] = (),
 ) -> Candidates:
-    """Candidates of a mode, and the locked places, which take the place of candidates within `MERGE_S` of them.
+    """`find_places`, described. Raises `RequestError`."""
+    return describe(analysis, mode, find_places(analysis, mode, grid, parts, at), locked)
+
+
+def find_places(
+    analysis: Analysis, mode: Mode, grid: Grid = "bar", parts: int | None = None, at: Sequence[int] = ()
+) -> NDArray[np.int64]:
+    """Where a mode may cut: samples from the passage's beginning, increasing.
 
     Args:
         parts: how many, for mode ``equal``; 16 if not said.
-        at: points for mode ``manual``, samples from the passage's beginning, as ``locked``.
+        at: points for mode ``manual``, samples from the passage's beginning.
 
     Raises:
         RequestError: there are no beats, bars or phrases, or a point lies outside.
     """
-    if mode == "chop" and "chop" in analysis.curves:
-        places, kind = analysis.chops.positions, "chop"
-    elif mode in ("chop", "transient"):
-        places, kind = (_everything(analysis) if mode == "chop" else analysis.onsets.positions), "onset"
-    elif mode in ("beat", "downbeat", "phrase"):
-        places, kind = _expected(_marks(analysis)[mode].positions, mode), mode
+    if mode == "chop":
+        places = analysis.chops.positions if "chop" in analysis.curves else _everything(analysis)
+    elif mode == "transient":
+        places = analysis.onsets.positions
     elif mode == "grid":
-        places, kind = _lines(analysis, grid), "grid"
+        places = _lines(analysis, grid)
     elif mode == "equal":
         count = parts or PARTS
-        places, kind = np.arange(count, dtype=np.int64) * analysis.frames // count, "equal"
+        places = np.arange(count, dtype=np.int64) * analysis.frames // count
+    elif mode == "manual":
+        places = _points(analysis, at)
     else:
-        places, kind = _points(analysis, at), "manual"
-    places = np.unique(places)
+        places = _expected(_marks(analysis)[mode].positions, mode)
+    unique: NDArray[np.int64] = np.unique(places)
+    return unique
+
+
+def describe(
+    analysis: Analysis, mode: Mode, places: NDArray[np.int64], locked: Sequence[int] | NDArray[np.int64] = ()
+) -> Candidates:
+    """What the places of a mode are worth and how they sound; ``locked`` take the place of those within `MERGE_S`."""
+    own = "chop" in analysis.curves  # a network trained on somebody's chops
+    kind = {"chop": "chop" if own else "onset", "transient": "onset"}.get(mode, mode)
     kinds = np.full(len(places), kind, dtype="U8")
-    if mode == "chop" and kind != "chop":
+    if mode == "chop" and not own:
         for name in ("beat", "downbeat", "phrase"):  # the rarest last: it names the place
             kinds[_strength_near(_marks(analysis)[name], places, analysis.rate) > 0] = name
     places, kinds = _with_locked(places, kinds, np.unique(np.array(locked, np.int64)), analysis.rate)

@@ -30,7 +30,10 @@ class Chop(NamedTuple):
 
 @dataclass(frozen=True)
 class ChopSet:
-    """The chops of one sound. ``tempo`` is in beats a minute, 0.0 where none was found; ``source`` None is a take."""
+    """The chops of one sound. ``tempo`` is in beats a minute, 0.0 where none was found; ``source`` None is a take.
+
+    ``note`` is a line for the user about the choice, or empty.
+    """
 
     source: Path | None
     rate: int
@@ -40,3 +43,4 @@ class ChopSet:
     tempo: float
     beats_per_bar: int
     chops: tuple[Chop, ...]
+    note: str = ""

@@ -1,0 +1,52 @@
+"""Bringing the points of a passage onto the sample, in one reading of it: memory holds a window, not the file."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.snap import Snapped, snap
+
+from .passage import Passage
+from .settings import Snap
+
+REACH_S = 0.05
+"""What a snap gets to hear on either side of a point."""
+
+
+def snap_points(passage: Passage, points: NDArray[np.int64], modes: Sequence[Snap]) -> list[Snapped]:
+    """Snap points, in order, each in its mode; positions count from the passage's beginning, as ``points`` do.
+
+    Raises:
+        AudioError: the passage cannot be read.
+    """
+    snapped = []
+    for (window, begin), point, mode in zip(_windows(passage, points.tolist()), points.tolist(), modes, strict=True):
+        found = snap(window, passage.rate, point - begin, mode)
+        snapped.append(found._replace(position=found.position + begin))
+    return snapped
+
+
+def mono_blocks(passage: Passage) -> Iterator[NDArray[np.float32]]:
+    """The mean of the channels, ``(n,)``: what networks and snaps hear."""
+    for block in passage.blocks():
+        yield block[0] if passage.channels == 1 else block.mean(axis=0)
+
+
+def _windows(passage: Passage, points: Sequence[int]) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """For each point what sounds within reach of it, and the sample at which that begins."""
+    reach = int(REACH_S * passage.rate)
+    near, begin, index = np.zeros(0, np.float32), 0, 0
+    blocks = mono_blocks(passage)
+    while index < len(points):
+        block = next(blocks, None)
+        if block is not None:
+            near = np.concatenate([near, block])
+        end = begin + len(near)
+        while index < len(points) and (block is None or points[index] + reach <= end):
+            first = max(points[index] - reach, begin)
+            yield near[first - begin : points[index] + reach - begin], first
+            index += 1
+        if index < len(points):
+            keep = min(max(points[index] - reach, begin), end)
+            near, begin = near[keep - begin :], keep
