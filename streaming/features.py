@@ -121,18 +121,24 @@ class MelFrames:
 
 
 def mel_bank(features: Features, rate: int, fft: int) -> NDArray[np.float32]:
-    """Triangles even on the mel scale, ``(fft / 2 + 1, bands)``, weighted so that a band's power hangs on no rate.
-
-    Source: the HTK mel scale, 2595 log10(1 + f / 700).
-    """
-    low, high = (2595 * np.log10(1 + hz / 700) for hz in (features.low_hz, features.high_hz))
-    edges = 700 * (10 ** (np.linspace(low, high, features.bands + 2) / 2595) - 1)
+    """Triangles even on the mel scale, ``(fft / 2 + 1, bands)``, weighted so that a band's power hangs on no rate."""
+    edges = mel_edges(features)
     hz = np.arange(fft // 2 + 1) * (rate / fft)
     rise = (hz[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[2:] - hz[:, None]) / (edges[2:] - edges[1:-1])
     triangles = np.maximum(0, np.minimum(rise, fall)) * (rate / fft) / (features.rate / 2048)
     bank: NDArray[np.float32] = triangles.astype(np.float32)
     return bank
+
+
+def mel_edges(features: Features) -> NDArray[np.float64]:
+    """Where triangles begin, peak and end (Hz), ``(bands + 2,)``: band b peaks at edge b + 1.
+
+    Source: the HTK mel scale, 2595 log10(1 + f / 700).
+    """
+    low, high = (2595 * np.log10(1 + hz / 700) for hz in (features.low_hz, features.high_hz))
+    edges: NDArray[np.float64] = 700 * (10 ** (np.linspace(low, high, features.bands + 2) / 2595) - 1)
+    return edges
 
 
 def open_features(features: Features, rate: int) -> FrameSource:

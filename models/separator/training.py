@@ -205,7 +205,7 @@ def train(corpus: Path, run: Path, settings: Settings, resume: bool = False, qui
     return last
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Let glibc hold on to freed blocks: giving a step's large arrays back to the kernel, only to fault them in again
     in the next, takes a third of the time on a CPU."""
     if sys.platform == "linux":
@@ -216,7 +216,7 @@ def _keep_memory() -> None:
 
 
 def _fit(corpus: Path, run: Path, settings: Settings, resume_from: Path | None, quiet: bool) -> None:
-    _keep_memory()
+    keep_memory()
     lightning.seed_everything(settings.seed, verbose=False)
     trainer = lightning.Trainer(
         accelerator="auto",

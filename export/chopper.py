@@ -1,0 +1,192 @@
+"""The chopper's checkpoint as an ONNX graph: whole sequences (kind ``frames``), or a frame at a time (``frame-hop``).
+
+The graphs hold the network's own weights under their own names, so that `read_weights` has them back from a file that
+ships: what a user trains further begins there.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.chopper.network import LIVE_DELAY, SCALE, Block, Chopper, Size, gate
+from models.chopper.training import load_network
+from streaming.card import ModelCard, Source, State
+from streaming.card import Tensor as CardTensor
+from streaming.curves import PIECE_FRAMES, CurveNetwork, CurveStream
+from streaming.errors import ModelError
+from streaming.features import MEL
+from streaming.session import OnnxModel
+
+from . import chopper_reference
+from .cards import write_card
+from .parity import FP32_LIMIT, Parity
+
+OPSET = 20
+RATES = (44100, 48000, 88200, 96000)
+DESCRIPTION = {
+    False: "Where onsets, beats, bars and phrases begin in any music, in files: a network of dilated convolutions.",
+    True: "Where onsets, beats, bars and phrases begin in any music, live: dilated convolutions over the past.",
+}
+
+
+class WholeSequence(nn.Module):
+    """Features ``(1, T, bands)`` to curves ``(1, T, curves)``."""
+
+    def __init__(self, network: Chopper) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor) -> Tensor:
+        curves: Tensor = torch.sigmoid(self.network(features))
+        return curves
+
+
+class OneFrame(nn.Module):
+    """One frame through the live network, its past in one packed state ``(1, K)``.
+
+    The state holds what every convolution still needs of its input, oldest first: two frames of features, then
+    2 × dilation rows for each block. Rows move up by one each time, which is one copy and no bookkeeping.
+    """
+
+    def __init__(self, network: Chopper) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """``(1, 1, bands)`` and ``(1, K)`` to curves ``(1, 1, curves)`` and the next ``(1, K)``."""
+        network, width = self.network, self.network.size.width
+        parts = state.split(state_parts(network.size), dim=1)
+        heard = torch.cat([parts[0].view(1, 2, MEL.bands), features], dim=1)  # (1, 3, bands)
+        attack = network.attack
+        attacks = F.conv2d(heard.transpose(1, 2)[:, None] * SCALE, attack.weight, attack.bias, padding=(1, 0))
+        x = network.hear(attacks)[..., 0]  # (1, width)
+        kept = [parts[0][:, MEL.bands :], features[:, 0]]
+        for block, rows, dilation in zip(network.blocks, parts[1:], network.size.dilations, strict=True):
+            assert isinstance(block, Block)
+            taps = torch.stack([rows[:, :width], rows[:, dilation * width : (dilation + 1) * width], x], dim=2)
+            kept += [rows[:, width:], x]
+            x = x + block.mix(gate(F.conv1d(taps, block.conv.weight, block.conv.bias)))[..., 0]
+        curves = torch.sigmoid(network.heads(F.relu(x)[..., None])).transpose(1, 2)
+        return curves, torch.cat(kept, dim=1)
+
+
+def state_parts(size: Size) -> list[int]:
+    """The lengths of what the packed state holds."""
+    return [2 * MEL.bands, *(2 * d * size.width for d in size.dilations)]
+
+
+def export_chopper(checkpoint: Path, folder: Path, name: str) -> list[Parity]:
+    """Write ``folder/NAME.onnx`` with its card, proven, or nothing.
+
+    Raises:
+        ModelError: the checkpoint cannot be read, or the file does not do what the checkpoint does.
+    """
+    network, sources = load_network(checkpoint)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".export-") as aside:
+        path = Path(aside) / f"{name}.onnx"
+        export_graph(network, path)
+        write_card(path, card_of(network.size, name, sources))
+        rows = check_chopper(network, path)
+        os.replace(path, folder / path.name)
+    return rows
+
+
+def card_of(size: Size, name: str, sources: tuple[Source, ...]) -> ModelCard:
+    """The card, still without figures: `sidechop evaluate` adds them."""
+    states = (State("state", "next_state", (1, sum(state_parts(size)))),) if size.live else ()
+    return ModelCard(
+        name=name,
+        version="0.1.0",
+        task="chops",
+        kind="frame-hop" if size.live else "frames",
+        description=DESCRIPTION[size.live],
+        licence="Apache-2.0",
+        sample_rates=RATES,
+        channels=1,
+        hop_samples=MEL.hop_samples,
+        latency_samples=MEL.delay_at(MEL.rate) + LIVE_DELAY * MEL.hop_samples if size.live else 0,
+        stems=(),
+        inputs=(CardTensor("features", (1, 1, MEL.bands)), *(CardTensor(s.input, s.shape) for s in states)),
+        outputs=(CardTensor("curves", (1, 1, len(size.curves))), *(CardTensor(s.output, s.shape) for s in states)),
+        states=states,
+        features=MEL,
+        curves=size.curves,
+        context_frames=LIVE_DELAY if size.live else size.radius,
+        training=sources,
+    )
+
+
+def export_graph(network: Chopper, target: Path) -> None:
+    """Write the graph, without a card."""
+    size = network.size
+    frames = torch.rand(1, 1 if size.live else 50, MEL.bands)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations, nothing that a user could act on
+        program = torch.onnx.export(
+            (OneFrame(network) if size.live else WholeSequence(network)).eval(),
+            (frames, torch.zeros(1, sum(state_parts(size)))) if size.live else (frames,),
+            input_names=["features", "state"] if size.live else ["features"],
+            output_names=["curves", "next_state"] if size.live else ["curves"],
+            dynamic_shapes=None if size.live else {"features": {1: torch.export.Dim("frames", min=1)}},
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]  # the exporter's stack traces, which name the machine's own paths
+        node.doc_string = ""
+    onnx.checker.check_model(model, full_check=True)
+    target.write_bytes(model.SerializeToString())
+
+
+def read_weights(model: Path) -> Mapping[str, NDArray[np.float32]]:
+    """The network's weights from a file that `export_graph` wrote."""
+    tensors = onnx.load(model).graph.initializer
+    prefix = "network."
+    return {t.name.removeprefix(prefix): onnx.numpy_helper.to_array(t) for t in tensors if t.name.startswith(prefix)}
+
+
+def check_chopper(network: Chopper, path: Path, seed: int = 0) -> list[Parity]:
+    """Hold every way through the network against `chopper_reference`, which shares no code with any.
+
+    Raises:
+        ModelError: when any is out of its limit.
+    """
+    size, rng = network.size, np.random.default_rng(seed)
+    count = 2 * size.radius + 500 if size.live else PIECE_FRAMES + size.radius + 700  # a seam, and not at the end
+    frames = np.maximum(0, rng.normal(1, 2, (count, MEL.bands))).astype(np.float32)
+    frames[300:400] = 0
+    weights = {n: p.detach().numpy() for n, p in network.state_dict().items()}
+    truth = chopper_reference.curves(weights, frames, size.live)
+    with torch.no_grad():
+        rows = [_near("torch, whole sequence", network(torch.from_numpy(frames)[None])[0].sigmoid().numpy(), truth)]
+    model = OnnxModel.open(path)
+    if size.live:
+        stream = CurveStream(model)
+        rows.append(_near("onnxruntime, frame by frame", np.stack([stream.push(f).copy() for f in frames]), truth))
+    else:
+        rows.append(_near("onnxruntime, whole sequence", model.run_frames(frames), truth))
+        rows.append(_near(f"onnxruntime, pieces of {PIECE_FRAMES} frames", CurveNetwork(model).run(frames), truth))
+    for row in rows:
+        if not row.holds:
+            raise ModelError(f"parity: {row.what}: {row.measure} is {row.value:.3g}, the limit is {row.limit:g}")
+    return rows
+
+
+def _near(what: str, got: NDArray[np.float32], truth: NDArray[np.float64]) -> Parity:
+    value = float(np.abs(got - truth).max())
+    return Parity(what, "greatest difference", value, FP32_LIMIT, value <= FP32_LIMIT)
