@@ -16,6 +16,10 @@ def live(
     reastream: Annotated[bool, typer.Option("--reastream", help="Take ReaStream packets instead of a device.")] = False,
     identifier: Annotated[str, typer.Option(help="Of the ReaStream packets.")] = "default",
     model: Annotated[str | None, typer.Option(help="Model by name or path; pass-through for none.")] = None,
+    chops: Annotated[str | None, typer.Option(help="Model that marks chops in what is played; off for none.")] = None,
+    history_s: Annotated[
+        float | None, typer.Option(min=0, max=3600, help="Seconds of what was played that can be chopped.")
+    ] = None,
     block: Annotated[int | None, typer.Option(min=0, max=8192, help="Frames of a block; 0: the driver's.")] = None,
     rate: Annotated[int | None, typer.Option(help="Sample rate in Hz.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, max=2, help="1 or 2.")] = None,
@@ -35,7 +39,8 @@ def live(
         "audio.input": input, "audio.output": output, "audio.file": file, "audio.folder": folder, "audio.paced": paced,
         "audio.loop": loop, "audio.reastream": identifier if reastream else None,
         "audio.block": block, "audio.rate": rate, "audio.channels": channels,
-        "model": model, "budget_ms": budget_ms, "osc.port": osc_port, "osc.listen": listen, "osc.token": token,
+        "model": model, "chops": chops, "history_s": history_s, "budget_ms": budget_ms,
+        "osc.port": osc_port, "osc.listen": listen, "osc.token": token,
     }  # fmt: skip
     daemon = Daemon(read_session(config, flags))
     stop_on_signals(daemon.request_stop)

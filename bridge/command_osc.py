@@ -2,7 +2,8 @@
 
 import json
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +39,7 @@ def osc(
             client.request("/sidechop/authorise", token)
         known = BY_ADDRESS[full].arguments if full in BY_ADDRESS else ()
         values = [parse(text, known[i] if i < len(known) else None) for i, text in enumerate(arguments or [])]
-        for value in client.request(full, *values, on_progress=_show_progress):
+        for value in client.request(full, *values, on_progress=_show_progress, on_item=_show_item):
             print(_pretty(value))
 
 
@@ -64,3 +65,7 @@ def _pretty(value: object) -> str:
 
 def _show_progress(fraction: float, text: str) -> None:
     print(f"{fraction:4.0%} {text}", file=sys.stderr)
+
+
+def _show_item(values: Sequence[Any]) -> None:
+    print(*map(_pretty, values))

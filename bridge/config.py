@@ -3,6 +3,8 @@
 ::
 
     model = "live4"
+    chops = "chopper-live"
+    history_s = 120
     budget_ms = 5
 
     [audio]
@@ -93,10 +95,14 @@ class Config(Section):
 
     Attributes:
         model: a name that ``sidechop models list`` shows, a path, "auto" or "pass-through".
+        chops: the model that listens for chops in what is played, or "off".
+        history_s: how much of what was played can be chopped afterwards, at least; it lies in shared memory.
         budget_ms: time an engine hop may take before the dry mix is heard instead; it adds to the latency.
     """
 
     model: str = AUTO
+    chops: str = "off"
+    history_s: float = Field(default=60.0, ge=0, le=3600)
     budget_ms: float | None = Field(default=None, ge=0, le=1000)
     audio: Audio = Audio()
     osc: Osc = Osc()

@@ -29,6 +29,7 @@ from streaming.lane import EventKind, Lane
 from streaming.separator import model_latency
 
 from .audio_supervisor import AudioProcess, Event
+from .chops.jobs import ChopJobs
 from .config import Audio, Config
 from .engine_supervisor import EngineSupervisor
 from .osc_client import NoAnswerError, OscClient
@@ -38,10 +39,16 @@ from .remote import Remote
 from .session_audio import block_of, lane_block, session_rate_of, source_of
 
 TICK_S = 0.05
+EVENTS_S = 0.003
+"""How often the engine's events are looked for while it listens for chops: what is late there is late everywhere."""
 LEVELS_EVERY_S = 0.1
 STATISTICS_EVERY_S = 1.0
 PASS_THROUGH = "pass-through"
 """As a model's name: the windows without a network, for null tests."""
+NO_CHOPS = "off"
+"""As the name of a model for chops: do not listen for any."""
+LIVE_CHOPPER = "chopper-live"
+"""The model that is taken when chops are asked for later and the settings name none."""
 PASS_THROUGH_OUTPUTS = ("through", "other")
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread of the daemon may hold the interpreter while another waits (Python's own default is 5 ms): an OSC
@@ -57,6 +64,14 @@ class Notice(NamedTuple):
     text: str
 
 
+class HeardChop(NamedTuple):
+    """A chop in what is being played, at a position in the lane's input time."""
+
+    position: int
+    score: float
+    kind: str
+
+
 class Daemon:
     """One session: ``start``, then ``run`` until it ends, then ``stop``. A context manager does first and last."""
 
@@ -68,14 +83,18 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.model_name = config.model
+        self.chops_heard = 0
+        self.last_chop: HeardChop | None = None
         self.notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self._noticed = 0
         self.audio_state = "starting"
         self.block = block_of(config.audio)
         self.remote = Remote(self)
+        self.jobs = ChopJobs()
         self._noticing = threading.Lock()
         self._cleanup = ExitStack()
         self._quit = threading.Event()
+        self._ended = threading.Event()
         self._next_levels = self._next_statistics = 0.0
 
     def start(self) -> None:
@@ -95,17 +114,23 @@ class Daemon:
         config, osc = self.config, self.config.osc
         # The port first: a second daemon ends here, before it has cost anything.
         self.server = listen(osc.listen, osc.port, osc.token, self.remote)
-        model = model_path(config.model)
+        model, chops = model_path(config.model), chops_path(config.chops)
         rate = session_rate_of(config.audio)
-        self.lane = make_lane(config.audio, rate, model)
+        self.lane = make_lane(config.audio, rate, model, config.history_s)
         self._cleanup.callback(self.lane.unlink)
         self._cleanup.callback(self.lane.close)
-        self.engine = EngineSupervisor(self.lane, model, lambda state, text: self._note("engine", state, text))
+        self._cleanup.callback(self.jobs.close)
+        self.lane.header["chops_on"] = chops is not None
+        self.engine = EngineSupervisor(self.lane, model, chops, lambda state, text: self._note("engine", state, text))
         self._cleanup.callback(self.engine.stop)
         self._set_faders()
         self.engine.start()
         self.audio = AudioProcess(self.lane, source_of(config.audio, rate, config.budget_ms), self._on_audio)
         self._cleanup.callback(self.audio.stop)
+        events = threading.Thread(target=self._pass_on_events, name="events", daemon=True)
+        self._cleanup.callback(events.join)
+        self._cleanup.callback(self._ended.set)
+        events.start()
         self.server.start()
         self._keep(Notice("osc", "ready", "{}:{}".format(*self.server.address)))
         self.audio.start()
@@ -149,9 +174,25 @@ class Daemon:
         Raises:
             SidechopError: there is no such model, or it does not start; the old one plays on.
         """
-        self.engine.switch(model_path(name))
+        self.engine.switch(model_path(name), self.engine.chops)
         self.model_name = name
         time.sleep(2.0 * self.lane.block / self.lane.rate + TICK_S)  # the host sees a new latency at its next block
+
+    def listen_for_chops(self, on: bool) -> None:
+        """Whether the engine listens for chops. One that was started without a network for it is replaced by one that
+        has one, as `switch_model` does.
+
+        Raises:
+            SidechopError: the network is not there or does not fit; audio goes on as it was.
+        """
+        if on and self.engine.chops is None:
+            name = self.config.chops
+            self.engine.switch(self.engine.model, chops_path(LIVE_CHOPPER if name == NO_CHOPS else name))
+        self.lane.header["chops_on"] = on
+
+    @property
+    def listens_for_chops(self) -> bool:
+        return bool(self.lane.header["chops_on"])
 
     def __enter__(self) -> "Daemon":
         self.start()
@@ -167,12 +208,20 @@ class Daemon:
             controls.set_mute(stem, fader.mute)
             controls.set_solo(stem, fader.solo)
 
+    def _pass_on_events(self) -> None:
+        """A thread of its own: a chop is worth little when it comes late."""
+        while not self._ended.wait(EVENTS_S if self.listens_for_chops else TICK_S):
+            for event in self.lane.read_events():
+                if event.kind == EventKind.CHOP:
+                    self.last_chop = HeardChop(event.start, event.score, event.label)
+                    self.chops_heard += 1
+                    self.server.push("/sidechop/event/chop", event.start, self.lane.rate, event.score, event.label)
+                elif event.kind == EventKind.STALL:
+                    self._note("engine", "stalled", f"{event.value:.0f} hops were dropped, not played late")
+                elif event.kind == EventKind.BAD_OUTPUT:
+                    self._note("engine", "reset", "the network gave what is not a number")
+
     def _tick(self) -> None:
-        for event in self.lane.read_events():
-            if event.kind == EventKind.STALL:
-                self._note("engine", "stalled", f"{event.value:.0f} hops were dropped, not played late")
-            elif event.kind == EventKind.BAD_OUTPUT:
-                self._note("engine", "reset", "the network gave what is not a number")
         now = time.monotonic()
         if now >= self._next_levels:
             self._next_levels = now + LEVELS_EVERY_S
@@ -204,16 +253,23 @@ def model_path(name: str) -> Path | None:
     return None if name == PASS_THROUGH else find_model(name)
 
 
-def make_lane(audio: Audio, rate: int, model: Path | None) -> Lane:
+def chops_path(name: str) -> Path | None:
+    """The file of the model that listens for chops; None for none. Raises `ModelError`."""
+    return None if name == NO_CHOPS else find_model(name)
+
+
+def make_lane(audio: Audio, rate: int, model: Path | None, history_s: float) -> Lane:
     """A lane that knows the model's outputs and latency before there is an engine, so that faders can be set.
 
     Raises:
         ModelError: the model carries no good card, or does not run at this rate.
+        EngineError: there is too little shared memory.
     """
-    if model is None:
-        return Lane.create(rate, audio.channels, lane_block(audio), PASS_THROUGH_OUTPUTS)
-    card = peek_card(model)
-    return Lane.create(rate, audio.channels, lane_block(audio), card.outputs_heard, model_latency(card, rate))
+    outputs, latency = PASS_THROUGH_OUTPUTS, 0
+    if model is not None:
+        card = peek_card(model)
+        outputs, latency = card.outputs_heard, model_latency(card, rate)
+    return Lane.create(rate, audio.channels, lane_block(audio), outputs, latency, history_s=history_s)
 
 
 def listen(host: str, port: int, token: str | None, remote: Remote) -> OscServer:

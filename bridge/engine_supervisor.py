@@ -26,11 +26,11 @@ Notify = Callable[[str, str], None]
 
 
 class EngineSupervisor:
-    """Owns the engine process of ``lane``. ``model`` None is the pass-through."""
+    """Owns the engine process of ``lane``. ``model`` None is the pass-through; ``chops`` None listens for none."""
 
-    def __init__(self, lane: Lane, model: Path | None, notify: Notify) -> None:
+    def __init__(self, lane: Lane, model: Path | None, chops: Path | None, notify: Notify) -> None:
         self._lane, self._notify = lane, notify
-        self._engine = EngineProcess(lane, model)
+        self._engine = EngineProcess(lane, model, chops)
         self._changing = threading.Lock()
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="engine-supervisor", daemon=True)
@@ -39,6 +39,10 @@ class EngineSupervisor:
     @property
     def model(self) -> Path | None:
         return self._engine.model
+
+    @property
+    def chops(self) -> Path | None:
+        return self._engine.chops
 
     @property
     def pid(self) -> int | None:
@@ -50,15 +54,15 @@ class EngineSupervisor:
         self._notify("ready", self._described())
         self._watcher.start()
 
-    def switch(self, model: Path | None) -> None:
-        """Run another model from a moment to the next. Stems that both have keep their faders.
+    def switch(self, model: Path | None, chops: Path | None) -> None:
+        """Run other models from a moment to the next. Stems that both have keep their faders.
 
         Raises:
             EngineError: the new one did not start; the old one plays on.
         """
         with self._changing:
             old, faders = self._engine, _faders(self._lane.controls)
-            new = EngineProcess(self._lane, model)
+            new = EngineProcess(self._lane, model, chops)
             try:
                 new.start()
             except BaseException:

@@ -21,7 +21,7 @@ class OscClient:
     """Talks to a daemon from one socket, so that its token and subscriptions stay valid.
 
     Args:
-        timeout_s: how long to wait for an answer; each progress message starts the wait anew.
+        timeout_s: how long to wait for an answer; each sign of progress starts the wait anew.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = DEFAULT_PORT, timeout_s: float = 2.0) -> None:
@@ -37,9 +37,13 @@ class OscClient:
         self._events: list[tuple[str, list[Any]]] = []
 
     def request(
-        self, address: str, *values: Value, on_progress: Callable[[float, str], None] | None = None
+        self,
+        address: str,
+        *values: Value,
+        on_progress: Callable[[float, str], None] | None = None,
+        on_item: Callable[[Sequence[Any]], None] | None = None,
     ) -> Sequence[Any]:
-        """Send one request and return what ``/sidechop/done`` carries after the id.
+        """Send one request and return what ``/sidechop/done`` carries after the id. A job's items go to ``on_item``.
 
         Raises:
             NoAnswerError: nothing came in time.
@@ -61,6 +65,10 @@ class OscClient:
                 deadline = time.monotonic() + self._timeout_s
                 if on_progress:
                     on_progress(float(arguments[1]), str(arguments[2]))
+            elif arguments[:1] == [id] and answer == "/sidechop/chop/item":
+                deadline = time.monotonic() + self._timeout_s
+                if on_item:
+                    on_item(arguments[1:])
 
     def event(self, timeout_s: float) -> tuple[str, list[Any]] | None:
         """The next pushed event, or None when none came in time."""

@@ -1,4 +1,5 @@
-"""The OSC server: one thread that reads requests and answers them, one worker for the slow ones.
+"""The OSC server: one thread that reads requests and answers them, one worker for the slow ones, and a thread for each
+job, which only waits for what works on it elsewhere.
 
 A thread that waits in ``recvfrom`` wakes in tens of microseconds, also while the main thread draws a table or waits
 for a process; an event loop shared with that work would not. Nothing here touches audio: handlers write faders into
@@ -11,7 +12,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 
@@ -23,17 +24,41 @@ from .osc_table import BY_ADDRESS, KINDS, REQUESTS, Message, Value
 Sender = tuple[str, int]
 Progress = Callable[[float, str], None]
 Handler = Callable[..., Sequence[Value]]
-"""Called with the checked arguments, and for slow requests with a `Progress` first. Returns the reply.
-A `SidechopError` becomes ``/sidechop/error``."""
+"""Called with the checked arguments, and for slow requests with a `Progress` first, which is a `JobAnswer` for jobs.
+Returns the reply. A `SidechopError` becomes ``/sidechop/error``."""
 
 _CLIENTS_MAX = 64
 _SLOW_MAX = 4
-_OWN = ("/sidechop/subscribe", "/sidechop/unsubscribe", "/sidechop/authorise")
+_JOBS_MAX = 16
+_OWN = ("/sidechop/subscribe", "/sidechop/unsubscribe", "/sidechop/authorise", "/sidechop/cancel")
+_BURST = 32
+_BURST_PAUSE_S = 0.005
+"""Between so many items: a socket's usual buffer (208 KiB, of which a small datagram takes 768 bytes) holds what comes
+in 40 ms, so a client that looks 25 times a second loses none."""
 _log = logging.getLogger(__name__)
 
 
 class PortInUseError(RequestError):
     """Somebody listens there already."""
+
+
+class JobAnswer:
+    """What a job tells its client before its reply. ``cancelled`` is set when the client wants no more of it."""
+
+    def __init__(self, send: Callable[[bytes], None], id: int) -> None:
+        self._send, self._id = send, id
+        self.cancelled = threading.Event()
+
+    def __call__(self, fraction: float, text: str) -> None:
+        self._send(write_message("/sidechop/progress", (fraction, text), id=self._id))
+
+    def items(self, address: str, items: Iterable[Sequence[Value]]) -> None:
+        """Send a message of the table for each item, no faster than a client can read them."""
+        arguments = BY_ADDRESS[address].arguments[1:]
+        for i, values in enumerate(items):
+            if i and i % _BURST == 0 and self.cancelled.wait(_BURST_PAUSE_S):
+                return
+            self._send(write_message(address, values, arguments, self._id))
 
 
 class OscServer:
@@ -55,6 +80,7 @@ class OscServer:
             "/sidechop/subscribe": self._subscribe,
             "/sidechop/unsubscribe": self._unsubscribe,
             "/sidechop/authorise": self._authorise,
+            "/sidechop/cancel": self._cancel,
         }
         if set(handlers) | set(own) != {m.address for m in REQUESTS}:
             raise ValueError(f"handlers and table differ: {(set(handlers) | set(own)) ^ {m.address for m in REQUESTS}}")
@@ -63,8 +89,9 @@ class OscServer:
         self._authorised: dict[Sender, None] = {}
         self._leases: dict[tuple[Sender, str], float] = {}
         self._next_guess = 0.0
-        self._lock = threading.Lock()  # guards the two above: events are pushed from other threads
+        self._lock = threading.Lock()  # guards what other threads read: senders, leases, jobs
         self._slow_places = threading.Semaphore(_SLOW_MAX)
+        self._jobs: dict[tuple[Sender, int], JobAnswer] = {}
         self.received = self.malformed = self.refused = 0
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -77,14 +104,20 @@ class OscServer:
         self.address: Sender = self._socket.getsockname()[:2]
         self._open = True
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="osc-slow")
+        self._waiters = ThreadPoolExecutor(_JOBS_MAX, thread_name_prefix="osc-job")
         self._thread = threading.Thread(target=self._serve, name="osc", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering, when the slow request at work is done; those that wait are dropped. Safe to call twice."""
+        """Stop answering, when the slow request at work is done; those that wait are dropped, jobs are cancelled.
+        Safe to call twice."""
         self._open = False
+        with self._lock:
+            for answer in self._jobs.values():
+                answer.cancelled.set()
+        self._waiters.shutdown(cancel_futures=True)
         self._worker.shutdown(cancel_futures=True)
         if self._thread.is_alive():
             self._thread.join()
@@ -150,7 +183,9 @@ class OscServer:
         except RequestError as error:
             self._refuse(id, str(error), sender)
             return
-        if message.slow:
+        if message.job:
+            self._answer_later(message, id, values, sender)
+        elif message.slow:
             self._answer_slowly(message, id, values, sender)
         elif address in _OWN:
             self._carry_out(message, id, [sender, *values], sender)
@@ -172,21 +207,55 @@ class OscServer:
         else:
             self._refuse(id, f"busy: {_SLOW_MAX} slow requests wait already", sender)
 
-    def _carry_out(self, message: Message, id: int, values: Sequence[object], sender: Sender) -> None:
+    def _answer_later(self, message: Message, id: int, values: Sequence[object], sender: Sender) -> None:
+        answer = JobAnswer(lambda datagram: self._send(datagram, sender), id)
+        key = sender, id
+
+        def forget() -> None:
+            with self._lock:
+                self._jobs.pop(key, None)
+
+        with self._lock:
+            known, busy = key in self._jobs, len(self._jobs) >= _JOBS_MAX
+            if self._open and not known and not busy:
+                self._jobs[key] = answer
+                self._waiters.submit(self._carry_out, message, id, [answer, *values], sender, forget)
+        if known or busy:
+            self._refuse(id, f"id {id} is at work already" if known else f"busy: {_JOBS_MAX} jobs run already", sender)
+
+    def _cancel(self, sender: Sender, request: int) -> Sequence[Value]:
+        with self._lock:
+            answer = self._jobs.get((sender, request))
+        if answer is None:
+            raise RequestError(f"no job of this client runs with id {request}; it may be done already")
+        answer.cancelled.set()
+        return ()
+
+    def _carry_out(
+        self,
+        message: Message,
+        id: int,
+        values: Sequence[object],
+        sender: Sender,
+        before_reply: Callable[[], None] = lambda: None,
+    ) -> None:
         try:
             reply = self._handlers[message.address](*values)
             datagram = write_message("/sidechop/done", reply, message.reply, id)
         except SidechopError as error:
-            self._refuse(id, str(error), sender)
+            datagram = self._refusal(id, str(error))
         except Exception as error:  # a fault of ours must neither kill the server nor leave the client waiting
             _log.exception("%s failed", message.address)
-            self._refuse(id, f"internal error: {type(error).__name__}: {error}", sender)
-        else:
-            self._send(datagram, sender)
+            datagram = self._refusal(id, f"internal error: {type(error).__name__}: {error}")
+        before_reply()
+        self._send(datagram, sender)
 
     def _refuse(self, id: int, text: str, sender: Sender) -> None:
+        self._send(self._refusal(id, text), sender)
+
+    def _refusal(self, id: int, text: str) -> bytes:
         self.refused += 1
-        self._send(write_message("/sidechop/error", (text[:1000],), id=id), sender)
+        return write_message("/sidechop/error", (text[:1000],), id=id)
 
     def _send(self, datagram: bytes, sender: Sender) -> None:
         try:

@@ -13,12 +13,13 @@ from streaming.errors import RequestError
 
 DEFAULT_PORT = 9190
 LEASE_MAX_S = 3600.0
-STRING_MAX = 1024
+STRING_MAX = 4096
 """Longest string (characters) that a request may carry."""
 
 Value = int | float | str | bool
-Kind = Literal["levels", "statistics", "events"]
-KINDS: tuple[Kind, ...] = ("levels", "statistics", "events")
+Kind = Literal["levels", "statistics", "events", "chops"]
+KINDS: tuple[Kind, ...] = ("levels", "statistics", "events", "chops")
+SEED_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ class Argument:
             return f"a string of at most {STRING_MAX} characters"
         noun = "an integer" if self.tag in "ih" else "a number"
         if self.low is not None and self.high is not None:
-            noun += f" from {self.low:g} to {self.high:g}"
+            noun += f" from {self.low:.10g} to {self.high:.10g}"
+        elif self.low is not None:
+            noun += f" of at least {self.low:g}"
         return f"{noun} {self.unit}".strip()
 
     def __str__(self) -> str:
@@ -82,6 +85,8 @@ class Message:
 
     Attributes:
         slow: answered by a worker, with ``/sidechop/progress`` on the way; the others are answered at once.
+        job: a slow one that runs beside all others, sends ``/sidechop/chop/item`` for each of its results, and can be
+            cancelled.
         repeated: arguments that follow the others any number of times.
         kind: for pushed events, the subscription that they belong to.
     """
@@ -91,6 +96,7 @@ class Message:
     meaning: str
     reply: tuple[Argument, ...] = ()
     slow: bool = False
+    job: bool = False
     repeated: tuple[Argument, ...] = ()
     kind: Kind | None = None
 
@@ -108,6 +114,12 @@ _ON = Argument("on", "T")
 _ID = Argument("id", "i")
 _SUBSCRIPTION = Argument("kind", "s", choices=(*KINDS, "all"))
 _LEASE = Argument("lease_s", "f", "s", 0, LEASE_MAX_S)
+_JOB = Argument("job", "i", "", 0)
+_COUNT = Argument("count", "i")
+_RATE = Argument("rate", "i", "Hz")
+_POSITION = Argument("position", "h", "samples", 0)
+_OPTIONS = Argument("options", "s")
+_CHOPPED = (_JOB, _COUNT, _RATE)
 
 REQUESTS: tuple[Message, ...] = (
     Message("/sidechop/ping", (), "Is a daemon there?", (Argument("version", "s"),)),
@@ -139,6 +151,47 @@ REQUESTS: tuple[Message, ...] = (
         (_LEASE,),
     ),
     Message("/sidechop/unsubscribe", (_SUBSCRIPTION,), "Push no more of these"),
+    Message(
+        "/sidechop/chop/file",
+        (Argument("path", "s"), Argument("start", "d", "s", 0), Argument("end", "d", "s", 0), _OPTIONS),
+        "Chop a file, or the passage from start to end; an end of 0 is the file's own",
+        _CHOPPED,
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/chop/recent",
+        (Argument("seconds", "d", "s", 0), _OPTIONS),
+        "Chop what was just played; positions are those of the session",
+        _CHOPPED,
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/chop/lock",
+        (_JOB, _POSITION, _ON),
+        "Keep this chop whatever else a re-roll changes, or keep it no longer",
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/chop/reroll",
+        (_JOB, Argument("seed", "i", "", 0, SEED_MAX)),
+        "Choose anew among what was heard; locked chops stay",
+        _CHOPPED,
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/chop/export",
+        (_JOB, Argument("formats", "s"), Argument("folder", "s")),
+        "Write a job's chops into a folder, in one or more formats with commas between them",
+        (Argument("files", "i"),),
+        slow=True,
+        job=True,
+    ),
+    Message("/sidechop/chop/live", (_ON,), "Listen for chops in what is being played, or no longer", slow=True),
+    Message("/sidechop/cancel", (Argument("request", "i"),), "End a job that this client asked for with that id"),
     Message("/sidechop/reset", (), "Forget the past: the engine starts afresh and takes over", slow=True),
     Message("/sidechop/authorise", (Argument("token", "s"),), "Show the daemon's token, before anything else"),
     Message("/sidechop/quit", (), "Stop the daemon"),
@@ -153,12 +206,31 @@ ANSWERS: tuple[Message, ...] = (
         (_ID, Argument("fraction", "f", "", 0, 1), Argument("text", "s")),
         "How far a slow request is",
     ),
+    Message(
+        "/sidechop/chop/item",
+        (
+            _ID,
+            Argument("index", "i"),
+            _POSITION,
+            Argument("end", "h", "samples"),
+            Argument("score", "d"),
+            Argument("kind", "s"),
+            Argument("locked", "T"),
+        ),
+        "One chop of a job: where it starts and ends, how sure it is, what begins there",
+    ),
 )
 
 EVENTS: tuple[Message, ...] = (
     Message(
+        "/sidechop/event/chop",
+        (Argument("position", "h", "samples"), _RATE, Argument("score", "d"), Argument("kind", "s")),
+        "Something begins at this place of what is being played, told as soon as it is heard",
+        kind="chops",
+    ),
+    Message(
         "/sidechop/event/levels",
-        (Argument("position", "h", "samples"), Argument("rate", "i", "Hz")),
+        (Argument("position", "h", "samples"), _RATE),
         "Falling peaks of the mix and of each output, ten times a second",
         repeated=(Argument("name", "s"), Argument("peak", "f", "dB")),
         kind="levels",
@@ -190,7 +262,9 @@ Printed by `sidechop osc --table`; a test holds this page, the table in `bridge/
 
 The daemon listens for UDP on 127.0.0.1:{DEFAULT_PORT}. Each request starts with an int32 id of your choosing and is
 answered to the address that it came from: `/sidechop/done id …` or `/sidechop/error id text`, and for the slow ones
-`/sidechop/progress id fraction text` on the way.
+`/sidechop/progress id fraction text` on the way. Slow requests wait for each other; jobs run beside everything else,
+report at least once a second, send `/sidechop/chop/item` for each chop, and end with `done`, whose count says how many
+there were. UDP may lose some; a re-roll with the same seed sends them again.
 
 Types are OSC's: i int32, h int64, f float32, d float64, s string, T/F true and false. Integers pass where a number is
 asked for. Bundles are unpacked and carried out on arrival, whatever their time tag; address patterns are not matched.
@@ -201,12 +275,20 @@ On any address but loopback (`--listen ADDRESS --token TOKEN`), and wherever a t
 """
 
 _EXAMPLE = """\
+## Chops
+
+`options` is a JSON object of the settings of `sidechop chop`, such as `{"count": 16, "mode": "beat"}`; `{}` takes them
+as they are. A job keeps what was heard of the file, or of what was played, so that lock, re-roll and export answer
+without listening again; the last 16 are kept. Paths are the daemon's, best absolute.
+
 ## Example
 
 ```
 sidechop osc /sidechop/stem/solo vocals 1
 sidechop osc /sidechop/stem/gain drums -6
 sidechop osc /sidechop/status
+sidechop osc /sidechop/chop/recent 30 '{"count": 8}'
+sidechop osc /sidechop/chop/export 1 sfz,cue-wav ~/chops
 ```"""
 
 
@@ -223,7 +305,7 @@ def _lines() -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for message in REQUESTS:
         reply = ", ".join(f"`{a}`" for a in message.reply)
-        slow = " (slow)" if message.slow else ""
+        slow = " (job)" if message.job else " (slow)" if message.slow else ""
         yield f"| `{message.address}` | {_arguments(message)} | {reply} | {message.meaning}{slow} |"
     for title, messages in (("Answers", ANSWERS), ("Events, pushed to subscribers", EVENTS)):
         yield ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .latency import latency_report
 from .levels import level_db
-from .osc_server import Handler, Progress
+from .osc_server import Handler, JobAnswer, Progress
 from .osc_table import Value
 from .registry import ModelEntry, list_models
 
@@ -35,6 +35,12 @@ class Remote:
             "/sidechop/statistics": lambda: (self.statistics_json(),),
             "/sidechop/statistics/reset": self._reset_statistics,
             "/sidechop/latency": lambda: (_json(self.latency()),),
+            "/sidechop/chop/file": self._chop_file,
+            "/sidechop/chop/recent": self._chop_recent,
+            "/sidechop/chop/lock": self._chop_lock,
+            "/sidechop/chop/reroll": self._chop_reroll,
+            "/sidechop/chop/export": self._chop_export,
+            "/sidechop/chop/live": self._chop_live,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -70,6 +76,8 @@ class Remote:
             ],
             "wet": round(controls.wet, 6),
             "bypass": controls.bypass,
+            "chops": {"live": daemon.listens_for_chops, "heard": daemon.chops_heard, "worker": daemon.jobs.pid},
+            "history_s": lane.history_frames / lane.rate,
             "latency_samples": int(lane.header["host_latency"]),
         }
 
@@ -119,6 +127,28 @@ class Remote:
         progress(0.0, f"starting {name}")
         self._daemon.switch_model(name)
         return (int(self._daemon.lane.header["host_latency"]),)
+
+    def _chop_file(self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str) -> Sequence[Value]:
+        jobs = self._daemon.jobs
+        return jobs.run(answer, "file", path=path, start_s=start_s, end_s=end_s, options=options)
+
+    def _chop_recent(self, answer: JobAnswer, seconds: float, options: str) -> Sequence[Value]:
+        daemon = self._daemon
+        return daemon.jobs.run(answer, "recent", lane=daemon.lane.name, seconds=seconds, options=options)
+
+    def _chop_lock(self, answer: JobAnswer, job: int, position: int, on: bool) -> Sequence[Value]:
+        return self._daemon.jobs.run(answer, "lock", job=job, position=position, on=on)
+
+    def _chop_reroll(self, answer: JobAnswer, job: int, seed: int) -> Sequence[Value]:
+        return self._daemon.jobs.run(answer, "reroll", job=job, seed=seed)
+
+    def _chop_export(self, answer: JobAnswer, job: int, formats: str, folder: str) -> Sequence[Value]:
+        return self._daemon.jobs.run(answer, "export", job=job, formats=formats, folder=folder)
+
+    def _chop_live(self, progress: Progress, on: bool) -> Sequence[Value]:
+        progress(0.0, "listening for chops" if on else "listening no longer")
+        self._daemon.listen_for_chops(on)
+        return ()
 
     def _reset(self, progress: Progress) -> Sequence[Value]:
         progress(0.0, "starting the engine afresh")

@@ -9,10 +9,14 @@ or early::
     engine has finished              ├──── valid ────►│ out_written
     host plays            [in_written - latency - n, in_written - latency)
 
+The input ring is longer than the others: it is also the memory of what was played (`Lane.recent`).
+
 One writer for every field (named beside it). Counters are written after what they announce. Python's stores are plain
 ones: on x86 they are seen in order; elsewhere a plugin must use acquire and release as docs/shared-memory.md says.
 """
 
+import errno
+import math
 import os
 import secrets
 import sys
@@ -31,7 +35,7 @@ from .mixer import CONTROL_DTYPE, OUTPUTS_MAX, Controls
 from .statistics import STATISTICS_DTYPE, HopStatistics
 
 MAGIC = int.from_bytes(b"SIDECHOP", "little")
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 NAME_BYTES = 32
 EVENTS = 1024
 PAGE = 4096
@@ -50,6 +54,8 @@ class EventKind(IntEnum):
     """The engine fell so far behind that it dropped its queue; ``value`` hops were dropped."""
     BAD_OUTPUT = 3
     """The network gave NaN and was reset."""
+    CHOP = 4
+    """Something begins at ``start`` with ``score`` 0 to 1; ``label`` says what."""
 
 
 def _fixed(fields: Sequence[tuple[str, Any, int]], size: int) -> np.dtype[Any]:
@@ -74,6 +80,9 @@ HEADER_DTYPE = _fixed(
         ("ring_frames", "<u4", 24),
         ("outputs_max", "<u4", 28),
         ("daemon_pid", "<u4", 32),
+        ("history_frames", "<u4", 36),
+        # the daemon, at any time
+        ("chops_on", "<u4", 40),
         # the engine, before it is READY
         ("engine_state", "<u4", 64),
         ("engine_pid", "<u4", 68),
@@ -142,8 +151,14 @@ class Event(NamedTuple):
 
 
 def ring_frames_for(rate: int, block: int) -> int:
-    """Frames of history a lane keeps: a power of two, at least a second and four blocks."""
+    """Frames of output a lane keeps: a power of two, at least a second and four blocks."""
     return 1 << (max(rate, 4 * block) - 1).bit_length()
+
+
+def history_frames_for(rate: int, block: int, seconds: float) -> int:
+    """Frames of input a lane keeps: a power of two that holds ``seconds`` beside the block that is being written."""
+    wanted = math.ceil(seconds * rate) + block
+    return max(ring_frames_for(rate, block), 1 << (wanted - 1).bit_length())
 
 
 class Lane:
@@ -167,9 +182,10 @@ class Lane:
         self.channels = int(self.header["channels"])
         self.block = int(self.header["block"])
         self.ring_frames = int(self.header["ring_frames"])
+        self.history_frames = int(self.header["history_frames"])
         outputs = 1 + int(self.header["outputs_max"])
         self.input: NDArray[np.float32] = np.ndarray(
-            (self.channels, self.ring_frames), np.float32, buffer, AUDIO_OFFSET
+            (self.channels, self.history_frames), np.float32, buffer, AUDIO_OFFSET
         )
         self.output: NDArray[np.float32] = np.ndarray(
             (outputs, self.channels, self.ring_frames), np.float32, buffer, AUDIO_OFFSET + self.input.nbytes
@@ -190,16 +206,21 @@ class Lane:
         outputs: Sequence[str] = (),
         window_latency: int = 0,
         outputs_max: int = 8,
+        history_s: float = 0.0,
     ) -> "Lane":
         """Make a lane for a session. ``outputs`` and ``window_latency`` (samples) are the model's, from its card, so
-        that host and faders are right before the engine has loaded it."""
-        ring = ring_frames_for(rate, block)
-        size = AUDIO_OFFSET + (2 + outputs_max) * channels * ring * 4
-        memory = SharedMemory(f"sidechop-{secrets.token_hex(4)}", create=True, size=size)
+        that host and faders are right before the engine has loaded it. It remembers ``history_s`` of input at least.
+
+        Raises:
+            EngineError: there is not enough shared memory for it.
+        """
+        ring, history = ring_frames_for(rate, block), history_frames_for(rate, block, history_s)
+        size = AUDIO_OFFSET + (history + (1 + outputs_max) * ring) * channels * 4
+        memory = _allocate(size, history_s)
         header: NDArray[Any] = np.ndarray((), HEADER_DTYPE, memory.buf, 0)
         header["layout_version"] = LAYOUT_VERSION
         header["rate"], header["channels"], header["block"] = rate, channels, block
-        header["ring_frames"], header["outputs_max"] = ring, outputs_max
+        header["ring_frames"], header["history_frames"], header["outputs_max"] = ring, history, outputs_max
         header["window_latency"] = window_latency
         header["daemon_pid"] = os.getpid()
         header["magic"] = MAGIC
@@ -284,10 +305,24 @@ class Lane:
         last = int(self.counters["heartbeat_ns"])
         return (time.monotonic_ns() - last) / 1e9 if last else float("inf")
 
-    def post_event(self, kind: int, start: int, value: float = 0.0, label: str = "") -> None:
+    def recent(self, seconds: float) -> tuple[int, NDArray[np.float32]]:
+        """A copy of the last ``seconds`` of input ``(channels, n)``, and the position of its first frame.
+
+        Shorter where less was played, or less is remembered. The host may write meanwhile: what it overwrote, or may
+        be overwriting, is left out.
+        """
+        written = int(self.counters["in_written"])
+        n = min(math.ceil(seconds * self.rate), self.history_frames, written)
+        audio: NDArray[np.float32] = np.empty((self.channels, n), np.float32)
+        read_ring(self.input, written - n, audio)
+        kept_from = int(self.counters["in_written"]) + self.block - self.history_frames
+        start = min(max(written - n, kept_from), written)
+        return start, audio[:, start - (written - n) :]
+
+    def post_event(self, kind: int, start: int, value: float = 0.0, label: str = "", score: float = 0.0) -> None:
         """Engine side. The oldest events are overwritten when nobody reads."""
         written = int(self.counters["events_written"])
-        self._events[written % EVENTS] = (kind, 0, start, start, 0.0, value, label.encode()[:24])
+        self._events[written % EVENTS] = (kind, 0, start, start, score, value, label.encode()[:24])
         self.counters["events_written"] = written + 1
 
     def read_events(self) -> list[Event]:
@@ -320,6 +355,28 @@ class Lane:
             self._memory.unlink()
         except FileNotFoundError:
             pass
+
+
+def _allocate(size: int, history_s: float) -> SharedMemory:
+    """A new segment, all of it there: memory that runs out later would kill whoever touches it (SIGBUS)."""
+    try:
+        memory = SharedMemory(f"sidechop-{secrets.token_hex(4)}", create=True, size=size)
+        if not hasattr(os, "posix_fallocate"):
+            return memory
+        try:
+            os.posix_fallocate(memory._fd, 0, size)  # type: ignore[attr-defined]
+        except OSError:
+            memory.close()
+            memory.unlink()
+            raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
+            raise
+        raise EngineError(
+            f"no shared memory of {size / 1e6:.0f} MB is to be had ({error.strerror}): make /dev/shm larger, "
+            f"or remember less with history_s, which is {history_s:g}"
+        ) from None
+    return memory
 
 
 def _attach_untracked(name: str) -> SharedMemory:

@@ -1,5 +1,8 @@
 """The engine process: inference and nothing else, ``python -m streaming.process LANE [MODEL]``, and its supervisor.
 
+With ``--chops MODEL`` it also listens for chops and posts them as events, while the lane's ``chops_on`` says so: from
+the same hops, after their output is published, so that what is heard never waits for it.
+
 It is a process of its own because a busy Python thread beside it would hold the interpreter for milliseconds. It takes
 one ORT thread that does not spin, warms up with 30 runs, settles (`streaming.realtime`) and then polls the lane. It
 ends when its parent does, and then removes the lane that nobody owns any more.
@@ -13,6 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +28,9 @@ from .realtime import ENGINE_PRIORITY, settle
 from .separator import open_model, open_processor
 from .spawn import spawn
 from .statistics import HopStatistics
+
+if TYPE_CHECKING:
+    from .live_chops import LiveChops
 
 POLL_S = 0.0005
 IDLE_POLL_S = 0.002
@@ -45,7 +52,7 @@ START_TIMEOUT_S = 20.0
 class LaneEngine:
     """Runs a `HopEngine` over a lane: takes hops as they come, publishes them at their absolute positions."""
 
-    def __init__(self, lane: Lane, model: Path | None, epoch: int) -> None:
+    def __init__(self, lane: Lane, model: Path | None, chops: Path | None, epoch: int) -> None:
         self._lane, self._counters, self._header = lane, lane.counters, lane.header
         opened = open_model(model)
         processor = open_processor(opened, lane.rate, lane.channels, BATCH_HOPS)
@@ -64,13 +71,22 @@ class LaneEngine:
         self._position = 0
         self._residual = processor.residual is not None
         self._name = opened.card.name if opened else "pass-through"
+        self._chops = open_chops(chops, lane) if chops else None
+        self._chops_next = -1
+        """Where those who listen for chops go on; elsewhere they begin anew."""
+        self._chops_from = 0
+        """Earlier ones were told by the engine before, or follow on nothing that was heard."""
         self._warm_up(hop)
 
     def _warm_up(self, hop: int) -> None:
         noise = np.random.default_rng(0).standard_normal((self._lane.channels, hop)).astype(np.float32) * 0.1
         for _ in range(WARM_UP_RUNS if hop < self._lane.rate // 4 else 1):
             self._engine.process_hops(noise)
+            if self._chops:
+                self._chops.process(noise, 0)
         self._engine.reset()
+        if self._chops:
+            self._chops.reset()
 
     def take_over(self) -> None:
         """Become the one that writes the lane's output: where another engine does, from one hop to the next, else from
@@ -121,6 +137,7 @@ class LaneEngine:
             batch = self._batch[:, : hops * hop]
             read_ring(self._lane.input, self._position, batch)
             self._last[:] = self._engine.process_hops(batch)[:, :, -hop:]
+            self._listen_for_chops(batch)
             self._position += hops * hop
             done = True
         return False
@@ -176,8 +193,22 @@ class LaneEngine:
         if not self.owns:
             return False
         self._publish(out)
+        self._listen_for_chops(batch)
         self._position += hops * hop
         return True
+
+    def _listen_for_chops(self, batch: NDArray[np.float32]) -> None:
+        chops, position = self._chops, self._position
+        if chops is None or not self._header["chops_on"]:
+            return
+        if position != self._chops_next:  # they begin anew
+            self._chops_from = position + max(0, self._prime - chops.latency_samples) if position else 0
+        self._chops_next = position + batch.shape[1]
+        if not np.isfinite(batch).all():
+            np.nan_to_num(batch, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        for chop in chops.process(batch, position):
+            if chop.position >= self._chops_from and self.owns:
+                self._lane.post_event(EventKind.CHOP, chop.position, label=chop.kind, score=chop.score)
 
     def _publish(self, out: NDArray[np.float32]) -> None:
         n = out.shape[2]
@@ -210,11 +241,21 @@ class LaneEngine:
             self._header["engine_state"] = EngineState.ABSENT
 
 
+def open_chops(path: Path, lane: Lane) -> "LiveChops":
+    """The network that marks chops in what a lane hears. Raises `ModelError` where it does not fit."""
+    from .live_chops import LiveChops
+
+    chops = LiveChops(path)
+    chops.prepare(lane.rate, lane.channels)
+    return chops
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The engine process."""
     parser = argparse.ArgumentParser(prog="streaming.process")
     parser.add_argument("lane")
     parser.add_argument("model", nargs="?", type=Path)
+    parser.add_argument("--chops", type=Path)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--epoch", type=int, required=True)
     options = parser.parse_args(arguments)
@@ -230,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
     if first:
         lane.header["engine_state"] = EngineState.LOADING
     try:
-        engine = LaneEngine(lane, options.model, options.epoch)
+        engine = LaneEngine(lane, options.model, options.chops, options.epoch)
     except SidechopError as error:
         lane.header["error"] = str(error).encode()[:1024]
         if first:
@@ -247,9 +288,9 @@ def main(arguments: list[str] | None = None) -> int:
 class EngineProcess:
     """Starts, watches and stops the engine process of a lane. Used by the daemon; nothing here is realtime."""
 
-    def __init__(self, lane: Lane, model: Path | None) -> None:
+    def __init__(self, lane: Lane, model: Path | None, chops: Path | None = None) -> None:
         self._lane = lane
-        self.model = model
+        self.model, self.chops = model, chops
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -279,7 +320,8 @@ class EngineProcess:
         epoch = int(header["engine_epoch"]) + 1
         header["engine_epoch"] = epoch
         model = [str(self.model)] if self.model else []
-        arguments = [self._lane.name, *model, "--parent", str(os.getpid()), "--epoch", str(epoch)]
+        chops = ["--chops", str(self.chops)] if self.chops else []
+        arguments = [self._lane.name, *model, *chops, "--parent", str(os.getpid()), "--epoch", str(epoch)]
         nowhere = subprocess.DEVNULL
         self._process = spawn(
             "-m", "streaming.process", *arguments, stdin=nowhere, stdout=nowhere, stderr=subprocess.PIPE

@@ -131,7 +131,7 @@ def test_doctor_proves_the_latency() -> None:
 
 def test_osc_command_asks_a_daemon() -> None:
     asked: list[tuple[object, ...]] = []
-    own = ("/sidechop/subscribe", "/sidechop/unsubscribe", "/sidechop/authorise")
+    own = ("/sidechop/subscribe", "/sidechop/unsubscribe", "/sidechop/authorise", "/sidechop/cancel")
     handlers = {m.address: lambda *values: asked.append(values) or () for m in REQUESTS if m.address not in own}
     handlers["/sidechop/status"] = lambda: ('{"model": "tiny"}',)
     server = OscServer(handlers, "127.0.0.1", 0, token="sesame")
