@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from streaming.clusters import clean_clusters
 from streaming.cqt import CQT, CqtFrames, bin_frequencies, bin_weights, kernel_length
 from streaming.errors import ModelError
 from streaming.features import Features, open_features
@@ -105,3 +106,36 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ModelError, match="too high"):
         CqtFrames(Features("cqt", RATE, 256, 8755, 96, 87.307, 21000.0), RATE)
     assert kernel_length(87.307, RATE) < CQT.window_samples
+
+
+FRAME_RATE = 44100 / 256
+
+
+@pytest.mark.parametrize(
+    ("likely", "moments"),
+    [
+        ([], []),
+        ([40], []),  # a run of one is its first frame, and that is lost
+        ([40, 41, 42], [41.5]),
+        ([40, 42, 43], [43.0]),  # 11.6 ms apart: two runs, of one and of two
+        ([40, 41, 42, 100, 101, 102, 103], [41.5, 102.0]),
+        ([40, 41, 70, 71, 72], [41.0]),  # 30 frames are 0.17 s: still deaf
+        ([40, 41, 83, 84, 85, 86], [41.0, 86.0]),  # hears again from 84.07 on: 85 begins a run, 86 counts
+        ([0, 1, 2], [1.5]),
+    ],
+)
+def test_clusters_are_those_of_the_original(likely: list[int], moments: list[float]) -> None:
+    """Worked out by hand from sampleChop's ``clean_times``."""
+    curve = np.full(120, 0.3, np.float32)
+    curve[likely] = 0.8
+    peaks = clean_clusters(curve, FRAME_RATE)
+    assert peaks.frames.tolist() == moments
+    assert np.allclose(peaks.strengths, 0.8)
+
+
+def test_a_cluster_is_as_likely_as_its_frames_in_the_mean() -> None:
+    curve = np.zeros(50, np.float32)
+    curve[20:24] = 0.9, 0.8, 0.75, 0.7  # the first is lost, the last is not above the threshold
+    frames, strengths = clean_clusters(curve, FRAME_RATE)
+    assert frames.tolist() == [21.5]
+    assert strengths[0] == pytest.approx(0.775)
