@@ -12,6 +12,7 @@ from streaming.errors import SidechopError
 
 from . import __version__
 from .command_bench import bench
+from .command_chop import chop
 from .command_demo import demo
 from .command_devices import devices
 from .command_doctor import doctor
@@ -51,7 +52,7 @@ def _options(
     """What holds for every command."""
 
 
-for command in (demo, live, separate, train, evaluate, export, doctor, bench, devices):
+for command in (demo, live, separate, chop, train, evaluate, export, doctor, bench, devices):
     app.command()(command)
 # A negative number is an argument, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(osc)

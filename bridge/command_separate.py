@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 
 from streaming.errors import AudioError, RequestError
 
 from .config import Section, read_config
 from .levels import level_db
+from .progress_bar import file_progress
 
 if TYPE_CHECKING:
     from .separate import Separated
@@ -55,7 +55,7 @@ def separate(
         AudioReader(file).close()
     separator = FileSeparator(find_model(settings.model), settings.stems)
     failed = False
-    with _progress() as bars:
+    with file_progress() as bars:
         for file, name in zip(files, folder_names(files), strict=True):
             bar = bars.add_task(file.name, total=None)
             try:
@@ -71,12 +71,6 @@ def separate(
             _report(done, as_json)
     if failed:
         raise typer.Exit(1)
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f}%"))
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
 
 
 def _follow(bars: Progress, bar: TaskID) -> Callable[[int, int], None]:

@@ -9,10 +9,13 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streaming.errors import AudioError, RequestError
 
@@ -47,6 +50,7 @@ EXPORTS = {
     "audacity": Exporter("Audacity labels", "audacity"),
     "csv": Exporter("a table", "csv_table"),
     "json": Exporter("everything, for scripts", "json_list"),
+    "picture": Exporter("a picture (.png) of the waveform, the network's curves and the chops", "picture"),
 }
 
 
@@ -64,6 +68,7 @@ def export(
     folder: Path,
     stem: str,
     progress: Callable[[str], None] | None = None,
+    curves: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Exported:
     """Write ``chops`` of ``passage`` into ``folder`` in every format of ``names`` (keys of `EXPORTS`).
 
@@ -73,6 +78,7 @@ def export(
     Args:
         stem: what file names begin with; made fit for any file system.
         progress: called with the name of each format before it is written.
+        curves: what the network said over the passage, for the picture.
 
     Raises:
         RequestError: no such format, or no chops.
@@ -91,7 +97,7 @@ def export(
                 stack.callback(_remove_empty, missing)  # called the other way round: the outermost last
             home.mkdir(parents=True, exist_ok=True)
             aside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".sidechop-", dir=home)))
-            job = Job(chops, passage, aside / "new", home, stem)
+            job = Job(chops, passage, aside / "new", home, stem, curves or {})
             job.folder.mkdir()
             for name in dict.fromkeys(names):
                 if progress:

@@ -4,9 +4,12 @@ The note of a chop is the same in the MIDI file, the SFZ, the MPC program and th
 0 … 35 for the last of a bank's 128. Chop 129 is the first of the second bank, in a file of its own.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..chops import Chop, ChopSet
 from ..passage import Passage
@@ -17,13 +20,17 @@ FIRST_NOTE = 36
 
 @dataclass(frozen=True)
 class Job:
-    """``folder`` is where to write now, ``home`` where its files will lie in the end."""
+    """``folder`` is where to write now, ``home`` where its files will lie in the end.
+
+    ``curves`` are the network's over the passage, evenly in time; none where they are not known.
+    """
 
     chops: ChopSet
     passage: Passage
     folder: Path
     home: Path
     stem: str
+    curves: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def path(self, ending: str) -> Path:
         """``ending`` such as ``-chops.sfz`` put behind the stem."""
