@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .onsets import Peaks, pick_onsets, strongest
+from .onsets import Peaks, pick_onsets, strongest, vertex
 
 MIN_BPM, MAX_BPM = 50.0, 215.0
 FRAME_RATE = 50.0
@@ -222,10 +222,9 @@ def _refined(times: NDArray[np.int64], beat: NDArray[np.float32], frame_rate: fl
     # of equals the one nearest to the middle
     near = near - np.float32(1e-6) * np.abs(np.arange(-reach, reach + 1))
     peak = times + np.argmax(near, axis=1) - reach
-    left, top, right = (padded[peak + reach + 1 + step].astype(np.float64) for step in (-1, 0, 1))
-    bend = left - 2 * top + right
-    is_peak = (top >= NEUTRAL) & (top >= left) & (top >= right) & (bend < 0)
-    frames = np.where(is_peak, peak + 0.5 * (left - right) / np.where(bend < 0, bend, -1.0), np.nan)
+    left, top, right = (padded[peak + reach + 1 + step] for step in (-1, 0, 1))
+    is_peak = (top >= NEUTRAL) & (top >= left) & (top >= right)
+    frames = peak + vertex(left, top, right)
     index = np.arange(len(times))
     frames = np.interp(index, index[is_peak], frames[is_peak]) if is_peak.any() else times.astype(np.float64)
     return np.maximum.accumulate(np.clip(frames, 0, len(beat) - 1))

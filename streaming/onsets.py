@@ -44,16 +44,16 @@ def pick_onsets(
     first, last, strengths = starts[is_peak], ends[is_peak], tops[is_peak]
     inside = (first == last) & (first > 0) & (last < len(values) - 1)
     left, right = values[np.maximum(first - 1, 0)], values[np.minimum(last + 1, len(values) - 1)]
-    frames = (first + last) / 2 + np.where(inside, _vertex(left, strengths, right), 0.0)
+    frames = (first + last) / 2 + np.where(inside, vertex(left, strengths, right), 0.0)
     kept = strongest(frames, strengths, merge_s * frame_rate)
     return Peaks(frames[kept], strengths[kept])
 
 
-def _vertex(left: NDArray[np.float32], top: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+def vertex(left: NDArray[np.float32], top: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
     """Where between -0.5 and 0.5 frames of a maximum the parabola through it and its neighbours has its top."""
-    left, top, right = (np.asarray(v, np.float64) for v in (left, top, right))
-    bend = left - 2 * top + right
-    return np.where(bend < 0, 0.5 * (left - right) / np.where(bend < 0, bend, -1.0), 0.0)
+    slope = 0.5 * (left.astype(np.float64) - right)
+    bend = left.astype(np.float64) - 2 * top + right
+    return np.divide(slope, bend, out=np.zeros_like(slope), where=bend < 0)
 
 
 def strongest(frames: NDArray[np.float64], strengths: NDArray[np.float32], within: float) -> NDArray[np.intp]:
