@@ -11,12 +11,12 @@ ours). See `dispersion` for what each maximises.
 - ``top-n``: the most relevant.
 
 **How many.** A count; ``"all"``, each that keeps its distance from a more relevant one; or none, which means as many as
-sound different: the count grows, by max-min, until the next place would be nearer to one already there than `DISTINCT`
-of the usual distance, between `FEWEST` and `MOST`; below `FEWEST` only where nothing else is to be had but repeats.
+sound different. From the most relevant down, each place counts that is `DISTINCT` of the usual largest distance away
+from all before it, up to `MOST`; where those are fewer than `FEWEST`, so do others that are no plain repeats.
 
-**Re-roll.** Seed 0 is the plain best. Any other seed shakes what places are worth with Gumbel noise: the strongest of
-`SHAKES` that leaves both the objective and the mean relevance within a tenth of the plain best's. Places to ``avoid``
-(shown before) are worth less. Everything is the same again for the same seed.
+**Re-roll.** Seed 0 is the plain best. Any other seed shakes what places are worth with Gumbel noise, less and less of
+it (`SHAKES`) until another choice comes out that is within a tenth of the plain best, in mean relevance and in what the
+method maximises. Places to ``avoid`` (shown before) are worth less. The same seed gives the same choice.
 """
 
 from bisect import bisect_left
@@ -37,11 +37,13 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 ALIKE = 0.1
 """Descriptors nearer than this (bels, so 1 dB in the mean over bands) are one sound."""
-DISTINCT = 0.25
+DISTINCT = 0.65
+"""Over this part of the scale a sound is another sound. For half a minute of our corpus that makes 4 to 16, often 8."""
 FEWEST, MOST = 4, 16
 AVOIDED = 0.3
 """What having been shown before takes from a place's worth."""
-SHAKES = (0.1, 0.05, 0.025)
+SHAKES = (0.05, 0.05, 0.025, 0.025, 0.0125, 0.0125, 0.006)
+KEPT = 0.9
 CANDIDATES = 1000
 """More are thinned to the most relevant of each region, so that a re-roll of a long file is as quick."""
 BEST_OF_REGION = 4
@@ -141,26 +143,32 @@ class _Search:
         self._weight = 1.0 if choice.method == "top-n" else choice.relevance_weight
         avoided = np.isin(self._positions, choice.avoid)
         self._worth = self._weight * self._relevance - AVOIDED * avoided
-        self._repeats = False
+        self._repeats = self._same = False
         self._count = choice.count if isinstance(choice.count, int) else self._count_sounds()
 
     def run(self) -> NDArray[np.intp]:
         plain = self._take(self._worth)
         if not self._choice.seed:
             return plain
-        noise = np.random.default_rng(self._choice.seed).gumbel(size=len(self._worth))
+        rng, good, relevant = (
+            np.random.default_rng(self._choice.seed),
+            self._quality(plain),
+            self._relevance[plain].mean(),
+        )
         for shake in SHAKES:
-            shaken = self._take(self._worth + shake * noise)
-            if self._quality(shaken) >= 0.9 * self._quality(plain) and (
-                self._relevance[shaken].mean() >= 0.9 * self._relevance[plain].mean()
-            ):
-                break
-        return shaken
+            shaken = self._take(self._worth + shake * rng.gumbel(size=len(self._worth)))
+            as_good = self._quality(shaken) >= KEPT * good and self._relevance[shaken].mean() >= KEPT * relevant
+            if as_good and len(np.setdiff1d(shaken, plain)):
+                return shaken
+        self._same = True
+        return plain
 
     def notes(self, chosen: NDArray[np.intp]) -> list[str]:
         notes = []
         if len(chosen) < self._count:
             notes.append(f"{self._count} chops asked for, {len(chosen)} fit")
+        if self._same:
+            notes.append("no other choice is as good as the first, so here it is again")
         different = self._distinct(chosen.tolist())
         if self._repeats:
             notes.append(f"little variety: all sounds like the {len(chosen)} chosen; give a count for more")
@@ -201,14 +209,20 @@ class _Search:
     def _count_sounds(self) -> int:
         """As many as sound different, and no fewer than are locked."""
         spacing = Spacing(self._positions, self._choice.min_length, self._end)
-        order = take_greedily(self._sounds, 0.5 * self._relevance, 0.5, spacing, self._locked, MOST, "max-min")
-        count = max(1, len(self._locked))
-        while count < len(order):
-            nearest = float(self._sounds.column(order[count])[order[:count]].min())
-            if nearest < DISTINCT and (count >= FEWEST or nearest * self._sounds.scale < ALIKE):
+        nearest, count = np.ones(len(self._positions)), len(self._locked)
+        for index in self._locked:
+            spacing.choose(index)
+            nearest = np.minimum(nearest, self._sounds.column(index))
+        while count < MOST:
+            new = spacing.free & (nearest >= DISTINCT)
+            if count < FEWEST and not new.any():
+                new = spacing.free & (nearest * self._sounds.scale >= ALIKE)
+            if not new.any():
                 break
-            count += 1
-        self._repeats = count < min(FEWEST, len(order))
+            index = int(np.where(new, self._relevance, -np.inf).argmax())
+            spacing.choose(index)
+            nearest, count = np.minimum(nearest, self._sounds.column(index)), count + 1
+        self._repeats = count < FEWEST and bool(spacing.free.any())
         return count
 
     def _distinct(self, chosen: list[int]) -> int:
