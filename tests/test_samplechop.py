@@ -1,10 +1,18 @@
 """sampleChop, the baseline: its CQT, its networks, its clean-up."""
 
+from pathlib import Path
+
 import librosa
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
+from bridge.model_check import check_model
+from export.cards import write_card
+from export.samplechop import by_points, card_of, check_samplechop, export_graph
+from models.chopper.samplechop import Kind, SampleChop, SampleChopConv, build, with_tonnetz
+from models.chopper.samplechop_training import WIDE, at_pitch
 from streaming.clusters import clean_clusters
 from streaming.cqt import CQT, CqtFrames, bin_frequencies, bin_weights, kernel_length
 from streaming.errors import ModelError
@@ -139,3 +147,93 @@ def test_a_cluster_is_as_likely_as_its_frames_in_the_mean() -> None:
     frames, strengths = clean_clusters(curve, FRAME_RATE)
     assert frames.tolist() == [21.5]
     assert strengths[0] == pytest.approx(0.775)
+
+
+KINDS = (Kind(), Kind(tonnetz=True), Kind("conv", tonnetz=True), Kind("conv", curves=("chop",)))
+
+
+def network_of(kind: Kind) -> SampleChop | SampleChopConv:
+    """Weights at random, large enough that the curves move."""
+    torch.manual_seed(5)
+    network = build(kind).eval()
+    for parameter in network.parameters():
+        parameter.data *= 2.5
+    return network
+
+
+def loudness(frames: int, seed: int = 0) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    return np.abs(rng.normal(0, 1, (frames, 48)) * (1 + np.sin(np.arange(frames) / 9)[:, None])).astype(np.float32)
+
+
+def curves_of(network: SampleChop | SampleChopConv, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    with torch.no_grad():
+        curves: NDArray[np.float32] = network(torch.from_numpy(frames)[None])[0].sigmoid().numpy()
+    return curves
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: f"{k.network}-{k.tonnetz}")
+def test_the_network_decides_point_by_point(kind: Kind) -> None:
+    """Against a data point cut out for every frame, in float64; 1e-5 is what float32 leaves over five layers."""
+    network, frames = network_of(kind), loudness(400)
+    frames[150:260] = 0
+    at = np.array([0, 1, 30, 61, 140, 149, 150, 200, 262, 300, 398, 399])
+    truth = by_points(kind, {n: p.detach().numpy() for n, p in network.named_parameters()}, frames, at)
+    assert np.ptp(truth) > 0.02
+    assert np.abs(curves_of(network, frames)[at] - truth).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: f"{k.network}-{k.tonnetz}")
+def test_the_context_is_what_is_said(kind: Kind) -> None:
+    network, frames = network_of(kind), loudness(600)
+    before = curves_of(network, frames)[300]
+    beyond, just = frames.copy(), frames.copy()
+    beyond[: 300 - network.context] += 7
+    beyond[301 + network.context :] += 7
+    just[300 + network.context] += 7
+    assert np.array_equal(curves_of(network, beyond)[300], before)
+    assert not np.array_equal(curves_of(network, just)[300], before)
+
+
+def test_level_is_nothing_and_silence_is_not_noise() -> None:
+    """Standardised: 20 dB more change no curve (to float32). Digital silence and hiss of -100 dBFS give the same."""
+    network, frames = network_of(Kind()), loudness(300)
+    assert np.allclose(curves_of(network, 10 * frames), curves_of(network, frames), atol=1e-4)
+    hiss = frames_of(np.float32(1e-5) * np.random.default_rng(0).standard_normal(50000).astype(np.float32))
+    assert np.allclose(curves_of(network, hiss), curves_of(network, 0 * hiss), atol=0.05)
+
+
+def test_tonnetz_is_librosas() -> None:
+    """Up to the scale of each frame, which follows the CQT nearby. Negative ones are dropped here."""
+    frames = frames_of(notes(1))
+    ours = with_tonnetz(torch.from_numpy(frames)[None])[0, :, 48:].numpy()
+    chroma = np.roll(frames.reshape(-1, 4, 12).sum(1), 5, axis=1)  # from F to C
+    theirs = np.maximum(0, librosa.feature.tonnetz(chroma=chroma.T.astype(np.float64)).T)[30:-30]
+    scale = (ours * theirs).sum(1) / np.square(theirs).sum(1)
+    assert np.abs(ours - scale[:, None] * theirs).max() < 1e-5 * ours.max()
+
+
+@pytest.mark.parametrize("pitch", [0, 3, 5])
+def test_another_pitch_is_the_same_bins(pitch: int) -> None:
+    """Two notes transposed, against the bins of the notes as they were. Windows get longer, too, so that what leaks
+    from one note to the other's bins beats at another speed: 1%.
+    """
+
+    def tune(semitones: int) -> NDArray[np.float32]:
+        t = np.arange(RATE) / RATE
+        tones = [np.sin(2 * np.pi * 220 * 2 ** ((n + semitones) / 12) * t) for n in (0, 15)]
+        return np.asarray(0.1 * np.sum(tones, axis=0), np.float32)
+
+    wide = frames_of(tune(0), WIDE) / bin_weights(WIDE.bands)
+    expected = frames_of(tune(3 - pitch))
+    assert np.abs(at_pitch(wide, pitch) - expected)[20:-20].max() < 0.01 * expected.max()
+
+
+@pytest.mark.parametrize("kind", [Kind(), Kind("conv", tonnetz=True)], ids=lambda k: k.network)
+def test_what_is_exported_is_what_was_trained(kind: Kind, tmp_path: Path) -> None:
+    network, path = network_of(kind), tmp_path / "samplechop.onnx"
+    export_graph(network, path)
+    write_card(path, card_of(network, "samplechop", ()))
+    rows = check_samplechop(network, path)
+    assert len(rows) == 3
+    assert len(list(check_model(path))) == 5  # card, tensors, bytes, curves and, by measurement, the context

@@ -47,6 +47,8 @@ class Kind:
 class SampleChop(nn.Module):
     """The MLP: ``(batch, frames, 48)`` to logits ``(batch, frames, curves)``. Before and after all is silence."""
 
+    window: Tensor
+
     def __init__(self, kind: Kind) -> None:
         super().__init__()
         self.kind = kind
