@@ -98,7 +98,7 @@ class PassageReader:
             if not self._waiting.shape[1]:
                 block = next(self._blocks, None)
                 if block is None:
-                    raise AudioError(f"{self._passage.source}: ends {frames} samples before the last chop does")
+                    raise AudioError(f"{self._passage.source or 'the take'}: ends before its chops do; chop it again")
                 self._waiting = block
                 continue
             part, self._waiting = self._waiting[:, :frames], self._waiting[:, frames:]

@@ -1,8 +1,8 @@
 """Akai MPC: a drum program (``.xpm``) whose pads each play a stretch of one WAV.
 
 XML of ``File_Version`` 2.1, which MPC 2 writes and MPC 3 and the Force read. Akai publishes no schema; the elements
-and their resting values are those found in programs of MPC 1.9 to 3.7 (snipsnap's notes on them, BlackCursive's
-mpckitcreator, ConvertWithMoss). What was relied on: ``SampleName`` is the WAV's name without its ending and the WAV
+and their resting values are those that programs saved by MPC 1.9 to 3.7 hold, as published by others (BlackCursive's
+mpckitcreator, ConvertWithMoss). What is relied on: ``SampleName`` is the WAV's name without its ending and the WAV
 lies beside the program; ``SliceStart`` and ``SliceEnd`` are frames of it, and apply where ``SliceIndex`` is 129
 ("Pad"); instruments count from 1; there are 128 of them with four layers each; ``PadNoteMap`` says which note a pad
 answers to. Not opened on a device.
