@@ -3,9 +3,9 @@
     python benchmarks/chop_peers.py CORPUS [--split test] [--model chopper --model samplechop]
         [--peer librosa=python --peer madmom=/path/to/its/python --peer essentia=/path/to/its/python]
 
-A peer is heard in the Python that it is installed in (chop_peer.py). Every one hears the same mono waves and is scored
-as `sidechop evaluate chopper` scores (models/chopper/evaluation.py). RTF is seconds of work for a second of audio, on
-one core where the peer keeps to one.
+With neither, ``chopper`` is held against librosa. A peer is heard in the Python that it is installed in (chop_peer.py).
+Every one hears the same mono waves and is scored as `sidechop evaluate chopper` scores (models/chopper/evaluation.py).
+RTF is seconds of work for a second of audio, on one core where the peer keeps to one.
 """
 
 import argparse
@@ -61,12 +61,14 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(stderr=True)
     sounds = list(find_sounds(options.corpus, options.split))
-    peers = dict(p.split("=", 1) for p in options.peer or [f"librosa={sys.executable}"])
+    if not options.model and not options.peer:
+        options.model, options.peer = ["chopper"], [f"librosa={sys.executable}"]
+    peers = dict(p.split("=", 1) for p in options.peer)
     with TemporaryDirectory() as folder:
         waves = [Path(folder) / f"{i}.npy" for i in range(len(sounds))]
         for wave, sound in zip(waves, sounds, strict=True):
             np.save(wave, sound.mono)
-        systems: dict[str, Heard] = {model: ours(model, sounds) for model in options.model or ["chopper"]}
+        systems: dict[str, Heard] = {model: ours(model, sounds) for model in options.model}
         systems |= {peer: theirs(peer, python, waves) for peer, python in peers.items()}
         rows = {name: measure(name, heard, sounds, console) for name, heard in systems.items()}
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
