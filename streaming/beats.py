@@ -132,16 +132,17 @@ class _BarPointer:
         window = len(self._best) - self._kept - self._block
         scored = gains[[0] + [1] * (self._metre - 1)].T  # (T, k)
         path: list[tuple[int, int]] = []
-        offset, end = 0.0, len(scored)
-        for start in range(0, max(1, end), window):
+        offset, score, start, end = 0.0, 0.0, 0, len(scored)
+        while start < end:
             count = min(window, end - start)
+            if start:
+                offset += self._move_on(window)
             self._forward(scored[start : start + count])
-            final = start + count == end
             score, found = self._back(self._kept + count)
-            settled = end if final else start + count - LAG
+            settled = end if start + count == end else start + count - LAG
             after = path[-1][0] + self._block // 2 if path else -1
             path += [(start + t, k) for t, k in found if after < start + t < settled]
-            offset += self._move_on(count)
+            start += count
         times, beats = np.array(path, np.int64).reshape(-1, 2).T
         return offset + score, times, beats + 1
 
