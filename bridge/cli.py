@@ -24,7 +24,7 @@ from .command_osc import osc
 from .command_separate import separate
 from .command_train import train
 
-EXTRAS = ("torch", "lightning", "onnx", "onnxscript", "scipy")
+EXTRAS = ("torch", "lightning", "onnx", "onnxscript", "scipy", "mir_eval")
 """What the optional group ``train`` of the distribution brings."""
 
 app = typer.Typer(
@@ -52,11 +52,12 @@ def _options(
     """What holds for every command."""
 
 
-for command in (demo, live, separate, chop, train, evaluate, export, doctor, bench, devices):
+for command in (demo, live, separate, chop, doctor, bench, devices):
     app.command()(command)
 # A negative number is an argument, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(osc)
-app.add_typer(models, name="models")
+for name, group in (("train", train), ("evaluate", evaluate), ("export", export), ("models", models)):
+    app.add_typer(group, name=name)
 
 
 def main() -> None:

@@ -1,41 +1,73 @@
 """``sidechop export``: a trained checkpoint becomes ONNX files that the engine plays, proven equal to it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from streaming.errors import RequestError
+export = typer.Typer(
+    help="Turn a checkpoint into ONNX with its card. If a file differs from a second implementation, none is written.",
+    no_args_is_help=True,
+)
 
-TASKS = ("separator",)
+Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint that `sidechop train` wrote.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
-def export(
-    task: Annotated[str, typer.Argument(help="What the network does: separator.")],
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that `sidechop train` wrote.")],
+@export.command()
+def separator(
+    checkpoint: Checkpoint,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx and NAME-int8.onnx.")],
     name: Annotated[str, typer.Option(help="What the model is called.")] = "live4",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Export a checkpoint to ONNX, fp32 and int8, with its card.
-
-    Both files are held against an independent reference first; if anything differs, nothing is written.
-    """
-    if task not in TASKS:
-        raise RequestError(f"{task}: no such task to export; there is {', '.join(TASKS)}")
+    """Export the separator, fp32 and int8."""
     from export.separator import export_separator
 
     rows = export_separator(checkpoint, output, name)
-    files = [str(output / f"{name}.onnx"), str(output / f"{name}-int8.onnx")]
+    _report(checkpoint, [output / f"{name}.onnx", output / f"{name}-int8.onnx"], rows, as_json)
+
+
+@export.command()
+def chopper(
+    checkpoint: Checkpoint,
+    output: Output,
+    name: Annotated[str, typer.Option(help="What the model is called.")] = "chopper",
+    as_json: Json = False,
+) -> None:
+    """Export the chopper: kind frames, or frame-hop if it was trained with --live."""
+    from export.chopper import export_chopper
+
+    _report(checkpoint, [output / f"{name}.onnx"], export_chopper(checkpoint, output, name), as_json)
+
+
+@export.command()
+def samplechop(
+    checkpoint: Checkpoint,
+    output: Output,
+    name: Annotated[str, typer.Option(help="What the model is called.")] = "samplechop",
+    as_json: Json = False,
+) -> None:
+    """Export sampleChop, the chopper's baseline."""
+    from export.samplechop import export_samplechop
+
+    _report(checkpoint, [output / f"{name}.onnx"], export_samplechop(checkpoint, output, name), as_json)
+
+
+def _report(checkpoint: Path, files: Sequence[Path], rows: Sequence[Any], as_json: bool) -> None:
+    """Print what was proven of which files; a row is an `export.parity.Parity`."""
     if as_json:
-        print(json.dumps({"source": str(checkpoint), "files": files, "items": [r._asdict() for r in rows]}))
+        items = [row._asdict() for row in rows]
+        print(json.dumps({"source": str(checkpoint), "files": [str(f) for f in files], "items": items}))
         return
     table = Table("against the reference", "measure", "value", "limit")
     for row in rows:
         table.add_row(row.what, row.measure, f"{row.value:.3g}", f"{row.limit:g}")
     console = Console()
     console.print(table)
-    console.print(f"wrote {' and '.join(files)}", soft_wrap=True)
+    console.print(f"wrote {' and '.join(str(f) for f in files)}", soft_wrap=True)

@@ -8,38 +8,101 @@ import typer
 
 from streaming.errors import RequestError
 
-TASKS = ("separator",)
 MINUTES = 60.0
 
+train = typer.Typer(help="Train a network on your own songs, or on what models.corpus makes.", no_args_is_help=True)
 
-def train(
-    task: Annotated[str, typer.Argument(help="What to train: separator.")],
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of the run: checkpoint, learning curve, cache.")]
+Minutes = Annotated[float | None, typer.Option(min=0.01, help="How long to train (60 if not said).")]
+Steps = Annotated[int | None, typer.Option(min=1, help="How many steps to train, instead of --minutes.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
+Seed = Annotated[int, typer.Option(help="Decides the weights at the start and every example.")]
+Bf16 = Annotated[bool, typer.Option("--bf16", help="Multiply in bfloat16, where the hardware can.")]
+Corpora = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="CORPUS", help="Songs: SONG/{vocals,drums,bass,other}.flac or .wav with song.json, in train/, …"
+    ),
+]
+
+
+def _budget(minutes: float | None, steps: int | None) -> float | None:
+    """Minutes, or None where steps are the budget."""
+    if minutes and steps:
+        raise RequestError("--minutes and --steps exclude each other; give one")
+    return None if steps else minutes or MINUTES
+
+
+@train.command()
+def separator(
     corpus: Annotated[
         Path, typer.Argument(help="Songs: SONG/{vocals,drums,bass,other}.flac or .wav, in train/ … if already split.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run: checkpoint, metrics, cache.")],
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="How long to train (60 if not said).")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="How many steps to train, instead of --minutes.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    seed: Annotated[int, typer.Option(help="Decides the weights at the start and every example.")] = 0,
+    output: Output,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    resume: Resume = False,
+    seed: Seed = 0,
     batch: Annotated[int, typer.Option(min=1, help="Examples a step, of a second and a half each.")] = 12,
     processes: Annotated[int, typer.Option(min=1, help="Share each batch: on a CPU, as many as it has cores.")] = 1,
-    bf16: Annotated[bool, typer.Option("--bf16", help="Multiply in bfloat16, where the hardware can.")] = False,
+    bf16: Bf16 = False,
 ) -> None:
     """Train the separator. Songs that appear in the corpus meanwhile are picked up.
 
     The last checkpoint is RUN/last.ckpt, the learning curve RUN/metrics. Ctrl-C stops; --resume goes on from the
     last epoch.
     """
-    if task not in TASKS:
-        raise RequestError(f"{task}: nothing of that name to train; there is {', '.join(TASKS)}")
-    if minutes and steps:
-        raise RequestError("--minutes and --steps exclude each other; give one")
+    budget = _budget(minutes, steps)
     from models.separator.training import Settings
     from models.separator.training import train as train_separator
 
-    budget = None if steps else minutes or MINUTES
     settings = Settings(steps=steps, minutes=budget, seed=seed, batch=batch, processes=processes, bf16=bf16)
     last = train_separator(corpus, output, settings, resume)
     if os.environ.get("LOCAL_RANK", "0") == "0":  # the other processes run this command too
         print(last)
+
+
+@train.command()
+def chopper(
+    corpora: Corpora,
+    output: Output,
+    live: Annotated[bool, typer.Option("--live", help="Hear the past alone, for chops while audio plays.")] = False,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    resume: Resume = False,
+    seed: Seed = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Examples a step, of 25 seconds each.")] = 8,
+    bf16: Bf16 = False,
+) -> None:
+    """Train the chopper.
+
+    The last checkpoint is RUN/last.ckpt, the learning curve RUN/metrics.csv. Ctrl-C stops; --resume goes on from the
+    last look at the validation songs.
+    """
+    budget = _budget(minutes, steps)
+    from models.chopper.network import Size
+    from models.chopper.training import Settings
+    from models.chopper.training import train as train_chopper
+
+    settings = Settings(steps=steps, minutes=budget, seed=seed, batch=batch, bf16=bf16)
+    print(train_chopper(corpora, output, settings, Size(live=live), resume))
+
+
+@train.command()
+def samplechop(
+    corpora: Corpora,
+    output: Output,
+    conv: Annotated[bool, typer.Option("--conv", help="The convolutional network that was given up.")] = False,
+    tonnetz: Annotated[bool, typer.Option("--tonnetz", help="Hear six bins of the tonnetz, too.")] = False,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+) -> None:
+    """Train sampleChop, the baseline of the chopper. The last checkpoint is RUN/last.ckpt."""
+    budget = _budget(minutes, steps)
+    from models.chopper.samplechop import Kind
+    from models.chopper.samplechop_training import Settings
+    from models.chopper.samplechop_training import train as train_samplechop
+
+    kind = Kind("conv" if conv else "mlp", tonnetz)
+    print(train_samplechop(corpora, output, Settings(kind, steps, budget, seed)))

@@ -37,5 +37,10 @@ def add_metrics(model: Path, figures: Sequence[Figure], corpus: str, split: str,
     fresh = [
         Metric(f"SDR {f.stem}", f.sdr, "dB", data, command, f.baseline, "the mix as the estimate") for f in figures
     ]
+    return replace_metrics(model, card, command, fresh)
+
+
+def replace_metrics(model: Path, card: ModelCard, command: str, fresh: Sequence[Metric]) -> ModelCard:
+    """Write ``fresh`` into the card in place of what the same command gave before."""
     kept = [m for m in card.metrics if m.command != command]
     return write_card(model, replace(card, metrics=(*kept, *fresh)))

@@ -6,7 +6,7 @@ ships: what a user trains further begins there.
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.chopper.evaluation import Figure
 from models.chopper.network import LIVE_DELAY, SCALE, Block, Chopper, Size, gate
 from models.chopper.training import load_network
-from streaming.card import ModelCard, Source, State
+from streaming.card import Metric, ModelCard, Source, State
 from streaming.card import Tensor as CardTensor
 from streaming.curves import PIECE_FRAMES, CurveNetwork, CurveStream
 from streaming.errors import ModelError
 from streaming.features import MEL
-from streaming.session import OnnxModel
+from streaming.session import OnnxModel, read_card
 
 from . import chopper_reference
-from .cards import write_card
+from .cards import replace_metrics, write_card
 from .parity import FP32_LIMIT, Parity
 
 OPSET = 20
@@ -124,6 +125,27 @@ def card_of(size: Size, name: str, sources: tuple[Source, ...]) -> ModelCard:
         context_frames=LIVE_DELAY if size.live else size.radius,
         training=sources,
     )
+
+
+def add_figures(
+    model: Path, figures: Sequence[Figure], corpus: str, split: str, options: str, baseline: str
+) -> ModelCard:
+    """Put the figures of an evaluation into the card, in place of those of the same command."""
+    card = read_card(model)
+    command = f"sidechop evaluate chopper {card.name} {corpus} --split {split}{options}"
+    fresh = [
+        Metric(
+            f.name,
+            f.value,
+            f.unit,
+            f"{corpus}, {f.songs} {split} songs",
+            command,
+            f.baseline,
+            None if f.baseline is None else baseline,
+        )
+        for f in figures
+    ]
+    return replace_metrics(model, card, command, fresh)
 
 
 def export_graph(network: Chopper, target: Path) -> None:

@@ -66,6 +66,10 @@ class Sound:
     mono: FloatArray
     truth: Found
 
+    @property
+    def seconds(self) -> float:
+        return len(self.mono) / RATE
+
 
 def find_sounds(corpus: Path, split: str, seed: int | None = 0) -> Iterator[Sound]:
     """The mix, and the drums alone where they are known, of every song of a split; begun anywhere unless no seed.
@@ -97,9 +101,9 @@ def true_times(truth: Truth, stems: Sequence[str], cut_s: float) -> dict[str, Ti
     return {kind: times[times >= cut_s] - cut_s for kind, times in known.items() if times is not None}
 
 
-def open_ears(model: Path, threshold: float = THRESHOLD) -> Ears:
+def open_ears(model: Path, threshold: float | None = None) -> Ears:
     """A model of either kind as its users hear it. Raises `ModelError`."""
-    opened = OnnxModel.open(model)
+    opened, threshold = OnnxModel.open(model), THRESHOLD if threshold is None else threshold
     return _live_ears(opened, threshold) if opened.card.kind == "frame-hop" else _file_ears(opened, threshold)
 
 
@@ -121,6 +125,9 @@ def _file_ears(model: OnnxModel, threshold: float) -> Ears:
             found["tempo"] = np.array([beats.tempo])
             if "phrase" in named:
                 found["phrase"] = pick_phrases(named["phrase"], beats, rate).frames / rate
+        else:  # sampleChop hears no beats: bars and phrases are plain peaks
+            for kind in named.keys() & {"downbeat", "phrase"}:
+                found[kind] = pick_onsets(named[kind], rate, threshold).frames / rate
         return found
 
     return hear

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
 from models.separator.songs import find_songs, read_sources
@@ -77,7 +77,7 @@ class Run:
         torch.manual_seed(settings.seed)
         self.size, self.settings = size, settings
         self.network = Chopper(size)
-        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+        self.average = AveragedModel(self.network, avg_fn=self._follow)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), settings.peak_rate, weight_decay=0.01)
         self.step = 0
         self.elapsed_s = 0.0
@@ -86,6 +86,10 @@ class Run:
         """How much of the budget is spent, 0 to 1."""
         s = self.settings
         return min(1.0, self.step / s.steps if s.steps else self.elapsed_s / (60 * (s.minutes or 1)))
+
+    def _follow(self, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        """The running mean at first, of which the beginning is soon forgotten."""
+        return average.lerp(new, max(1 - self.settings.ema_decay, 10 / (10 + float(count))))
 
     @property
     def averaged(self) -> Chopper:
