@@ -84,6 +84,7 @@ class LiveView:
             table,
             Text(statistics_line(statistics)),
             Text(f"audio {status['audio']['state']}, engine {status['engine']['state']}, OSC on {host}:{port}"),
+            *([Text(chops_line(daemon))] if daemon.listens_for_chops else []),
         )
 
 
@@ -91,6 +92,13 @@ def _bar(level: float) -> Text:
     filled = round(BAR_WIDTH * max(0.0, min(1.0, 1.0 - level / BAR_FLOOR_DB)))
     colour = "red" if level > -1.0 else "yellow" if level > -9.0 else "green"
     return Text("█" * filled + "·" * (BAR_WIDTH - filled), style=colour)
+
+
+def chops_line(daemon: Daemon) -> str:
+    """How many chops were heard, and where the last one was."""
+    last = daemon.last_chop
+    where = f", the last at {last.position / daemon.lane.rate:.2f} s ({last.kind}, {last.score:.2f})" if last else ""
+    return f"{daemon.chops_heard} chops{where}"
 
 
 def statistics_line(statistics: dict[str, Any]) -> str:

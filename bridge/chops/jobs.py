@@ -54,7 +54,7 @@ class ChopJobs:
         lines: SimpleQueue[Line] = SimpleQueue()
         id = next(self._ids)
         self._ask(id, lines, {"id": id, "do": do, **arguments})
-        fraction, text, told_s = 0.0, "waiting", 0.0
+        fraction, text, told_s = 0.0, "waiting", time.monotonic()
         while True:
             try:
                 line = lines.get(timeout=LOOK_S)

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from streaming.errors import RequestError
@@ -43,6 +44,8 @@ class KeptPassage:
             self._locked.add(position)
         else:
             self._locked.discard(position)
+        marked = (c._replace(locked=on) if c.position == position else c for c in self.chops.chops)
+        self.chops = replace(self.chops, chops=tuple(marked))
 
     def reroll(self, seed: int) -> ChopSet:
         """Choose anew round the locked chops; a seed always gives the same. Raises `RequestError`."""

@@ -149,6 +149,8 @@ class Worker:
         rows = [(i, c.position, c.end, c.score, c.kind, c.locked) for i, c in enumerate(chops.chops)]
         for start in range(0, len(rows), ITEMS_A_LINE):
             self._write(id=id, items=rows[start : start + ITEMS_A_LINE])
+        if chops.note:
+            self._write(id=id, fraction=1.0, text=chops.note)
         return [job, len(rows), chops.rate]
 
     def _lock(self, request: Request) -> list[int]:
