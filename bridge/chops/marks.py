@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.onsets import strongest
+
 from .passage import Passage
 from .snapping import snap_points
 
@@ -13,6 +15,8 @@ ATTACKS = ("onset", "chop")
 """Kinds that sit on an attack. The others are times: an attack may be near."""
 JOIN_S = 0.025
 """A time so near an onset is cut at that onset."""
+ONE_ATTACK_S = 0.01
+"""Onsets that snap to within this of each other are one."""
 
 
 class Marks(NamedTuple):
@@ -61,7 +65,7 @@ def snap_marks(passage: Passage, moments: Mapping[str, Moments]) -> dict[str, Ma
         marks[kind] = Marks(positions[here], strengths, fades[here], heard)
     for kind, found in marks.items():
         if kind in ATTACKS:
-            marks[kind] = _merge(found)
+            marks[kind] = _merge(found, passage.rate)
     if "onset" in marks:
         for kind in marks.keys() - set(ATTACKS):
             marks[kind] = _join(marks[kind], marks["onset"], passage.rate)
@@ -89,9 +93,8 @@ def _join(times: Marks, onsets: Marks, rate: int) -> Marks:
     return times._replace(positions=positions, fades=fades)
 
 
-def _merge(marks: Marks) -> Marks:
-    """One mark where several landed on one sample, the strongest."""
-    order = np.lexsort((-marks.strengths, marks.positions))
-    _, first = np.unique(marks.positions[order], return_index=True)
-    kept = order[first]
+def _merge(marks: Marks, rate: int) -> Marks:
+    """One mark where several landed on one attack, the strongest."""
+    order = np.argsort(marks.positions, kind="stable")
+    kept = order[strongest(marks.positions[order].astype(np.float64), marks.strengths[order], ONE_ATTACK_S * rate)]
     return Marks(marks.positions[kept], marks.strengths[kept], marks.fades[kept], marks.heard[kept])

@@ -28,25 +28,25 @@ def snap_points(passage: Passage, points: NDArray[np.int64], modes: Sequence[Sna
 
 
 def mono_blocks(passage: Passage) -> Iterator[NDArray[np.float32]]:
-    """The mean of the channels, ``(n,)``: what networks and snaps hear."""
+    """The mean of the channels, ``(n,)``: what networks hear."""
     for block in passage.blocks():
         yield block[0] if passage.channels == 1 else block.mean(axis=0)
 
 
 def _windows(passage: Passage, points: Sequence[int]) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """For each point what sounds within reach of it, and the sample at which that begins."""
-    reach = int(REACH_S * passage.rate)
-    near, begin, index = np.zeros(0, np.float32), 0, 0
-    blocks = mono_blocks(passage)
+    """For each point what sounds within reach of it, ``(channels, n)``, and the sample at which that begins."""
+    reach = round(REACH_S * passage.rate)
+    near, begin, index = np.zeros((passage.channels, 0), np.float32), 0, 0
+    blocks = passage.blocks()
     while index < len(points):
         block = next(blocks, None)
         if block is not None:
-            near = np.concatenate([near, block])
-        end = begin + len(near)
+            near = np.concatenate([near, block], axis=1)
+        end = begin + near.shape[1]
         while index < len(points) and (block is None or points[index] + reach <= end):
             first = max(points[index] - reach, begin)
-            yield near[first - begin : points[index] + reach - begin], first
+            yield near[:, first - begin : points[index] + reach - begin], first
             index += 1
         if index < len(points):
             keep = min(max(points[index] - reach, begin), end)
-            near, begin = near[keep - begin :], keep
+            near, begin = near[:, keep - begin :], keep
