@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.beats import decode_beats, pick_phrases
+from streaming.clusters import clean_clusters
 from streaming.curves import CurveNetwork
 from streaming.features import Features
 from streaming.onsets import pick_onsets
@@ -114,7 +115,8 @@ def analyse_passage(passage: Passage, network: CurveNetwork, progress: Progress 
 
     for kind in ATTACKS:
         if kind in curves:
-            add(kind, *pick_onsets(curves[kind], frame_rate))
+            pick = clean_clusters if kind == "chop" and network.features.kind == "cqt" else pick_onsets
+            add(kind, *pick(curves[kind], frame_rate))  # sampleChop's chops are found in its own way
     numbers, beats_per_bar, tempo = np.zeros(0, np.int64), 0, 0.0
     if "beat" in curves and "downbeat" in curves:
         beats = decode_beats(curves["beat"], curves["downbeat"], frame_rate)
