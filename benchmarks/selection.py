@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 
 from bridge.chops.analysis import Analysis, analyse_audio
-from bridge.chops.candidates import gather
+from bridge.chops.candidates import describe, find_places
 from bridge.chops.dispersion import Space
 from bridge.chops.marks import NO_MARKS, Marks
 from bridge.chops.passage import ArrayPassage
@@ -192,7 +192,7 @@ def main() -> None:
     swept, rolled, sizes, counts = [], [], [], []
     for mix, rate, song in songs(options.corpus, options.split):
         analysis = analyse_audio(mix, rate, network) if network else annotated(mix, rate, song, rng)
-        candidates = gather(analysis, "chop")
+        candidates = describe(analysis, "chop", find_places(analysis, "chop"))
         sizes.append(len(candidates.positions))
         counts.append(len(select(candidates, Choice(), analysis.frames).indices))
         swept.append(sweep(candidates, analysis.frames))

@@ -1,5 +1,6 @@
 """Every mode offers the places that it says, on the sample; and what sounds the same is described the same."""
 
+from collections.abc import Sequence
 from typing import get_args
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from bridge.chops.analysis import Analysis
-from bridge.chops.candidates import DIVISIONS, PARTS, WORTH, gather, usual_count
+from bridge.chops.candidates import DIVISIONS, PARTS, WORTH, describe, find_places, usual_count
 from bridge.chops.marks import NO_MARKS, Marks
 from bridge.chops.passage import ArrayPassage
-from bridge.chops.selection import ALIKE, Choice, select
+from bridge.chops.selection import ALIKE, Candidates, Choice, select
 from bridge.chops.settings import Grid, Mode
 from streaming.errors import RequestError
 from streaming.features import MEL, MelFrames
@@ -68,6 +69,17 @@ def song(
 def without(analysis: Analysis, *kinds: str) -> Analysis:
     fields = {**vars(analysis), **dict.fromkeys(kinds, NO_MARKS)}
     return Analysis(**{**fields, "beat_numbers": np.zeros(0, np.int64)} if "beats" in kinds else fields)
+
+
+def gather(
+    analysis: Analysis,
+    mode: Mode,
+    grid: Grid = "bar",
+    parts: int | None = None,
+    at: Sequence[int] = (),
+    locked: Sequence[int] = (),
+) -> Candidates:
+    return describe(analysis, mode, find_places(analysis, mode, grid, parts, at), locked)
 
 
 @pytest.mark.parametrize("mode", get_args(Mode))

@@ -72,7 +72,7 @@ def problems(draw: st.DrawFn) -> tuple[Candidates, Choice, int]:
         relevance_weight=draw(st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0])),
         count=draw(st.sampled_from(counts)),
         min_length=length,
-        seed=draw(st.integers(0, 3)),
+        seed=draw(st.integers(-2, 3)),
         locked=tuple(locked),
         avoid=tuple(place for place in places if draw(st.booleans())),
     )
@@ -132,7 +132,8 @@ def test_few_candidates(count: int, method: Method) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_equal_bars(method: Method) -> None:
     """Where all sounds the same, one stands for all, unless more are asked for; those are spread, and it is said."""
-    offered = candidates([RATE * i for i in range(32)], np.full(32, 0.7), np.ones((32, 64)))
+    hum = 0.2 * ALIKE * np.random.default_rng(0).normal(size=(32, 64)) / 8  # less than anyone hears
+    offered = candidates([RATE * i for i in range(32)], np.full(32, 0.7), np.ones((32, 64)) + hum)
     indices, note = select(offered, Choice(method), 32 * RATE)
     assert len(indices) == 1
     assert "little variety" in note

@@ -44,18 +44,6 @@ def usual_count(mode: Mode, count: int | None) -> int | Literal["all"] | None:
     return PARTS if mode == "equal" else "all"
 
 
-def gather(
-    analysis: Analysis,
-    mode: Mode,
-    grid: Grid = "bar",
-    parts: int | None = None,
-    at: Sequence[int] = (),
-    locked: Sequence[int] = (),
-) -> Candidates:
-    """`find_places`, described. Raises `RequestError`."""
-    return describe(analysis, mode, find_places(analysis, mode, grid, parts, at), locked)
-
-
 def find_places(
     analysis: Analysis, mode: Mode, grid: Grid = "bar", parts: int | None = None, at: Sequence[int] = ()
 ) -> NDArray[np.int64]:

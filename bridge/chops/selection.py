@@ -150,11 +150,8 @@ class _Search:
         plain = self._take(self._worth)
         if not self._choice.seed:
             return plain
-        rng, good, relevant = (
-            np.random.default_rng(self._choice.seed),
-            self._quality(plain),
-            self._relevance[plain].mean(),
-        )
+        rng = np.random.default_rng(self._choice.seed % 2**64)  # any integer is a seed, negative ones too
+        good, relevant = self._quality(plain), self._relevance[plain].mean()
         for shake in SHAKES:
             shaken = self._take(self._worth + shake * rng.gumbel(size=len(self._worth)))
             as_good = self._quality(shaken) >= KEPT * good and self._relevance[shaken].mean() >= KEPT * relevant
@@ -210,13 +207,14 @@ class _Search:
         """As many as sound different, and no fewer than are locked."""
         spacing = Spacing(self._positions, self._choice.min_length, self._end)
         nearest, count = np.ones(len(self._positions)), len(self._locked)
+        alike = ALIKE / self._sounds.scale
         for index in self._locked:
             spacing.choose(index)
             nearest = np.minimum(nearest, self._sounds.column(index))
         while count < MOST:
-            new = spacing.free & (nearest >= DISTINCT)
+            new = spacing.free & (nearest >= max(DISTINCT, alike))
             if count < FEWEST and not new.any():
-                new = spacing.free & (nearest * self._sounds.scale >= ALIKE)
+                new = spacing.free & (nearest >= alike)
             if not new.any():
                 break
             index = int(np.where(new, self._relevance, -np.inf).argmax())
