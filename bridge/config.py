@@ -147,7 +147,8 @@ def read_config(kind: type[_Settings], path: Path | None, flags: Mapping[str, An
         given = ".".join(field) in {dotted for dotted, value in flags.items() if value is not None}
         line = None if given else _line_of(text, field)
         where = "" if path is None or given else f"{path}: " if line is None else f"{path}: line {line}: "
-        name = f"{'.'.join(field)}: " if field else ""
+        dotted = ".".join(field)
+        name = f"{dotted if dotted.isprintable() else repr(dotted)}: " if field else ""
         got = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
         raise RequestError(f"{where}{name}{first['msg'].removeprefix('Value error, ')}{got}") from None
 

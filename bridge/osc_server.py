@@ -255,7 +255,7 @@ class OscServer:
 
     def _refusal(self, id: int, text: str) -> bytes:
         self.refused += 1
-        return write_message("/sidechop/error", (text[:1000],), id=id)
+        return write_message("/sidechop/error", (" ".join(text.split())[:1000],), id=id)
 
     def _send(self, datagram: bytes, sender: Sender) -> None:
         try:

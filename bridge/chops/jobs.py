@@ -83,7 +83,8 @@ class ChopJobs:
         if process is None:
             return
         assert process.stdin is not None
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
         try:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:
@@ -132,7 +133,11 @@ class ChopJobs:
                 lines = self._waiting.pop(line["id"]) if last else self._waiting[line["id"]]
             lines.put(line)
         code = process.wait()
+        process.stdout.close()
+        assert process.stdin is not None
         with self._lock:
+            with contextlib.suppress(BrokenPipeError):  # of what it did not read any more
+                process.stdin.close()
             self._process = None
             left, self._waiting = self._waiting, {}
         for lines in left.values():
