@@ -94,14 +94,20 @@ CURVE_STEPS = (0.0, 0.5, 1.0, 1.5)
 """A curve of `tiny_curves` begins where the mean level of the bands rises by this much from one frame to the next."""
 
 
-def tiny_curves(path: Path, kind: Literal["frames", "frame-hop"] = "frames", features: Features = MEL) -> Path:
+def tiny_curves(
+    path: Path,
+    kind: Literal["frames", "frame-hop"] = "frames",
+    features: Features = MEL,
+    curves: tuple[str, ...] = CURVES,
+) -> Path:
     """Write a model that marks where the level rises; returns ``path``.
 
     ``curve c at frame t = tanh(max(0, level[t] - level[t - 1] - CURVE_STEPS[c]))``, the level being the mean of a
-    frame's bands and 0 before the first: clicks are onsets, louder ones beats, downbeats and phrases too. The live
-    kind says the same a frame later (``context_frames`` 1), so that a delay forgotten is seen.
+    frame's bands and 0 before the first: clicks are onsets, louder ones beats, downbeats and phrases too (up to four
+    ``curves``, in their order). The live kind says the same a frame later (``context_frames`` 1), so that a delay
+    forgotten is seen.
     """
-    steps = np.asarray(CURVE_STEPS).reshape(1, 1, -1)
+    steps = np.asarray(CURVE_STEPS[: len(curves)]).reshape(1, 1, -1)
     nodes = [helper.make_node("ReduceMean", ["features", "bands"], ["level"], keepdims=1)]
     states: tuple[State, ...] = ()
     constants: dict[str, npt.ArrayLike] = {"bands": [2], "steps": steps}
@@ -129,8 +135,8 @@ def tiny_curves(path: Path, kind: Literal["frames", "frame-hop"] = "frames", fea
         sample_rates=(44100, 48000, 88200, 96000), channels=1, hop_samples=features.hop_samples,
         latency_samples=features.delay_at(features.rate) + features.hop_samples if states else 0, stems=(),
         inputs=(Tensor("features", (1, 1, features.bands)), *(Tensor(s.input, s.shape) for s in states)),
-        outputs=(Tensor("curves", (1, 1, len(CURVES))), *(Tensor(s.output, s.shape) for s in states)),
-        states=states, features=features, curves=CURVES, context_frames=1,
+        outputs=(Tensor("curves", (1, 1, len(curves))), *(Tensor(s.output, s.shape) for s in states)),
+        states=states, features=features, curves=curves, context_frames=1,
     )  # fmt: skip
     model = build(card, nodes, **constants)
     if kind == "frames":
