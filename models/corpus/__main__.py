@@ -18,10 +18,11 @@ def main(
     data: Annotated[
         Path | None, typer.Option(help="the shared data folder (default: SIDECHOP_DATA, ../shared/data)")
     ] = None,
+    chops: Annotated[bool, typer.Option(help="songs for the chopper: drifting, with breaks, mostly unsung")] = False,
     download: Annotated[bool, typer.Option(help="fetch packages that the cache lacks")] = True,
 ) -> None:
     """Make a corpus of rendered songs, or what is missing of one."""
-    counts = build(Order(root, songs, seconds, seed, cache, data, download), jobs)
+    counts = build(Order(root, songs, seconds, seed, cache, data, download, chops), jobs)
     print(", ".join(f"{split}: {count}" for split, count in counts.items()))
 
 

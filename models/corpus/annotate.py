@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .attacks import CLEAR_DB, EARLY_S, MERGE_S, REACH_S, Envelopes, Times, merge
+from .render import Rendering
 from .score import Song
 from .synth import RATE, Audio
 
@@ -24,16 +25,18 @@ SUNG_ALONE = ("lead", "double")
 LOOPS = ("breaks/garden",)
 
 
-def annotations(song: Song, stems: dict[str, Audio], facts: dict[str, Any]) -> dict[str, Any]:
+def annotations(song: Song, rendering: Rendering) -> dict[str, Any]:
     """The fields of ``song.json`` that say when things happen, in seconds from the start of the stems."""
+    stems = rendering.stems
     seconds = stems["drums"].shape[1] / RATE
     unannotated = []
-    if any(credit["name"] in LOOPS for credit in facts["sources"]):
+    # a loop under the kit keeps its own strokes, which nobody wrote down
+    if not song.sampled_break and any(credit["name"] in LOOPS for credit in rendering.facts["sources"]):
         unannotated.append("drums")
     if song.phrases and song.vocal not in SUNG_ALONE:
         unannotated.append("vocals")
     struck = {
-        "drums": [(hit.start, hit.role) for hit in song.hits],
+        "drums": [(hit.start, hit.role) for hit in rendering.hits],
         "bass": [(note.start, "") for note in song.bass],
         "other": [(note.start, str(k)) for k, (_, notes) in enumerate(song.layers) for note in notes],
     }

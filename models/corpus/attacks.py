@@ -29,6 +29,7 @@ UNDER_PEAK = 0.01
 CLEAR_DB = 6.0
 PLAIN_DB = 12.0
 FLOOR = 1e-11
+BLOCK = 441
 MERGE_S = 0.03
 Times = NDArray[np.float64]
 
@@ -52,15 +53,16 @@ class Envelopes:
             squared = (np.asarray(part, dtype=np.float64) ** 2).sum(axis=0)
             power = uniform_filter1d(squared, size, origin=(size - 1) // 2)  # of the millisecond before: never early
             self.bands.append(np.maximum(power, FLOOR))
+        self.loudest = [np.maximum.reduceat(power, np.arange(0, len(power), BLOCK)) for power in self.bands]
 
     def attack(self, struck: float, reach_s: float = REACH_S, early_s: float = EARLY_S) -> Attack:
         """The attack of a note struck at a time (seconds), within ``reach_s`` after it."""
         first = max(0, int((struck - early_s) * RATE))
         last = max(first + 2, int((struck + reach_s) * RATE))
-        around = slice(max(0, first - RATE), last + RATE)
+        around = slice(max(0, first - RATE) // BLOCK, (last + RATE) // BLOCK)
         found: list[tuple[float, float]] = []
         under_db = np.inf
-        for power in self.bands:
+        for power, loudest in zip(self.bands, self.loudest, strict=True):
             window = power[first:last]
             if not len(window):
                 return Attack(struck, 0.0, np.inf)
@@ -68,7 +70,7 @@ class Envelopes:
             base = float(power[max(0, first - int(BEFORE_S * RATE)) : first].max(initial=FLOOR))
             limit = max(UNDER_PEAK * peak, min(2 * base, float(np.sqrt(base * peak))))
             found.append(((first + int(np.argmax(window >= limit))) / RATE, float(10 * np.log10(peak / base))))
-            under_db = min(under_db, float(10 * np.log10(power[around].max() / peak)))
+            under_db = min(under_db, float(10 * np.log10(loudest[around].max(initial=peak) / peak)))
         clear = [entry for entry in found if entry[1] >= PLAIN_DB]
         # of several pieces struck together the first counts, and each band tells of another
         time, rise_db = min(clear) if clear else max(found, key=lambda entry: entry[1])

@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from .annotate import annotations
 from .compose import compose
+from .performance import perform
 from .pools import POOLS, SPLITS
 from .render import Studio, write_stems
 from .sources import Sources
@@ -31,6 +32,7 @@ class Order:
     Attributes:
         songs: training songs; validation and test get 8% of that each, at least one.
         seconds: length of a song; songs vary by a fifth.
+        chops: songs for the chopper: played by people, with sampled breaks, most of them unsung.
         cache, data, download: where the sounds are, as in ``Sources``.
     """
 
@@ -41,6 +43,7 @@ class Order:
     cache: Path | None = None
     data: Path | None = None
     download: bool = True
+    chops: bool = False
 
     def count(self, split: str) -> int:
         return self.songs if split == "train" else max(1, round(self.songs * HELD_OUT_SHARE))
@@ -77,6 +80,8 @@ def make_song(order: Order, split: str, number: int) -> Path:
         _studios[key] = Studio(Sources(order.cache, order.data, download=False), POOLS[split])
     rng = np.random.default_rng([order.seed, SPLITS.index(split), number])
     song = compose(rng, order.seconds * float(rng.uniform(0.85, 1.2)))
+    if order.chops:
+        song = perform(np.random.default_rng([order.seed, SPLITS.index(split), number, 1]), song)
     rendering = _studios[key].render(rng, song)
     folder = song_folder(order, split, number)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -91,7 +96,7 @@ def make_song(order: Order, split: str, number: int) -> Path:
         "minor": song.minor,
         "beats_per_bar": song.beats_per_bar,
         **rendering.facts,
-        **annotations(song, rendering.stems, rendering.facts),
+        **annotations(song, rendering),
     }
     (aside / "song.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)

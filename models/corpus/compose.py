@@ -9,6 +9,11 @@ from .parts import write_bass, write_drums, write_layer
 from .score import Bar, Clock, Note, Rng, Song, chord_pitches
 from .styles import STYLES, Style
 
+SECTION_BARS = (2, 4, 4, 8)
+# the phrases of a song that has room for them
+LONG_SECTION_BARS = (4, 8, 8, 16)
+LONG_S = 60.0
+
 
 def compose(rng: Rng, seconds: float, style_name: str | None = None) -> Song:
     """A song of about ``seconds``, drawn from the generator; the same generator state gives the same song."""
@@ -21,7 +26,7 @@ def compose(rng: Rng, seconds: float, style_name: str | None = None) -> Song:
     song.bass_family = str(rng.choice(style.bass_family))
     count = min(int(rng.integers(style.layer_count[0], style.layer_count[1] + 1)), len(style.layers))
     chosen = [style.layers[i] for i in rng.permutation(len(style.layers))[:count]]
-    bars = _plan(rng, style, max(2, round(seconds * tempo / 60 / beats)), count)
+    bars = _plan(rng, style, max(2, round(seconds * tempo / 60 / beats)), count, seconds)
     seventh = rng.random() < style.seventh
     chords = [chord_pitches(song, bar.degree, seventh) for bar in bars]
     groove = style.grooves[int(rng.integers(len(style.grooves)))]
@@ -42,12 +47,12 @@ def compose(rng: Rng, seconds: float, style_name: str | None = None) -> Song:
     return song
 
 
-def _plan(rng: Rng, style: Style, count: int, layers: int) -> list[Bar]:
-    """Sections of 2 to 8 bars with a progression each; a stem is absent from a section now and then."""
+def _plan(rng: Rng, style: Style, count: int, layers: int, seconds: float) -> list[Bar]:
+    """Sections of a few bars with a progression each; a stem is absent from a section now and then."""
     bars: list[Bar] = []
     verse, chorus = (style.progressions[int(i)] for i in rng.integers(len(style.progressions), size=2))
     while len(bars) < count:
-        length = min(int(rng.choice([2, 4, 4, 8])), count - len(bars))
+        length = min(int(rng.choice(LONG_SECTION_BARS if seconds >= LONG_S else SECTION_BARS)), count - len(bars))
         kind = rng.random()
         progression = chorus if kind > 0.6 else verse
         full = kind > 0.6

@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,7 @@ class Kit:
         return role
 
 
+@lru_cache(maxsize=128)
 def tuned(path: Path, ratio: float) -> Audio:
     """A one-shot at another speed, at most three seconds, faded out."""
     sound = read_sound(path)[:, : int(LONGEST_S * RATE)]

@@ -17,6 +17,7 @@ class Pool:
         one_shots: labels of the instruments folder.
         speakers: spoken phrases.
         loops: sources of percussion loops.
+        breaks: drum loops that the chopper's songs are cut from (see ``breaks.BEATS``).
     """
 
     soundfonts: tuple[str, ...]
@@ -26,6 +27,7 @@ class Pool:
     one_shots: tuple[str, ...]
     speakers: tuple[str, ...] = ()
     loops: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
 
 
 POOLS = {
@@ -51,6 +53,19 @@ POOLS = {
         one_shots=("bass_growly", "doublebass_meat", "bass_yr", "guitar_shiny"),
         speakers=("tsp_FA", "tsp_MC"),
         loops=("mot4i/garden",),
+        breaks=(
+            "garden",
+            "amen",
+            "amen_full",
+            "compus",
+            "electric",
+            "909beat01",
+            "break01",
+            "break02",
+            "electro_beat01",
+            "electro_beat02",
+            "house_loop01",
+        ),
     ),
     "validation": Pool(
         soundfonts=("musescore-general-soundfont",),
@@ -58,6 +73,7 @@ POOLS = {
         kits=("ElectricEmpireKit", "Millo_MultiLayered3"),
         singers=("erithacus",),
         one_shots=("bass_fl",),
+        breaks=("mehackit1", "mehackit2"),
     ),
     "test": Pool(
         soundfonts=("musescore-general-soundfont",),
@@ -65,5 +81,6 @@ POOLS = {
         kits=("rumpf_kit_z01_h2", "Audiophob"),
         singers=("erithacus",),
         one_shots=("doublebass_dsmolken",),
+        breaks=("breakbeat", "industrial"),
     ),
 }

@@ -6,6 +6,7 @@ import numpy as np
 import pedalboard
 import soundfile
 
+from .breaks import lay, load_breaks
 from .choir import sing_song
 from .drums import load_kit, play_synthetic
 from .instruments import (
@@ -31,10 +32,11 @@ LOOP_CHANCE = 0.1
 
 
 class Rendering(NamedTuple):
-    """Stems ``(2, samples)`` by name and what they were made with."""
+    """Stems ``(2, samples)`` by name, what they were made with, and the drum strokes that were really played."""
 
     stems: dict[str, Audio]
     facts: dict[str, Any]
+    hits: list[Hit]
 
 
 class Studio:
@@ -47,6 +49,7 @@ class Studio:
         kits = {name: load_kit(sources, name) for name in pool.kits}
         self.kits = {name: kit for name, kit in kits.items() if kit}
         labels = {label: OneShots(sources.items["instruments"], label) for label in pool.one_shots}
+        self.breaks = load_breaks(sources, pool.breaks)
         self.one_shots = {label: shots for label, shots in labels.items() if shots.notes}
 
     def render(self, rng: Rng, song: Song) -> Rendering:
@@ -58,7 +61,11 @@ class Studio:
         player = _open_player(self.sources, font)
         facts: dict[str, Any] = {"soundfont": font if player else "synthesis"}
         room = Room(rng, self.impulses)
-        drums, facts["kit"] = self._drums(rng, song, samples, used)
+        if song.sampled_break and song.hits and self.breaks:
+            drums, facts["kit"], hits = self._break(rng, song, samples, used)
+        else:
+            drums, facts["kit"] = self._drums(rng, song, samples, used)
+            hits = song.hits
         bass, facts["bass"] = self._bass(rng, song, samples, player, used)
         other = self._other(rng, song, samples, player, used, room)
         voice = sing_song(rng, song, samples, self.sources, self.pool, room)
@@ -71,7 +78,7 @@ class Studio:
             used.append("impulse_responses")
         stems = self._mix(rng, song, {"vocals": voice.sound, "drums": drums, "bass": bass, "other": other}, room)
         facts["sources"] = [CREDITS[name]._asdict() for name in sorted(set(used))]
-        return Rendering(stems, facts)
+        return Rendering(stems, facts, hits)
 
     def _drums(self, rng: Rng, song: Song, samples: int, used: list[str]) -> tuple[Audio, str]:
         style = STYLES[song.style]
@@ -96,6 +103,18 @@ class Studio:
         if self.pool.loops and rng.random() < LOOP_CHANCE:
             sound = sound + self._loop(rng, song, samples, used)
         return sound, name
+
+    def _break(self, rng: Rng, song: Song, samples: int, used: list[str]) -> tuple[Audio, str, list[Hit]]:
+        """A sampled break alone, or with a kit over it."""
+        found = self.breaks[int(rng.integers(len(self.breaks)))]
+        sound, strokes = lay(rng, song, found, samples)
+        used.append(found.credit)
+        name = f"{found.credit}: break of {found.beats} beats"
+        if song.sampled_break == "instead":
+            return sound, name, strokes
+        drums, kit = self._drums(rng, song, samples, used)
+        under = set_level(sound, float(rng.uniform(-26, -14))) + set_level(drums, -18)
+        return under, f"{kit} over {name}", sorted([*song.hits, *strokes])
 
     def _soundfont_drums(self, rng: Rng, font: str, hits: list[Hit], samples: int) -> tuple[Audio, int]:
         path = self.sources.soundfont(font)

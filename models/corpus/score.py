@@ -41,6 +41,7 @@ class Song:
         chords: (start, length, pitches) of each chord, for backing voices.
         beats, downbeats, sections: where each beat, bar and section of the plan begins.
         vocal: how the voice is arranged: lead, double, choir or rap.
+        sampled_break: whether a recorded break plays ``under`` the drums or ``instead`` of them, or empty.
     """
 
     style: str
@@ -60,6 +61,7 @@ class Song:
     downbeats: list[float] = field(default_factory=list)
     sections: list[float] = field(default_factory=list)
     vocal: str = "lead"
+    sampled_break: str = ""
 
     @property
     def scale(self) -> tuple[int, ...]:

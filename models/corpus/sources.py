@@ -23,6 +23,7 @@ SOUNDFONT_FILES = {
 KIT_FOLDERS = ("hydrogen-drumkits", "hydrogen-data")
 KIT_ROOT = "usr/share/hydrogen/data/drumkits"
 SONIC_PI_SAMPLES = "sonic-pi-samples"
+LMMS = "lmms-common"
 PACKAGES = (
     "fluid-soundfont-gm",
     "timgm6mb-soundfont",
@@ -31,6 +32,7 @@ PACKAGES = (
     "hydrogen-drumkits",
     "hydrogen-data",
     "sonic-pi-samples",
+    "lmms-common",
 )
 DATA_FOLDERS = ("sung_voice", "instruments", "breaks", "impulse_responses", "speech")
 
@@ -72,6 +74,7 @@ CREDITS = {
         Credit("Audiophob", "CC0", "Audiophob kit by audiophobdubstep"),
         Credit("ForzeeStereo", "GPL-2", "Forzee Stereo by Vladimir Sadovnikov and Alexander Belokurov"),
         Credit("sonic-pi-samples", "CC0", "Sonic Pi samples by Freesound users, collected by Sam Aaron"),
+        Credit("lmms-common", "GPL-2+", "LMMS sample loops by the LMMS authors"),
         Credit("sung_voice/kumi", "Hitsuboku Kumi terms of use", "Hitsuboku Kumi by Cubialpha, edited"),
         Credit("sung_voice/scottpoid", "SCOTTPOID terms of use", "SCOTTPOID by Scott, edited"),
         Credit("sung_voice/yuki", "public domain", "Imagawa Yuki by MoeMoe Tea Time, voice Adios, distribution KGS"),
@@ -142,6 +145,10 @@ class Sources:
         """The folder of the Sonic Pi samples, or None."""
         found = sorted((self.cache / SONIC_PI_SAMPLES).rglob("bd_haus.flac"))
         return found[0].parent if found else None
+
+    def lmms(self) -> Path:
+        """The folder of the LMMS samples, which need not be there."""
+        return self.cache / LMMS / "usr/share/lmms/samples"
 
 
 def default_cache() -> Path:
