@@ -67,15 +67,13 @@ class OneFrame(nn.Module):
         network, width = self.network, self.network.size.width
         parts = state.split(state_parts(network.size), dim=1)
         heard = torch.cat([parts[0].view(1, 2, MEL.bands), features], dim=1)  # (1, 3, bands)
-        attack = network.attack
-        attacks = F.conv2d(heard.transpose(1, 2)[:, None] * SCALE, attack.weight, attack.bias, padding=(1, 0))
-        x = network.hear(attacks)[..., 0]  # (1, width)
+        x = network.hear(heard)[..., 0]  # (1, width)
         kept = [parts[0][:, MEL.bands :], features[:, 0]]
         for block, rows, dilation in zip(network.blocks, parts[1:], network.size.dilations, strict=True):
             assert isinstance(block, Block)
             taps = torch.stack([rows[:, :width], rows[:, dilation * width : (dilation + 1) * width], x], dim=2)
             kept += [rows[:, width:], x]
-            x = x + block.mix(gate(F.conv1d(taps, block.conv.weight, block.conv.bias)))[..., 0]
+            x = x + block.mix(gate(F.conv1d(taps, block.conv.conv.weight, block.conv.conv.bias)))[..., 0]
         curves = torch.sigmoid(network.heads(F.relu(x)[..., None])).transpose(1, 2)
         return curves, torch.cat(kept, dim=1)
 

@@ -15,17 +15,16 @@ def curves(weights: Mapping[str, NDArray[np.float32]], frames: NDArray[np.float3
     """``(T, bands)`` to ``(T, curves)``; live, every convolution looks back only."""
     w = {name: value.astype(np.float64) for name, value in weights.items()}
     # (T, bands, channels) from here on: a product over channels for each tap of a kernel
-    x = _over_bands(frames.astype(np.float64)[..., None] / 4, w["attack.weight"], w["attack.bias"], live)
-    x = _strongest_of_three(np.maximum(x, 0))
-    x = _over_bands(x, w["bands.weight"], w["bands.bias"], live)
-    x = _strongest_of_three(np.maximum(x, 0))
-    x = np.einsum("tbi,oib->to", x, w["join.weight"][..., 0]) + w["join.bias"]
+    x = np.pad(frames.astype(np.float64)[..., None] / 4, ((0, 0), (1, 1), (0, 0)))
+    x = _every_third_band(x, w["attack.weight"], w["attack.bias"], [2, 1, 0] if live else [1, 0, -1])
+    x = _every_third_band(np.maximum(x, 0), w["bands.weight"], w["bands.bias"], [0])
+    x = np.einsum("tbi,oib->to", np.maximum(x, 0), w["join.weight"][..., 0]) + w["join.bias"]
     for i in range(sum(name.endswith("mix.weight") for name in w)):
-        kernel, reach = w[f"blocks.{i}.conv.weight"], 2**i
+        kernel, reach = w[f"blocks.{i}.conv.conv.weight"], 2**i
         back = [2 * reach, reach, 0] if live else [reach, 0, -reach]
-        both = sum(_late(x, n) @ kernel[..., tap].T for tap, n in enumerate(back)) + w[f"blocks.{i}.conv.bias"]
+        both = sum(_late(x, n) @ kernel[..., tap].T for tap, n in enumerate(back)) + w[f"blocks.{i}.conv.conv.bias"]
         half = both.shape[1] // 2
-        gated = np.tanh(both[:, :half]) / (1 + np.exp(-both[:, half:]))
+        gated = both[:, :half] / (1 + np.exp(-both[:, half:]))
         x = x + gated @ w[f"blocks.{i}.mix.weight"][..., 0].T + w[f"blocks.{i}.mix.bias"]
     logits = np.maximum(x, 0) @ w["heads.weight"][..., 0].T + w["heads.bias"]
     likely: Array = 1 / (1 + np.exp(-logits))
@@ -42,21 +41,13 @@ def _late(x: Array, frames: int) -> Array:
     return out
 
 
-def _over_bands(x: Array, kernel: Array, bias: Array, live: bool) -> Array:
-    """A convolution over three bands and one or three frames."""
-    taps = kernel.shape[3]
-    back = [0] if taps == 1 else [2, 1, 0] if live else [1, 0, -1]
-    total = np.zeros((*x.shape[:2], kernel.shape[0])) + bias
+def _every_third_band(x: Array, kernel: Array, bias: Array, back: list[int]) -> Array:
+    """A convolution over bands, three apart, and over the frames so far ``back``."""
+    size = kernel.shape[2]
+    places = range(0, x.shape[1] - size + 1, 3)
+    total = np.zeros((len(x), len(places), len(kernel))) + bias
     for t, frames in enumerate(back):
-        for b in range(3):
-            moved = np.roll(_late(x, frames), 1 - b, axis=1)
-            if b != 1:
-                moved[:, 0 if b == 0 else -1] = 0
-            total += moved @ kernel[:, :, b, t].T
+        moved = _late(x, frames)
+        for i, place in enumerate(places):
+            total[:, i] += np.einsum("tbi,oib->to", moved[:, place : place + size], kernel[..., t])
     return total
-
-
-def _strongest_of_three(x: Array) -> Array:
-    bands = x.shape[1] // 3
-    strongest: Array = x[:, : 3 * bands].reshape(len(x), bands, 3, -1).max(2)
-    return strongest

@@ -2,18 +2,20 @@
 
 ::
 
-    64 bands ─► conv 3×3, 16 ─► max over 3 ─► conv 3, 32 ─► max over 3 ─► conv over all, width
+    64 bands ─► 24 convs of 5 bands × 3 frames, every third band ─► 32 of 3 bands, every third ─► width, over all 7
       ─► gated residual blocks, dilation 1, 2, 4 … 512 ─► ReLU ─► Linear ─► onset, beat, downbeat, phrase
-    block: x + Linear(tanh(a) · sigmoid(b)),   a, b = conv of 3 frames, ``dilation`` apart
+    block: x + Linear(a · sigmoid(b)),   a, b = conv of 3 frames, ``dilation`` apart
 
 Two networks of one shape. For files every convolution is centred, and a curve hangs on `Size.radius` frames to either
 side: ten seconds, enough to hear the bars before and after a phrase begins. Live, every convolution looks back only,
 and what the network says with frame t is about frame t - `LIVE_DELAY`: one frame more makes an attack visible whole.
 
 Silence is 0 in the features, and so is what every convolution finds beyond the ends: a file begins in silence.
-There is no norm to fold away, so that an ONNX file holds the very weights that were trained.
+Bands are thinned by stride, not by maxima: these took a quarter of a training step. There is no norm to fold away, so
+that an ONNX file holds the very weights that were trained.
 
-Source of the blocks: van den Oord et al., WaveNet, 2016; of such networks for beats: Davies and Böck, EUSIPCO 2019.
+Source of the gates: Dauphin et al., Language Modeling with Gated Convolutional Networks, ICML 2017; of such networks
+for beats: Davies and Böck, EUSIPCO 2019.
 """
 
 from dataclasses import dataclass
@@ -61,25 +63,16 @@ class Size:
 
 
 class TimeConv(nn.Module):
-    """A convolution of three frames that keeps their number: centred, or over the past alone.
+    """A convolution of three frames that keeps their number, ``(batch, channels, frames)``: centred, or over the past."""
 
-    ``(batch, channels, frames)``, or ``(batch, channels, bands, frames)`` with a kernel of three bands.
-    """
-
-    def __init__(self, inward: int, outward: int, dilation: int, live: bool, bands: bool = False) -> None:
+    def __init__(self, inward: int, outward: int, dilation: int, live: bool) -> None:
         super().__init__()
-        self.dilation, self.live, self.bands = dilation, live, bands
-        self.weight = nn.Parameter(torch.empty(outward, inward, *([KERNEL] * (2 if bands else 1))))
-        self.bias = nn.Parameter(torch.zeros(outward))
-        nn.init.kaiming_uniform_(self.weight, nonlinearity="linear")
+        self.dilation, self.live = dilation, live
+        self.conv = nn.Conv1d(inward, outward, KERNEL, dilation=dilation, padding=0 if live else dilation)
 
     def forward(self, x: Tensor) -> Tensor:
-        reach = (KERNEL - 1) * self.dilation
-        if self.live:
-            x = F.pad(x, (reach, 0))
-        if self.bands:
-            return F.conv2d(x, self.weight, self.bias, padding=(1, 0 if self.live else 1))
-        return F.conv1d(x, self.weight, self.bias, padding=0 if self.live else self.dilation, dilation=self.dilation)
+        out: Tensor = self.conv(F.pad(x, ((KERNEL - 1) * self.dilation, 0)) if self.live else x)
+        return out
 
 
 class Block(nn.Module):
@@ -98,7 +91,7 @@ class Block(nn.Module):
 def gate(x: Tensor) -> Tensor:
     """Half of the channels let the other half through."""
     a, b = x.chunk(2, dim=1)
-    return torch.tanh(a) * torch.sigmoid(b)
+    return a * torch.sigmoid(b)
 
 
 class Chopper(nn.Module):
@@ -107,24 +100,23 @@ class Chopper(nn.Module):
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.size = size
-        self.attack = TimeConv(1, 16, 1, size.live, bands=True)
-        self.bands = nn.Conv2d(16, 32, (3, 1), padding=(1, 0))
-        self.join = nn.Conv2d(32, size.width, (MEL.bands // 9, 1))
+        self.attack = nn.Conv2d(1, 24, (5, KERNEL), stride=(3, 1), padding=(1, 0))
+        self.bands = nn.Conv2d(24, 32, (3, 1), stride=(3, 1))
+        self.join = nn.Conv2d(32, size.width, (7, 1))
         self.blocks = nn.ModuleList(Block(size.width, d, size.live) for d in size.dilations)
         self.heads = nn.Conv1d(size.width, len(size.curves), 1)
         assert self.heads.bias is not None
         nn.init.constant_(self.heads.bias, -3.0)  # things begin rarely
 
-    def hear(self, attacks: Tensor) -> Tensor:
-        """What the first convolution gave, ``(batch, 16, bands, frames)``, to ``(batch, width, frames)``."""
-        x = F.max_pool2d(F.relu(attacks), (3, 1))  # (batch, 16, 21, frames)
-        x = F.max_pool2d(F.relu(self.bands(x)), (3, 1))  # (batch, 32, 7, frames)
-        joined: Tensor = self.join(x)[:, :, 0]
+    def hear(self, frames: Tensor) -> Tensor:
+        """``(batch, frames, bands)`` to ``(batch, width, frames - 2)``: each from three frames."""
+        x = F.relu(self.attack(frames.transpose(1, 2)[:, None] * SCALE))  # (batch, 24, 21, frames - 2)
+        joined: Tensor = self.join(F.relu(self.bands(x)))[:, :, 0]
         return joined
 
     def forward(self, frames: Tensor) -> Tensor:
         """``(batch, frames, bands)`` to logits ``(batch, frames, curves)``; live, `LIVE_DELAY` frames late."""
-        x = self.hear(self.attack(frames.transpose(1, 2)[:, None] * SCALE))
+        x = self.hear(F.pad(frames, (0, 0, 2, 0) if self.size.live else (0, 0, 1, 1)))
         for block in self.blocks:
             x = block(x)
         logits: Tensor = self.heads(F.relu(x))
