@@ -72,7 +72,9 @@ def chop(
         "end_s": end, "model": model, "export": _names(export),
     }  # fmt: skip
     settings = read_config(ChopCommandSettings, config, flags)
-    if output is None and (export is not None):
+    if output:
+        _check_names(settings.export)
+    elif export is not None:
         raise RequestError("--export needs a folder to write into: -o DIR")
     from .chops.listening import open_network
     from .separate import folder_names
@@ -137,6 +139,15 @@ def _seconds(flag: str, text: str | None) -> tuple[float, ...] | None:
         return tuple(float(second) for second in text.split(",") if second.strip())
     except ValueError:
         raise RequestError(f"--{flag} is {text!r}, expected seconds with commas between: 1.5,3.25") from None
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    """Before anything is heard. Raises `RequestError`."""
+    from .chops.exports import EXPORTS
+
+    if not names or (unknown := [name for name in names if name not in EXPORTS]):
+        wrong = f"no export is called {unknown[0]!r}" if names else "--export names none"
+        raise RequestError(f"{wrong}; choose from {', '.join(EXPORTS)}")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
