@@ -265,10 +265,9 @@ def make_lane(audio: Audio, rate: int, model: Path | None, history_s: float) -> 
         ModelError: the model carries no good card, or does not run at this rate.
         EngineError: there is too little shared memory.
     """
-    outputs, latency = PASS_THROUGH_OUTPUTS, 0
-    if model is not None:
-        card = peek_card(model)
-        outputs, latency = card.outputs_heard, model_latency(card, rate)
+    card = None if model is None else peek_card(model)
+    outputs = PASS_THROUGH_OUTPUTS if card is None else card.outputs_heard
+    latency = 0 if card is None else model_latency(card, rate)
     return Lane.create(rate, audio.channels, lane_block(audio), outputs, latency, history_s=history_s)
 
 
