@@ -324,16 +324,17 @@ def test_sfz_plays_each_slice_on_its_key(channels: int, rate: int, count: int, t
     assert len(banks) == 1 + (count - 1) // 128
     slices = [read(path) for path in sorted((source.parent / "out" / "song-slices").iterdir())][1:]
     for number in {0, 1, count // 2, count - 1}:
-        synth = pysfizz.Synth(sample_rate=rate, block_size=64)
+        synth = pysfizz.Synth(sample_rate=rate, block_size=8192)
         assert synth.load_sfz_file(banks[number // 128])
         assert synth.playable_keys == sorted((36 + i) % 128 for i in range(min(128, count - number // 128 * 128)))
         wanted = slices[number]
         heard = synth.render_note((36 + number) % 128, 127, 0.001, 1.2 * len(wanted) / rate + 0.1)[0]
-        # sfizz starts a sample late, at a level of its own, and interpolates: -30 dB at a twentieth of the rate.
-        part = heard[1 : len(wanted) + 1]
+        # All in one block, because sfizz slips by a sample after its first. What is left, against more than 1 for
+        # another slice or pitch, is its interpolation and its way of ending.
+        part = heard[: len(wanted)]
         gain = part @ wanted[:, 0] / (wanted[:, 0] @ wanted[:, 0])
-        assert gain == pytest.approx(0.265, abs=0.01)
-        assert np.std(part - gain * wanted[:, 0]) < 0.05 * np.std(gain * wanted[:, 0])
+        assert gain == pytest.approx(0.2655, abs=0.002)  # a level of its own, the same for all
+        assert np.std(part - gain * wanted[:, 0]) < 0.1 * np.std(gain * wanted[:, 0])
 
 
 def test_sfz_pads_choke_each_other(tmp_path: Path) -> None:
@@ -352,19 +353,24 @@ def test_sfz_pads_choke_each_other(tmp_path: Path) -> None:
     assert sounding == [1, 1]
 
 
-def device_audio(chops: ChopSet, source: Path, start: int, frames: int) -> NDArray[np.float64]:
-    """The source from ``start`` at 44.1 kHz by way of its spectrum (it is band-limited): no resampler of ours."""
-    audio = read(source)
-    spectrum = np.fft.rfft(audio, axis=0)
-    frequencies = np.arange(len(spectrum)) / len(audio)
-    times = start + np.arange(frames) * chops.rate / 44100
-    out = np.empty((frames, audio.shape[1]))
-    weights = np.where(frequencies > 0, 2.0, 1.0)[:, None] / len(audio)
-    kept = round(len(audio) * 4000 / chops.rate) + 1
-    for first in range(0, frames, 2000):
-        phases = np.exp(2j * np.pi * np.outer(times[first : first + 2000], frequencies[:kept]))
-        out[first : first + 2000] = (phases @ (spectrum * weights)[:kept]).real
-    return out
+def band_limited(path: Path, at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The audio of ``path`` at fractional samples, by way of its spectrum: no resampler of ours."""
+    audio = read(path)
+    spectrum = np.fft.rfft(audio, axis=0)[: round(len(audio) * 4000 / soundfile.info(path).samplerate) + 1]
+    spectrum[1:] *= 2
+    phases = np.exp(2j * np.pi * np.outer(at, np.arange(len(spectrum))) / len(audio))
+    heard: NDArray[np.float64] = (phases @ spectrum).real / len(audio)
+    return heard
+
+
+@pytest.mark.parametrize("name", ["mpc", "octatrack"])
+def test_samplers_get_the_source_at_their_rate(source: Path, name: str) -> None:
+    """Resampled to below -100 dBFS, and in time. Its ends are left out: an edge is no band-limited sound."""
+    chops, done = exported(source, 5, name, first=0)
+    wav = only(done.files, ".wav")
+    at = np.arange(500, soundfile.info(wav).frames - 500, 101)
+    wanted = band_limited(source, at * chops.rate / 44100)
+    assert np.abs(read(wav)[at] - wanted).max() < 1e-5
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -404,10 +410,6 @@ def test_mpc_program_has_its_chops_on_its_pads(source: Path, count: int) -> None
         assert 0 <= start < end <= frames
         assert abs(start - (chop.position - chops.start) * 44100 / chops.rate) <= 0.5
         assert abs(end - (chop.end - chops.start) * 44100 / chops.rate) <= 0.5
-    # Rounded to 24 bits and resampled to -100 dB; the ends ring, because a passage's edge is no band-limited sound.
-    middle = slice(500, -500)
-    error = read(wav)[middle] - device_audio(chops, source, chops.start, frames)[middle]
-    assert np.abs(error).max() < 1e-4
 
 
 @pytest.mark.parametrize("count", COUNTS)
