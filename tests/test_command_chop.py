@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,8 +19,9 @@ from tiny_models import tiny_curves, tiny_live4
 from bridge.chops.analysis import analyse
 from bridge.chops.exports import EXPORTS
 from bridge.chops.listening import open_network
+from bridge.chops.settings import Grid, Mode, Snap
 from bridge.cli import main
-from bridge.command_chop import DEFAULT_EXPORTS, bar_beat
+from bridge.command_chop import DEFAULT_EXPORTS, ChopCommandSettings, bar_beat
 from bridge.registry import shipped_folder
 
 ROOT = Path(__file__).parent.parent
@@ -209,6 +210,13 @@ def test_every_export_and_only_those_asked_for(tmp_path: Path, chop: Chop) -> No
     assert chop(source, "-o", tmp_path / "few", "--export", " csv , midi ")[0] == 0
     assert {path.suffix for path in (tmp_path / "few" / "song").iterdir()} == {".csv", ".mid"}
     assert set(DEFAULT_EXPORTS) <= set(EXPORTS)
+
+
+def test_the_guide_knows_every_mode_export_and_setting() -> None:
+    guide = (ROOT / "docs" / "chops.md").read_text(encoding="utf-8")
+    settings = {field.alias or name for name, field in ChopCommandSettings.model_fields.items()}
+    for word in {*get_args(Mode), *get_args(Grid), *get_args(Snap), *EXPORTS, *settings - {"at", "start_s", "end_s"}}:
+        assert re.search(rf"`{re.escape(word)}`|^{word} = ", guide, re.MULTILINE), word
 
 
 def test_files_of_one_name_get_folders_of_their_own(tmp_path: Path, chop: Chop) -> None:

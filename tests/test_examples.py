@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_models import tiny_live4
+from tests.tiny_models import tiny_curves, tiny_live4
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -27,6 +27,15 @@ def test_separate_array(model: str) -> None:
     assert "vocals, drums, bass, other; latency 512 samples" in out
     assert "vocals    -19.5 dBFS" in out  # half of a sine at 0.3
     assert float(out.split()[-1]) < 1e-6
+
+
+def test_chop_file(tmp_path: Path) -> None:
+    clip = EXAMPLES.parent / "bridge" / "assets" / "demo.ogg"
+    out = run("chop_file.py", str(clip), str(tmp_path / "chops"), str(tiny_curves(tmp_path / "tiny.onnx")))
+    rolls = [line.partition(": ")[2].split() for line in out.splitlines() if line.startswith("seed")]
+    assert [len(roll) for roll in rolls] == [8, 8, 8]
+    assert len({tuple(chop for chop in roll if chop.endswith("*")) for roll in rolls}) == 1
+    assert len(list((tmp_path / "chops").rglob("*.wav"))) in (8, 9)  # with what comes before the first
 
 
 def test_host_a_lane(model: str) -> None:
