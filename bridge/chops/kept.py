@@ -57,7 +57,7 @@ class KeptPassage:
         """Write the chops as they stand. Raises `RequestError`, `AudioError`."""
         passage = self._analysis.passage
         stem = passage.source.stem if passage.source else f"take-{passage.start}"
-        return export(self.chops, passage, formats, folder, stem, progress).files
+        return export(self.chops, passage, formats, folder, stem, progress, self._analysis.curves).files
 
 
 class Shelf:
