@@ -271,7 +271,8 @@ asked for. Bundles are unpacked and carried out on arrival, whatever their time 
 A datagram that is not OSC, carries no id, or is longer than 8 KiB is counted and dropped.
 
 On any address but loopback (`--listen ADDRESS --token TOKEN`), and wherever a token is set, a client first sends
-`/sidechop/authorise`. UDP is not encrypted: use it on networks that you trust.
+`/sidechop/authorise`. UDP is not encrypted: use it on networks that you trust. Who has the token can have any file read
+and exports written wherever the daemon's user may.
 """
 
 _EXAMPLE = """\

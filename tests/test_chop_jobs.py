@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import MASKS, tiny_curves, tiny_live4
 
@@ -27,8 +27,9 @@ from bridge.chops.settings import ChopSettings
 from bridge.chops.worker import read_options
 from bridge.config import Audio, Config, Fader, Osc
 from bridge.daemon import Daemon
-from bridge.osc_client import OscClient
+from bridge.osc_client import NoAnswerError, OscClient
 from bridge.osc_packet import write_message
+from bridge.osc_table import BY_ADDRESS
 from streaming.errors import RequestError
 from streaming.lane import Lane
 
@@ -240,6 +241,36 @@ def test_any_options_are_settings_or_refused(text: str) -> None:
     except RequestError as error:
         lines = str(error).count("\n") + 1
         assert lines == 1
+
+
+_WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+
+
+@given(data=st.data())
+@settings(
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_is_asked_is_answered_and_never_with_a_fault(
+    data: st.DataObject, client: Client, folder: Path, options: Callable[..., str]
+) -> None:
+    texts = st.sampled_from([str(folder / "song.wav"), str(folder), options(), options(count=3), "csv", "{}"]) | _WORDS
+    by_tag = {
+        "i": st.integers(-(2**31), 2**31 - 1) | st.integers(0, 20),
+        "h": st.integers(-(2**63), 2**63 - 1) | st.integers(0, 400000),
+        "d": st.floats() | st.floats(0, 10),
+        "s": texts,
+        "T": st.booleans(),
+    }
+    names = ("file", "recent", "lock", "reroll")
+    message = BY_ADDRESS[f"/sidechop/chop/{data.draw(st.sampled_from(names))}"]
+    values = [data.draw(by_tag[argument.tag]) for argument in message.arguments]
+    try:
+        client.ask(message.address, *values)
+    except NoAnswerError:
+        raise
+    except RequestError as error:
+        words = str(error)
+        assert "internal" not in words
 
 
 def start_long_job(client: Client, folder: Path, options: Callable[..., str], id: int) -> None:

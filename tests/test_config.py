@@ -40,6 +40,8 @@ def test_file_sets_and_flags_win(tmp_path: Path) -> None:
         ("[audio]\nfile = 'a.wav'\ninput = 'b'\n", r"line 1: audio: give devices, or a file, or reastream"),
         ("[audio]\nblock = -1\n", r"line 2: audio\.block: "),
         ("osc = 3\n", r"line 1: osc: "),
+        ("chops = 3\n", r"line 1: chops: .*string"),
+        ("history_s = -1\n", r"line 1: history_s: .*0 \(got -1\)"),
         ("= 3\n", r"live\.toml: not TOML: .*line 1"),
     ],
 )
