@@ -233,7 +233,8 @@ def test_more_than_a_file_can_hold_is_said(tmp_path: Path) -> None:
 
     class Long(ArrayPassage):
         def blocks(self) -> Iterator[NDArray[np.float32]]:
-            raise AssertionError("read for nothing")
+            pytest.fail("read for nothing")
+            yield from super().blocks()
 
     passage = Long(np.zeros((2, 1), np.float32), 44100)
     passage.frames = 10 * 3600 * 44100
