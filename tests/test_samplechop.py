@@ -12,11 +12,12 @@ from bridge.model_check import check_model
 from export.cards import write_card
 from export.samplechop import by_points, card_of, check_samplechop, export_graph
 from models.chopper.samplechop import Kind, SampleChop, SampleChopConv, build, with_tonnetz
-from models.chopper.samplechop_training import WIDE, at_pitch
+from models.chopper.samplechop_training import POSITIVE, WIDE, Example, Settings, at_pitch, draw, loss_of
 from streaming.clusters import clean_clusters
 from streaming.cqt import CQT, CqtFrames, bin_frequencies, bin_weights, kernel_length
 from streaming.errors import ModelError
 from streaming.features import Features, open_features
+from streaming.onsets import pick_onsets
 
 RATE = 44100
 
@@ -227,6 +228,52 @@ def test_another_pitch_is_the_same_bins(pitch: int) -> None:
     wide = frames_of(tune(0), WIDE) / bin_weights(WIDE.bands)
     expected = frames_of(tune(3 - pitch))
     assert np.abs(at_pitch(wide, pitch) - expected)[20:-20].max() < 0.01 * expected.max()
+
+
+def song_of_attacks(seed: int) -> Example:
+    """Ten seconds that swell at every attack and fade away, with the attacks known and nothing else."""
+    rng = np.random.default_rng(seed)
+    attacks = np.sort(rng.choice(np.arange(40, 1700, 25), 40, replace=False))
+    since = np.arange(1722)[:, None] - attacks
+    level = np.where(since >= 0, np.exp(-since / 8), np.exp(since / 3)).sum(1)
+    frames = level[:, None] * rng.uniform(0.5, 1.0, (1, WIDE.bands)) + 0.01 * rng.random((1722, WIDE.bands))
+    return Example(frames.astype(np.float16), {"onset": attacks})
+
+
+def test_an_example_marks_neighbours_and_keeps_silent_of_what_is_unknown() -> None:
+    settings, song = Settings(length=2000), song_of_attacks(0)
+    frames, targets, weights = draw(np.random.default_rng(1), [song], settings, 30)  # longer than the song
+    assert frames.shape == (2060, 48)
+    assert not frames[:30].any()
+    assert not frames[30 + 1722 :].any()
+    onset = settings.kind.curves.index("onset")
+    expected = np.zeros(2000)
+    expected[(song.times["onset"][:, None] + [-1, 0, 1]).ravel()] = 1
+    assert np.array_equal(targets[:, onset], expected)
+    assert np.array_equal(weights[:, onset], np.where(expected > 0, POSITIVE["onset"], 1))
+    assert weights.sum() == weights[:, onset].sum()
+
+
+def test_training_finds_attacks() -> None:
+    """A hundred steps, and the curve tells the attacks of a song it never heard."""
+    kind = Kind(curves=("onset",))
+    settings, songs = Settings(kind, batch=4), [song_of_attacks(seed) for seed in range(4)]
+    torch.manual_seed(0)
+    network = build(kind)
+    optimiser = torch.optim.Adam(network.parameters(), 5e-3)
+    for step in range(100):
+        drawn = [draw(np.random.default_rng((step, item)), songs, settings, network.context) for item in range(4)]
+        frames, targets, weights = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
+        loss = loss_of(network, frames, targets, weights)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    unheard = song_of_attacks(9)
+    curve = curves_of(network, at_pitch(unheard.frames, 3))[:, 0]
+    found = pick_onsets(curve, FRAME_RATE).frames
+    apart = np.abs(found[:, None] - unheard.times["onset"])
+    assert np.mean(apart.min(axis=0) <= 3) > 0.9
+    assert np.mean(apart.min(axis=1) <= 3) > 0.9
 
 
 @pytest.mark.parametrize("kind", [Kind(), Kind("conv", tonnetz=True)], ids=lambda k: k.network)

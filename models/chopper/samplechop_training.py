@@ -36,7 +36,7 @@ from .samplechop import Kind, SampleChop, SampleChopConv, build
 
 SEMITONES = 3
 PITCHES = 2 * SEMITONES + 1
-POSITIVE = {"onset": PITCHES, "downbeat": 3 * PITCHES, "phrase": 9 * PITCHES, "chop": 3 * PITCHES}
+POSITIVE = {"onset": PITCHES, "downbeat": 3 * PITCHES, "phrase": 15 * PITCHES, "chop": 3 * PITCHES}
 """What a frame where something begins weighs beside one where nothing does."""
 
 WIDE = replace(
