@@ -166,7 +166,8 @@ def _report(done: Chopped, as_json: bool) -> None:
         return
     chops = done.chops
     tempo = f", {chops.tempo:.1f} bpm, {chops.beats_per_bar} beats a bar" if chops.tempo else ""
-    print(f"{chops.source}: {len(chops.chops)} chops in {(chops.end - chops.start) / chops.rate:.1f} s{tempo}")
+    count = f"{len(chops.chops)} chop{'s' if len(chops.chops) != 1 else ''}"
+    print(f"{chops.source}: {count} in {(chops.end - chops.start) / chops.rate:.1f} s{tempo}")
     right = [Column(name, justify="right") for name in ("chop", "time", "bar.beat", "length", "score")]
     table = Table(*right, "kind", box=None)
     for number, chop in enumerate(chops.chops, 1):

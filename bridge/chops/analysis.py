@@ -22,9 +22,10 @@ from streaming.features import Features
 from streaming.onsets import pick_onsets
 from streaming.snap import Snapped
 
-from .listening import Progress, listen, texture_frames
+from .listening import listen, texture_frames
 from .marks import ATTACKS, NO_MARKS, Marks, Moments, snap_marks
 from .passage import ArrayPassage, FilePassage, Passage
+from .snapping import Progress
 
 LISTENING = 0.9
 """The network's part of the whole work; the rest is snapping."""
@@ -126,7 +127,7 @@ def analyse_passage(passage: Passage, network: CurveNetwork, progress: Progress 
         add("downbeat", firsts, _strengths(curves["downbeat"], firsts))
         if "phrase" in curves:
             add("phrase", *pick_phrases(curves["phrase"], beats, frame_rate))
-    marks = snap_marks(passage, moments)
+    marks = snap_marks(passage, moments, lambda part: report(LISTENING + (1 - LISTENING) * part))
     report(1.0)
     return Analysis(
         passage=passage,

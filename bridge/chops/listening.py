@@ -1,6 +1,5 @@
 """Hearing a passage: its samples to frames, and those to a network's curves, block by block."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +14,7 @@ from streaming.session import OnnxModel
 from ..registry import find_model
 from ..resampler import Resampler
 from .passage import Passage
-from .snapping import mono_blocks
-
-Progress = Callable[[float], None]
-"""Called with the part that is done, 0 to 1. What it raises ends the work: so it is cancelled."""
+from .snapping import Progress, mono_blocks
 
 
 class Heard(NamedTuple):

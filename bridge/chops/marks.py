@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from streaming.onsets import strongest
 
 from .passage import Passage
-from .snapping import snap_points
+from .snapping import Progress, snap_points
 
 ATTACKS = ("onset", "chop")
 """Kinds that sit on an attack. The others are times: an attack may be near."""
@@ -46,7 +46,7 @@ Moments = tuple[NDArray[np.int64], NDArray[np.float32]]
 """What a decoder found: samples from the passage's beginning, increasing, and strengths."""
 
 
-def snap_marks(passage: Passage, moments: Mapping[str, Moments]) -> dict[str, Marks]:
+def snap_marks(passage: Passage, moments: Mapping[str, Moments], report: Progress | None = None) -> dict[str, Marks]:
     """Bring moments of all kinds onto the sample, in one reading.
 
     Raises:
@@ -55,7 +55,7 @@ def snap_marks(passage: Passage, moments: Mapping[str, Moments]) -> dict[str, Ma
     points = np.array([point for heard, _ in moments.values() for point in heard], np.int64)
     modes = ["onset" if kind in ATTACKS else "zero" for kind, (heard, _) in moments.items() for _ in heard]
     order = np.argsort(points, kind="stable")
-    snapped = snap_points(passage, points[order], [modes[i] for i in order])
+    snapped = snap_points(passage, points[order], [modes[i] for i in order], report)
     positions, fades = points.copy(), np.zeros(len(points), np.bool_)
     positions[order] = [found.position for found in snapped]
     fades[order] = [found.fade for found in snapped]

@@ -1,6 +1,6 @@
 """Bringing the points of a passage onto the sample, in one reading of it: memory holds a window, not the file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,16 @@ from streaming.snap import Snapped, snap
 from .passage import Passage
 from .settings import Snap
 
+Progress = Callable[[float], None]
+"""Called with the part that is done, 0 to 1. What it raises ends the work: so it is cancelled."""
+
 REACH_S = 0.05
 """What a snap gets to hear on either side of a point."""
 
 
-def snap_points(passage: Passage, points: NDArray[np.int64], modes: Sequence[Snap]) -> list[Snapped]:
+def snap_points(
+    passage: Passage, points: NDArray[np.int64], modes: Sequence[Snap], report: Progress | None = None
+) -> list[Snapped]:
     """Snap points, in order, each in its mode; positions count from the passage's beginning, as ``points`` do.
 
     Raises:
@@ -24,6 +29,8 @@ def snap_points(passage: Passage, points: NDArray[np.int64], modes: Sequence[Sna
     for (window, begin), point, mode in zip(_windows(passage, points.tolist()), points.tolist(), modes, strict=True):
         found = snap(window, passage.rate, point - begin, mode)
         snapped.append(found._replace(position=found.position + begin))
+        if report:
+            report(point / passage.frames)
     return snapped
 
 
