@@ -157,6 +157,15 @@ def test_count_follows_the_sounds() -> None:
     assert FEWEST < 8 < MOST
 
 
+def test_every_sound_is_chosen_before_any_is_repeated() -> None:
+    """Four sounds in turn, ten times, one of them by far the most relevant: of eight chops, all four sounds."""
+    order = np.tile(np.arange(4), 10)
+    offered = candidates([RATE * i for i in range(40)], np.where(order == 0, 1.0, 0.3), np.eye(4)[order])
+    indices, note = select(offered, Choice(count=8), 40 * RATE)
+    assert set(order[indices]) == {0, 1, 2, 3}
+    assert "8 chosen are 4 different" in note
+
+
 def test_max_min_is_close_to_the_best_there_is() -> None:
     """Brute force over all subsets: never below half of the optimum, and mostly the optimum itself."""
     rng = np.random.default_rng(7)

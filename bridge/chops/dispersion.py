@@ -116,19 +116,14 @@ def take_greedily(
 
 
 def swap_better(
-    space: Space,
-    worth: NDArray[np.float64],
-    diversity: float,
-    positions: NDArray[np.int64],
-    min_length: int,
-    end: int,
-    chosen: list[int],
-    locked: int,
+    space: Space, worth: NDArray[np.float64], diversity: float, spacing: Spacing, chosen: list[int], locked: int
 ) -> list[int]:
-    """Exchanges one chosen (not of the first ``locked``) for one other while max-min's objective grows."""
+    """Exchanges one chosen (not of the first ``locked``) for one other while max-min's objective grows.
+
+    Args:
+        spacing: with whatever else is chosen, but will not be exchanged nor counts as near.
+    """
     chosen, count = list(chosen), len(chosen)
-    length = max(1, min_length)
-    usable = Spacing(positions, min_length, end).free
     for _ in range(SWAPS if locked < count else 0):
         distances = space.columns(chosen)
         between = distances[chosen]
@@ -142,8 +137,8 @@ def swap_better(
         first, second = two[:, :1], two[:, 1:2] if count > 1 else np.ones((len(space), 1))
         nearest = np.where(distances == first, second, first)
         value = (worth[:, None] - worth[chosen]) / count + diversity * np.minimum(nearest, without)
-        crowded = np.abs(positions[:, None] - positions[chosen]) < length
-        free = (crowded.sum(1, keepdims=True) - crowded == 0) & usable[:, None]
+        crowded = spacing.crowded(chosen)
+        free = (crowded.sum(1, keepdims=True) - crowded == 0) & spacing.free[:, None]
         free[chosen] = False
         value[~free] = -np.inf
         value[:, :locked] = -np.inf

@@ -23,8 +23,13 @@ class Spacing:
 
     def choose(self, index: int) -> None:
         """Free nothing nearer to this one than the length."""
-        self.free &= np.abs(self._positions - self._positions[index]) >= self._length
+        self.free &= ~self.crowded([index])[:, 0]
         self._room -= 2
+
+    def crowded(self, chosen: list[int]) -> NDArray[np.bool_]:
+        """Which candidates are too near to which of the chosen, ``(candidates, chosen)``."""
+        near: NDArray[np.bool_] = np.abs(self._positions[:, None] - self._positions[chosen]) < self._length
+        return near
 
     def fit(self) -> int:
         """How many more find room."""
