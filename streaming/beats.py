@@ -104,7 +104,7 @@ def _gains(beat: NDArray[np.float32], downbeat: NDArray[np.float32]) -> NDArray[
 
 
 class _BarPointer:
-    """Viterbi over bars of one metre. Rows are frames, the first `_KEPT` of them those before the window.
+    """Viterbi over bars of one metre. Rows are frames, the first ``_kept`` of them those before the window.
 
     ``arrive[t, k, i]`` is the best score of a path with beat k of a bar at frame t, ``lengths[i]`` after the one
     before; ``depart[t, k, i]`` that of going on with ``lengths[i]`` from there; ``rest[t]`` that of no beat about t.
@@ -124,8 +124,9 @@ class _BarPointer:
         self._arrive = np.full(shape, -np.inf, np.float32)
         self._depart, self._rest = self._arrive.copy(), np.zeros(shape[0], np.float32)
         self._best = self._arrive[:, 0, 0].copy()
-        at = np.arange(self._block)[:, None, None] - lengths, (np.arange(metre)[:, None] - 1) % metre
-        self._from = (at[0] * metre + at[1]) * len(lengths) + np.arange(len(lengths))
+        # where in `_depart`, flat and counted from a block's first row, lies what an arrival hangs on
+        row, beat_before = np.arange(self._block)[:, None, None] - lengths, (np.arange(metre)[:, None] - 1) % metre
+        self._from = (row * metre + beat_before) * len(lengths) + np.arange(len(lengths))
 
     def run(self, gains: NDArray[np.float32]) -> tuple[float, NDArray[np.int64], NDArray[np.int64]]:
         """The score of the best path, its beats' frames and their positions in the bar (1 …)."""
@@ -184,18 +185,16 @@ class _BarPointer:
             k, i = divmod(int(np.argmax(self._arrive[row])), len(self._lengths))
             while True:
                 path.append((row - self._kept, k))
-                entered = rest[row - 1] + self._enter[i]
-                before, last_k = row - int(self._lengths[i]), (k - 1) % self._metre
-                if entered > self._depart[before, last_k, i]:
+                before, last = row - int(self._lengths[i]), (k - 1) % self._metre
+                if rest[row - 1] + self._enter[i] > self._depart[before, last, i]:
                     row = self._left(row - 1)
                     break
                 if before < first:
                     row = None
                     break
-                # lengths[j] to lengths[i] is change i - j
-                j = np.arange(max(0, i - _REACH), min(len(self._lengths), i + _REACH + 1))
-                j = j[np.argmax(self._arrive[before, last_k, j] + self._change[i - j + _REACH, i])]
-                row, k, i = before, last_k, int(j)
+                lengths = np.arange(max(0, i - _REACH), min(len(self._lengths), i + _REACH + 1))
+                came = self._arrive[before, last, lengths] + self._change[i - lengths + _REACH, i]
+                row, k, i = before, last, int(lengths[np.argmax(came)])
         return score, path[::-1]
 
     def _left(self, row: int) -> int | None:
@@ -204,7 +203,7 @@ class _BarPointer:
         if last <= first:
             return None
         beat = int(np.argmax(self._best[first:last])) + first
-        # a rounding error apart, for scores are moved between windows
+        # but for a rounding error: scores are moved between windows
         return beat if self._best[beat] - _LEAVE > self._rest[row] - 0.01 else None
 
     def _move_on(self, count: int) -> float:
