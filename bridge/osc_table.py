@@ -20,6 +20,8 @@ Value = int | float | str | bool
 Kind = Literal["levels", "statistics", "events", "chops"]
 KINDS: tuple[Kind, ...] = ("levels", "statistics", "events", "chops")
 SEED_MAX = 2**31 - 1
+SECONDS_MAX = 1e7
+"""Longest time (four months) that a request may name: beyond all audio, but no sample is beyond an integer."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,12 @@ REQUESTS: tuple[Message, ...] = (
     Message("/sidechop/unsubscribe", (_SUBSCRIPTION,), "Push no more of these"),
     Message(
         "/sidechop/chop/file",
-        (Argument("path", "s"), Argument("start", "d", "s", 0), Argument("end", "d", "s", 0), _OPTIONS),
+        (
+            Argument("path", "s"),
+            Argument("start", "d", "s", 0, SECONDS_MAX),
+            Argument("end", "d", "s", 0, SECONDS_MAX),
+            _OPTIONS,
+        ),
         "Chop a file, or the passage from start to end; an end of 0 is the file's own",
         _CHOPPED,
         slow=True,
@@ -161,7 +168,7 @@ REQUESTS: tuple[Message, ...] = (
     ),
     Message(
         "/sidechop/chop/recent",
-        (Argument("seconds", "d", "s", 0), _OPTIONS),
+        (Argument("seconds", "d", "s", 0, SECONDS_MAX), _OPTIONS),
         "Chop what was just played; positions are those of the session",
         _CHOPPED,
         slow=True,

@@ -29,7 +29,7 @@ from bridge.config import Audio, Config, Fader, Osc
 from bridge.daemon import Daemon
 from bridge.osc_client import NoAnswerError, OscClient
 from bridge.osc_packet import write_message
-from bridge.osc_table import BY_ADDRESS
+from bridge.osc_table import BY_ADDRESS, SECONDS_MAX
 from streaming.errors import RequestError
 from streaming.lane import Lane
 
@@ -204,6 +204,7 @@ def test_mistakes_are_one_clear_line(client: Client, folder: Path, options: Call
         ("file", (song, 0.0, 0.0, '{"start_s": 1}'), "start_s is an argument of its own"),
         ("file", (song, 0.0, 0.0, '{"model": "nothing"}'), "no model is named 'nothing'"),
         ("file", (song, 0.0, 0.0, options(lock=[100.0])), "lock at 100.000 s lies outside"),
+        ("file", (song, 0.0, 0.0, options(lock=[1e300])), "lock at .* lies outside"),
         ("file", (song, 7.0, 3.0, options()), "ends at 3 s, before it starts at 7 s"),
         ("file", (song, 9.0, 0.0, options()), r"song\.wav: lasts 8.000 s; .* 9 s lies outside"),
         ("recent", (0.0, options()), "nothing has been played yet"),
@@ -253,11 +254,16 @@ _WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0
 def test_whatever_is_asked_is_answered_and_never_with_a_fault(
     data: st.DataObject, client: Client, folder: Path, options: Callable[..., str]
 ) -> None:
-    texts = st.sampled_from([str(folder / "song.wav"), str(folder), options(), options(count=3), "csv", "{}"]) | _WORDS
+    texts = (
+        st.sampled_from(
+            [str(folder / "song.wav"), str(folder), options(), options(count=3), options(lock=[1e300]), "csv"]
+        )
+        | _WORDS
+    )
     by_tag = {
         "i": st.integers(-(2**31), 2**31 - 1) | st.integers(0, 20),
         "h": st.integers(-(2**63), 2**63 - 1) | st.integers(0, 400000),
-        "d": st.floats() | st.floats(0, 10),
+        "d": st.floats() | st.floats(0, 10) | st.sampled_from([1e300, SECONDS_MAX]),
         "s": texts,
         "T": st.booleans(),
     }

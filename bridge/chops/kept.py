@@ -11,7 +11,7 @@ from streaming.errors import RequestError
 from .analysis import Analysis
 from .chopping import chop
 from .chops import ChopSet
-from .exports import export
+from .exports import Exported, export
 from .passage import ArrayPassage
 from .settings import ChopSettings
 
@@ -53,11 +53,11 @@ class KeptPassage:
         self.chops = chop(self._analysis, self._settings.model_copy(update={"seed": seed, "lock": lock}))
         return self.chops
 
-    def export(self, formats: list[str], folder: Path, progress: Callable[[str], None]) -> list[Path]:
+    def export(self, formats: list[str], folder: Path, progress: Callable[[str], None]) -> Exported:
         """Write the chops as they stand. Raises `RequestError`, `AudioError`."""
         passage = self._analysis.passage
         stem = passage.source.stem if passage.source else f"take-{passage.start}"
-        return export(self.chops, passage, formats, folder, stem, progress, self._analysis.curves).files
+        return export(self.chops, passage, formats, folder, stem, progress, self._analysis.curves)
 
 
 class Shelf:

@@ -135,7 +135,7 @@ class Worker:
         def report(fraction: float) -> None:
             nonlocal next_s
             self._go_on(id)
-            if time.monotonic() >= next_s:
+            if fraction == 1.0 or time.monotonic() >= next_s:
                 next_s = time.monotonic() + PROGRESS_EVERY_S
                 self._write(id=id, fraction=fraction, text="listening")
 
@@ -170,7 +170,10 @@ class Worker:
             self._go_on(id)
             self._write(id=id, fraction=formats.index(name) / len(formats), text=f"writing {name}")
 
-        return [len(kept.export(formats, Path(request["folder"]).expanduser(), report))]
+        exported = kept.export(formats, Path(request["folder"]).expanduser(), report)
+        for note in exported.notes:
+            self._write(id=id, fraction=1.0, text=note)
+        return [len(exported.files)]
 
 
 def _heard_lately(request: Request) -> Passage:
