@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,19 @@ def test_any_name_gives_files_that_agree_on_it(name: str, tmp_path: Path) -> Non
     assert all((home / tag.attrib["Value"]).is_file() for tag in rack.iter("RelativePath"))
     assert all(Path(tag.attrib["Value"]).is_file() for tag in rack.iter("Path"))
     assert mido.MidiFile(only(done.files, ".mid"), charset="utf-8").tracks[0].name == safe_stem(name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_folders_may_be_called_anything(tmp_path: Path) -> None:
+    folder = tmp_path / "a\x07 'b' & <ç>"
+    folder.mkdir()
+    passage = FilePassage(source_file(folder))
+    done = export(chops_of(passage, [0, 9000]), passage, FILES, folder / "out", "song")
+    rack = ElementTree.fromstring(gzip.decompress(only(done.files, ".adg").read_bytes()))
+    assert {tag.attrib["Value"] for tag in rack.iter("RelativePath")} == {"song-chops.wav"}
+    assert json.loads(only(done.files, ".json").read_text("utf-8"))["source"] == str(passage.source)
+    items = rpp.loads(only(done.files, ".rpp").read_text("utf-8")).findall(".//SOURCE")
+    assert {fields(item, "FILE")[0][0] for item in items} == {str(passage.source)}
 
 
 def test_a_name_of_nothing_but_dots_becomes_one() -> None:

@@ -112,7 +112,7 @@ def export(
 
 def safe_stem(stem: str) -> str:
     """``stem`` without what a file system, a card of a sampler or an SFZ cannot hold, and not too long."""
-    plain = re.sub(r'[<>:"/\\|?*$=\x00-\x1f\x7f\ud800-\udfff]', "_", stem).strip(" .")
+    plain = re.sub(r'[<>:"/\\|?*$=\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]', "_", stem).strip(" .")
     return plain.encode()[:STEM_BYTES].decode(errors="ignore").rstrip(" .") or "chops"
 
 

@@ -14,6 +14,7 @@ Not opened in Live.
 
 import gzip
 import os
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,6 +25,8 @@ from .job import Bank, Job, banks, pad_note
 ONE_SHOT = 1
 SIMPLER_KEY = 60
 CHOKE_GROUP = 1
+
+_NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")  # a folder's name may have it
 
 Tree = dict[str, "str | int | float | bool | Tree"]
 
@@ -89,7 +92,7 @@ def _simpler(device: ElementTree.Element, job: Job, number: int, wav: Path) -> N
     _fill(part, {"SampleRef": sample, "SampleWarpProperties": {"IsWarped": False}})
     fade_ms = FADE_S * 1000 if chop.fade else 0
     _fill(device, {"VolumeAndPan": {"Volume": {"Manual": 0}, "OneShotEnvelope": {"FadeInTime": {"Manual": fade_ms}}}})
-    _fill(device, {"Globals": {"NumVoices": 0, "PlaybackMode": ONE_SHOT}})
+    _fill(device, {"Globals": {"PlaybackMode": ONE_SHOT}})
 
 
 def _part(device: ElementTree.Element) -> ElementTree.Element:
@@ -107,6 +110,4 @@ def _fill(parent: ElementTree.Element, tree: Tree) -> None:
             _fill(child, value)
         else:
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            child.set(
-                "Value", text.encode(errors="replace").decode()
-            )  # a path on Linux may hold bytes that are no text
+            child.set("Value", _NO_XML.sub("?", text))

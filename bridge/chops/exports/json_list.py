@@ -8,8 +8,8 @@ from .job import Job
 
 
 def write(job: Job) -> list[str]:
-    # Escapes instead of UTF-8: a path on Linux may hold bytes that are no text.
-    job.path("-chops.json").write_text(json.dumps(listed(job.chops), indent=1) + "\n", encoding="ascii")
+    text = json.dumps(listed(job.chops), indent=1, ensure_ascii=False)
+    job.path("-chops.json").write_text(text + "\n", encoding="utf-8")
     return []
 
 

@@ -33,9 +33,7 @@ def write(job: Job) -> list[str]:
     for cut in slices_of(chops):
         lines += _item(job, cut, path, offset)
     lines += ["  >", ">", ""]
-    # Bytes of a path that are no text go out as they came in.
-    text = "\n".join(lines).encode(errors="surrogateescape")
-    job.path("-chops.rpp").write_bytes(text)
+    job.path("-chops.rpp").write_text("\n".join(lines), encoding="utf-8")
     _write_csv(job)
     return []
 
