@@ -34,6 +34,7 @@ RF64_BYTES = 4_000_000_000  # a plain WAV counts its bytes in 32 bits
 
 _READ_FRAMES = 65536  # one disk read; also what a resampler is fed at once
 _INEXACT = ("OGG", "MP3")
+"""Formats that do not find a sample again after a jump."""
 _PROMISE = re.compile(r"data\s*: (\d+) \(should be (\d+)\)|SSND\s*: (\d+) \(should be (\d+)\)")
 
 
@@ -77,6 +78,8 @@ class AudioReader:
             raise AudioError(
                 f"{path}: not audio that can be read ({reason}); try wav, flac, ogg, aiff or mp3"
             ) from None
+        # Asked whether it can seek, soundfile does so after every read, and an MP3 goes on wrong for 25 ms after that.
+        self._file.seekable = lambda: False
         self.file_rate = int(self._file.samplerate)
         self.file_frames = int(self._file.frames)
         self.channels = int(self._file.channels)
@@ -99,14 +102,23 @@ class AudioReader:
         self.warning = f"{self.path}: is truncated ({what}); going on with the part that can be read"
 
     def skip(self, frames: int) -> None:
-        """Leave out what comes next: by a jump where the format lands on the sample, by reading in MP3 and Ogg."""
-        left = round(frames * self.file_rate / self.rate)
-        if self._file.format not in _INEXACT:
-            self.file_frames_read = self._file.seek(min(self.file_frames_read + left, self.file_frames))
-            return
-        while left > 0 and (count := len(self._file.read(min(left, _READ_FRAMES), dtype="float32"))):
-            self.file_frames_read += count
-            left -= count
+        """Leave out so many of the file's frames: by a jump where the format lands on the sample, else by reading.
+
+        Raises:
+            AudioError: the file is truncated before them.
+        """
+        wanted = self.file_frames_read + frames
+        with contextlib.suppress(soundfile.SoundFileError):
+            if self._file.format not in _INEXACT:
+                self.file_frames_read = self._file.seek(wanted)
+            while self.file_frames_read < wanted:
+                count = len(self._file.read(min(wanted - self.file_frames_read, _READ_FRAMES), dtype="float32"))
+                if count == 0:
+                    break
+                self.file_frames_read += count
+        if self.file_frames_read < wanted:
+            at_s = wanted / self.file_rate
+            raise AudioError(f"{self.path}: is truncated or damaged: nothing can be read from {at_s:.3f} s on")
 
     def blocks(self, block: int) -> Iterator[Block]:
         """All audio as fresh arrays ``(channels, block)``; the last may be shorter.

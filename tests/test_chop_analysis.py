@@ -109,6 +109,18 @@ def test_a_part_of_a_file_is_that_part_of_it(tmp_path: Path, ending: str) -> Non
         np.testing.assert_array_equal(audio, whole[:, part.start : part.start + part.frames])
 
 
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
+def test_a_part_beyond_the_cut_of_a_truncated_file_is_said(tmp_path: Path, network: CurveNetwork, ending: str) -> None:
+    """Formats differ in what they promise; none is read from a wrong place."""
+    path = tmp_path / f"a.{ending}"
+    soundfile.write(path, (0.2 * np.random.default_rng(0).standard_normal((8 * RATE, 2))).astype(np.float32), RATE)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises((AudioError, RequestError), match=r"can be read from 7\.000 s on|start at 7 s lies outside"):
+        analyse(path, network, 7.0)
+    assert 2 * RATE < analyse(path, network).frames < 5 * RATE
+
+
 def test_positions_count_from_the_passage(tmp_path: Path, network: CurveNetwork) -> None:
     """A part heard from the file is the part cut out and heard; only ``start`` differs."""
     audio = bursts(np.arange(0.05, 6.9, 0.25), 7.0)

@@ -54,7 +54,7 @@ def listen(passage: Passage, network: CurveNetwork, report: Progress) -> Heard:
         hear(source.process(resampler.process(mono[None])[0] if resampler else mono))
         report(min(1.0, samples / passage.frames))
     if not samples:
-        raise AudioError(f"{passage.source or 'the recording'}: no audio can be read from {passage.start} samples on")
+        raise AudioError(f"{passage.source}: no audio can be read from {passage.start / passage.rate:.3f} s on")
     if resampler:
         hear(source.process(resampler.flush()[0]))
     hear(source.flush())
