@@ -12,14 +12,20 @@ import soundfile
 pytest.importorskip("scipy", reason="the corpus needs the train extra")
 pytest.importorskip("pedalboard", reason="the corpus needs the train extra")
 
+from models.corpus.annotate import heard
+from models.corpus.breaks import Break, lay, strokes
 from models.corpus.build import Order, build, song_folder
 from models.corpus.compose import compose
-from models.corpus.drums import hydrogen_kit, role_of
+from models.corpus.drums import Kit, hydrogen_kit, role_of
+from models.corpus.frets import read_song
 from models.corpus.instruments import SoundfontPlayer, play_patch
+from models.corpus.patterns import read_pattern
+from models.corpus.performance import TimeMap, perform
 from models.corpus.pools import POOLS
 from models.corpus.production import STEMS, master
+from models.corpus.recordings import Recorded
 from models.corpus.render import Studio
-from models.corpus.score import Hit, Note
+from models.corpus.score import Hit, Note, Song
 from models.corpus.sources import CREDITS, SOUNDFONT_FILES, Sources
 from models.corpus.styles import STYLES
 from models.corpus.synth import RATE, Patch
@@ -86,7 +92,11 @@ def test_build_resumes_and_is_the_same_in_another_process(tmp_path: Path) -> Non
     order = Order(tmp_path / "corpus", 1, 3.0, cache=tmp_path / "cache", data=tmp_path / "data", download=False)
     assert build(order) == {"train": 1, "validation": 1, "test": 1}
     folder = song_folder(order, "train", 0)
-    assert json.loads((folder / "song.json").read_text())["seed"] == [0, "train", 0]
+    facts = json.loads((folder / "song.json").read_text())
+    assert facts["seed"] == [0, "train", 0]
+    assert set(facts["onsets"]) == set(STEMS)
+    assert set(facts["phrases"]) <= set(facts["downbeats"]) <= set(facts["beats"])
+    assert facts["phrases"][0] == facts["beats"][0] == 0
     before = {name: soundfile.read(folder / f"{name}.flac") for name in STEMS}
     kept = song_folder(order, "test", 0) / "song.json"
     made_at = kept.stat().st_mtime_ns
@@ -97,6 +107,152 @@ def test_build_resumes_and_is_the_same_in_another_process(tmp_path: Path) -> Non
         assert rate == RATE
         np.testing.assert_array_equal(soundfile.read(folder / f"{name}.flac")[0], sound)
     assert not list(order.root.rglob(".song*"))
+
+
+def test_the_songs_of_a_seed_stay_the_songs_they_were() -> None:
+    """What a corpus made earlier holds; annotations added later rest on it."""
+    rng = np.random.default_rng([0, 0, 0])
+    song = compose(rng, 32.0 * float(rng.uniform(0.85, 1.2)))
+    assert (song.style, round(song.tempo, 2), song.key, song.vocal) == ("house", 116.57, 3, "lead")
+    bars = np.searchsorted(song.downbeats, song.sections)
+    assert bars.tolist() == [0, 4, 6, 14]
+
+
+def clicking(folder: Path, lead_in_s: float) -> Path:
+    """A one-shot that is silent for a while, then clicks."""
+    lead_in = round(lead_in_s * RATE)
+    sound = np.zeros(lead_in + RATE // 5)
+    sound[lead_in:] = np.exp(-np.arange(RATE // 5) / (0.02 * RATE)) * np.random.default_rng(0).uniform(-1, 1, RATE // 5)
+    sound[lead_in] = 1
+    path = folder / f"click{lead_in}.wav"
+    soundfile.write(path, sound, RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.mark.parametrize("lead_in_s", [0.0, 0.0005, 0.007, 0.03])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_annotated_strokes_are_where_the_clicks_are(tmp_path: Path, lead_in_s: float, seed: int) -> None:
+    """Through a drummer's hand, a drifting tempo and a sample's lead-in."""
+    kit = Kit({"kick": [[clicking(tmp_path, lead_in_s)]]})
+    song = compose(np.random.default_rng(seed), 20, "rock")
+    played = perform(np.random.default_rng(seed), song)
+    hits = [hit for hit in played.hits if hit.role == "kick"][:20]
+    sound = kit.play(np.random.default_rng(0), hits, 20 * RATE)
+    # a missing role sounds nowhere, so it is not annotated
+    times = heard(sound, [(hit.start, hit.role) for hit in [*hits, Hit(19.5, "perc", 1.0)]], dropped=True)
+    # the kit is tuned by up to 7%, and its lead-in with it: where the sound leaves silence is looked up in the sound
+    loud = np.flatnonzero(np.abs(sound).max(axis=0) > 0.02) / RATE
+    begins = loud[np.concatenate([[True], np.diff(loud) > 0.05])]
+    assert len(begins) > 5
+    away = np.abs(times[:, None] - begins).min(axis=0)
+    assert away.max() < 0.001
+    assert len(times) <= len(hits)
+    assert times.max() < 19
+
+
+def test_drift_moves_notes_and_beats_alike() -> None:
+    song = compose(np.random.default_rng(5), 70, "funk")
+    at = next(
+        candidate
+        for seed in range(50)
+        if np.ptp(np.diff((candidate := TimeMap.draw(np.random.default_rng(seed), song)).played)) > 1e-3
+    )
+    assert (np.diff(at.played) > 0).all()
+    beats = [at(time) for time in song.beats]
+    before = np.interp([note.start for note in song.bass], song.beats, np.arange(len(beats)))
+    after = np.interp([at.note(note).start for note in song.bass], beats, np.arange(len(beats)))
+    # between two beats the map bends a little: a slowing by 40% over two bars moves a note by 1% of a beat
+    np.testing.assert_allclose(after, before, rtol=0, atol=0.01)
+
+
+def test_a_performance_leaves_the_song_and_its_plan() -> None:
+    song = compose(np.random.default_rng(6), 66, "soul")
+    copy = compose(np.random.default_rng(6), 66, "soul")
+    played = [perform(np.random.default_rng(seed), song) for seed in range(40)]
+    assert song == copy
+    assert perform(np.random.default_rng(0), song) == played[0]
+    for one in played:
+        assert len(one.beats) == len(song.beats)
+        assert set(one.sections) <= set(one.downbeats) <= set(one.beats)
+        # crescendo of drift and ritardando: a tempo never leaves what a band would play
+        assert np.diff(one.beats).max() < 1.6 * 60 / song.tempo
+        assert np.diff(one.beats).min() > 0.85 * 60 / song.tempo
+    crashes = [any(hit.role == "crash" for hit in one.hits) for one in played]
+    assert 8 < sum(crashes) < 32
+    assert 0 < sum(bool(one.phrases) for one in played) < 20
+    # long songs have phrases of 4, 8 and 16 bars, the last cut by the end
+    bars = np.diff(np.searchsorted(song.downbeats, song.sections))
+    assert set(bars.tolist()) <= {4, 8, 16}
+
+
+def test_a_break_is_laid_on_the_beats(tmp_path: Path) -> None:
+    """Four beats of a click each and one offbeat, found to a millisecond and laid on beats that slow down."""
+    click, _ = soundfile.read(clicking(tmp_path, 0))
+    loop = np.zeros(2 * RATE)
+    places = np.array([0, 0.5, 1, 2, 3])
+    for place in places:
+        start = int(place * RATE / 2)
+        loop[start : start + len(click)] += click
+    path = tmp_path / "loop.wav"
+    soundfile.write(path, loop, RATE, subtype="FLOAT")
+    found = strokes(path, 4)
+    np.testing.assert_allclose(found, places, rtol=0, atol=0.002)
+    beats = np.cumsum(np.linspace(0.5, 0.6, 17)) - 0.5
+    song = Song("funk", 110, 0, False, 4, 9.0, hits=[Hit(time, "kick", 1.0) for time in beats], beats=beats.tolist())
+    sound, hits = lay(np.random.default_rng(1), song, Break(np.stack([loop, loop]), 4, found, "test"), 10 * RATE)
+    loud = np.flatnonzero(np.abs(sound).max(axis=0) > 0.1) / RATE
+    begins = loud[np.concatenate([[True], np.diff(loud) > 0.05])]
+    assert len(hits) == len(begins) == 17 + 5
+    np.testing.assert_allclose([hit.start for hit in sorted(hits)], begins, rtol=0, atol=0.0015)
+
+
+@pytest.mark.parametrize("lag_s", [0.012, 0.03])
+def test_a_recording_later_than_its_click(tmp_path: Path, lag_s: float) -> None:
+    mido = pytest.importorskip("mido", reason="needs the train extra")
+    midi = mido.MidiFile(ticks_per_beat=96)
+    midi.tracks.append(mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=480_000)]))
+    midi.save(tmp_path / "notes.mid")
+    click, _ = soundfile.read(clicking(tmp_path, 0))
+    sound = np.zeros(20 * RATE)
+    beats = np.arange(2, 40) * 0.48 + lag_s
+    for beat in beats:
+        start = round(beat * RATE)
+        sound[start : start + len(click)] += 0.5 * click
+    for name, wave in (("song", sound), ("guitar", 0 * sound)):
+        soundfile.write(tmp_path / f"{name}.ogg", np.stack([wave, wave], 1)[: 19 * RATE], RATE)
+    song = read_song(tmp_path)
+    assert song.beats is not None
+    assert song.downbeats is not None
+    # an encoder spreads a click by a few milliseconds before it
+    np.testing.assert_allclose(song.beats, beats[: len(song.beats)], rtol=0, atol=0.005)
+    np.testing.assert_allclose(song.downbeats[:2], beats[[2, 6]], rtol=0, atol=0.005)
+
+
+def test_a_written_pattern(tmp_path: Path) -> None:
+    note = "<note><position>{}</position><velocity>0.5</velocity><instrument>{}</instrument></note>"
+    (tmp_path / "a.h2song").write_text(
+        "<song><bpm>120</bpm><humanize_time>0</humanize_time><swing_factor>0</swing_factor><instrumentList>"
+        "<instrument><id>0</id><name>Kick</name></instrument><instrument><id>1</id><name>Zap</name></instrument>"
+        "</instrumentList><patternList><pattern><name>p</name><noteList>"
+        + note.format(0, 0) + note.format(36, 0) + note.format(0, 1)
+        + "</noteList></pattern></patternList><patternSequence><group><patternID>p</patternID></group>"
+        "<group><patternID>p</patternID></group></patternSequence></song>"
+    )  # fmt: skip
+    tempo, bars, hits = read_pattern(np.random.default_rng(0), tmp_path / "a.h2song")
+    assert (tempo, bars) == (120, 2)
+    assert hits == [Hit(0, "kick", 0.5), Hit(0.375, "kick", 0.5), Hit(2, "kick", 0.5), Hit(2.375, "kick", 0.5)]
+
+
+def test_a_recording_says_what_is_unknown(tmp_path: Path) -> None:
+    sound = np.zeros((2, RATE), dtype=np.float32)
+    onsets = {"drums": np.array([0.1, 0.25]), "bass": np.array([])}
+    song = Recorded("A, b", "test", {"drums": sound}, onsets, None, None, {}, (CREDITS["synthesis"],))
+    folder = song.write(tmp_path)
+    assert folder == tmp_path / "test" / "a-b"
+    assert (folder / "drums.flac").is_file()
+    facts = json.loads((folder / "song.json").read_text())
+    assert facts["onsets"] == {"drums": [0.1, 0.25], "bass": []}
+    assert set(facts["unannotated"]) == {"vocals", "other", "beats", "downbeats", "phrases"}
 
 
 def test_the_master_is_a_gain_common_to_all_stems() -> None:

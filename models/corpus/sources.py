@@ -112,11 +112,18 @@ class Sources:
     def __init__(self, cache: Path | None = None, data: Path | None = None, download: bool = True) -> None:
         self.cache = cache or default_cache()
         self.data = data or default_data()
+        self.download = download
         self.missing: list[str] = []
         for package in PACKAGES:
-            if not (self.cache / package / "usr").is_dir() and not (download and _fetch(package, self.cache)):
+            if not (self.package(package) / "usr").is_dir():
                 self.missing.append(package)
         self.items = {folder: self._read_manifest(folder) for folder in DATA_FOLDERS}
+
+    def package(self, name: str) -> Path:
+        """The folder of an unpacked package, fetched if need be; it does not exist where it cannot be had."""
+        if self.download and not (self.cache / name / "usr").is_dir():
+            _fetch(name, self.cache)
+        return self.cache / name
 
     def _read_manifest(self, folder: str) -> list[Item]:
         """The items of a data folder that training may use; empty (and named as missing) without the folder."""
@@ -162,18 +169,17 @@ def default_data() -> Path:
     return Path(os.environ.get("SIDECHOP_DATA", beside))
 
 
-def _fetch(package: str, cache: Path) -> bool:
-    """Download and unpack a Debian package; False where there is no apt, no network or no such package."""
+def _fetch(package: str, cache: Path) -> None:
+    """Download and unpack a Debian package; nothing happens where there is no apt, network or such package."""
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        return False
+        return
     downloads = cache / "debs"
     downloads.mkdir(parents=True, exist_ok=True)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if subprocess.run(["apt-get", "download", package], cwd=downloads, check=False, **quiet).returncode:  # type: ignore[call-overload]
-        return False
+        return
     archive = max(downloads.glob(f"{package}_*.deb"))
     aside = cache / f"{package}.partial"
     shutil.rmtree(aside, ignore_errors=True)
     subprocess.run(["dpkg", "-x", str(archive), str(aside)], check=True)
     aside.rename(cache / package)
-    return True
