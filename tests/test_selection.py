@@ -187,7 +187,7 @@ def test_max_min_is_close_to_the_best_there_is() -> None:
         values = weight * offered.relevance[subsets].mean(axis=1) + (1 - weight) * least
         ratios.append(values[-1] / values.max())
     assert min(ratios) >= 0.5
-    assert np.mean(np.array(ratios) > 1 - 1e-6) > 0.8  # measured: .92
+    assert np.mean(np.array(ratios) > 1 - 1e-6) > 0.8  # measured: .925
 
 
 @pytest.mark.parametrize("rival", ["mad-segments", "mad-frames", "max-sum"])
