@@ -325,6 +325,14 @@ class Lane:
         self._events[written % EVENTS] = (kind, 0, start, start, score, value, label.encode()[:24])
         self.counters["events_written"] = written + 1
 
+    def last_event(self, kind: int) -> int:
+        """Where the latest event of this kind that is still there starts; -1 where there is none."""
+        written = int(self.counters["events_written"])
+        for i in range(written - 1, max(0, written - EVENTS) - 1, -1):
+            if int(self._events["kind"][i % EVENTS]) == kind:
+                return int(self._events["start"][i % EVENTS])
+        return -1
+
     def read_events(self) -> list[Event]:
         """What was posted since the last call of this process; at most the newest `EVENTS`."""
         written = int(self.counters["events_written"])

@@ -30,7 +30,7 @@ from .spawn import spawn
 from .statistics import HopStatistics
 
 if TYPE_CHECKING:
-    from .live_chops import LiveChops
+    from .live_chops import LiveChop, LiveChops
 
 POLL_S = 0.0005
 IDLE_POLL_S = 0.002
@@ -43,6 +43,8 @@ PRIME_S = 0.1
 """How much of what was dropped is heard again, unplayed, so that windows and states are warm when wet returns."""
 SHADOW_S = 1.0
 """How long a new engine may take to draw level with the one that it takes over from."""
+CHOPS_APART_S = 0.03
+"""Two engines place one chop a little differently; nearer than this it is the same."""
 METER_FALL = 0.9
 HOP_MAX_S = 0.1
 """A network that takes longer hops (a whole clip) runs too long at a stretch for a realtime class."""
@@ -75,7 +77,9 @@ class LaneEngine:
         self._chops_next = -1
         """Where those who listen for chops go on; elsewhere they begin anew."""
         self._chops_from = 0
-        """Earlier ones were told by the engine before, or follow on nothing that was heard."""
+        """Earlier ones follow on nothing that was heard."""
+        self._chops_found: list[LiveChop] = []
+        """What was found and not told yet: the former owner may have been about to."""
         self._warm_up(hop)
 
     def _warm_up(self, hop: int) -> None:
@@ -206,9 +210,16 @@ class LaneEngine:
         self._chops_next = position + batch.shape[1]
         if not np.isfinite(batch).all():
             np.nan_to_num(batch, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        for chop in chops.process(batch, position):
-            if chop.position >= self._chops_from and self.owns:
+        self._chops_found += chops.process(batch, position)
+        if not self._chops_found or not self.owns:
+            return
+        for chop in self._chops_found:
+            told = self._lane.last_event(EventKind.CHOP)  # by whichever engine
+            if chop.position >= self._chops_from and (
+                told < 0 or chop.position > told + CHOPS_APART_S * self._lane.rate
+            ):
                 self._lane.post_event(EventKind.CHOP, chop.position, label=chop.kind, score=chop.score)
+        self._chops_found.clear()
 
     def _publish(self, out: NDArray[np.float32]) -> None:
         n = out.shape[2]
