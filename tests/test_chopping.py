@@ -179,7 +179,8 @@ def test_the_audio_is_read_once_for_points_that_no_curve_marks(
         ({"lock": [19.001]}, r"the lock at 19\.001 s lies outside"),
         ({"mode": "manual", "at": [1e9]}, "the point at 1000000000.000 s lies outside"),
         ({"lock": [8.0, 9.0, 10.0], "count": 2}, "3 chops are locked, but 2 asked for"),
-        ({"lock": [8.0, 8.1], "min_length_s": 0.5}, "closer than the minimum length"),
+        ({"lock": [8.0, 8.1], "min_length_s": 0.5}, r"the locks at 8\.\d+ s and 8\.\d+ s are closer than the minimum"),
+        ({"lock": [18.9], "min_length_s": 0.5}, r"the lock at 18\.\d+ s is closer to the end \(19\.000 s\) than"),
         ({"min_length_s": 100.0}, "found no place"),
     ],
 )

@@ -91,6 +91,7 @@ def describe(
         *_sound(analysis, places),
         tuple(kinds.tolist()),
         analysis.rate,
+        analysis.start,
     )
 
 
@@ -143,8 +144,8 @@ def _points(analysis: Analysis, at: Sequence[int]) -> NDArray[np.int64]:
     for point in at:
         if not 0 <= point < analysis.frames:
             raise RequestError(
-                f"the point at {point / analysis.rate:.3f} s lies outside: "
-                f"expected 0 to {analysis.frames / analysis.rate:.3f} s"
+                f"the point at {(analysis.start + point) / analysis.rate:.3f} s lies outside: expected "
+                f"{analysis.start / analysis.rate:.3f} to {(analysis.start + analysis.frames) / analysis.rate:.3f} s"
             )
     return np.array(at, np.int64)
 

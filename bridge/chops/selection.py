@@ -59,6 +59,7 @@ class Candidates(NamedTuple):
         descriptors: how the half second from there sounds; the Euclidean distance of two is in bels.
         frames: how the very moment sounds, in any unit.
         kinds: what was found there, see `chopping.Chop`.
+        start: where the passage begins in its source: what is said to the user counts from there.
     """
 
     positions: NDArray[np.int64]
@@ -67,6 +68,7 @@ class Candidates(NamedTuple):
     frames: NDArray[np.float32]
     kinds: tuple[str, ...]
     rate: int
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -242,27 +244,32 @@ class _Search:
 def _find_locks(candidates: Candidates, choice: Choice, end: int) -> list[int]:
     """Their indices. Raises `RequestError`."""
     locks = sorted(set(choice.locked))
-    rate, length = candidates.rate, max(1, choice.min_length)
+    length = max(1, choice.min_length)
+    length_s = f"{length / candidates.rate:.3f} s"
+
+    def at(position: int) -> str:
+        return f"{(candidates.start + position) / candidates.rate:.3f} s"
+
     if isinstance(choice.count, int) and len(locks) > choice.count:
         raise RequestError(f"{len(locks)} chops are locked, but {choice.count} asked for: ask for more, or unlock some")
     for lock in locks:
         if not 0 <= lock < end:
-            raise RequestError(f"the lock at {lock / rate:.3f} s lies outside: expected 0 to {end / rate:.3f} s")
+            raise RequestError(f"the lock at {at(lock)} lies outside: expected {at(0)} to {at(end)}")
         if end - lock < length:
             raise RequestError(
-                f"the lock at {lock / rate:.3f} s is closer to the end ({end / rate:.3f} s) than the minimum length, "
-                f"{length / rate:.3f} s: unlock it, or allow shorter chops"
+                f"the lock at {at(lock)} is closer to the end ({at(end)}) than the minimum length, {length_s}: "
+                "unlock it, or allow shorter chops"
             )
     for one, other in pairwise(locks):
         if other - one < length:
             raise RequestError(
-                f"the locks at {one / rate:.3f} s and {other / rate:.3f} s are closer than the minimum length, "
-                f"{length / rate:.3f} s: unlock one, or allow shorter chops"
+                f"the locks at {at(one)} and {at(other)} are closer than the minimum length, {length_s}: "
+                "unlock one, or allow shorter chops"
             )
     found = np.searchsorted(candidates.positions, locks)
     for lock, index in zip(locks, found.tolist(), strict=True):
         if index == len(candidates.positions) or candidates.positions[index] != lock:
-            raise RequestError(f"the lock at {lock / rate:.3f} s is no place found here: chop anew with it")
+            raise RequestError(f"the lock at {at(lock)} is no place found here: chop anew with it")
     return [int(index) for index in found]
 
 
