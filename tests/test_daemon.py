@@ -138,6 +138,7 @@ def test_models_are_listed_and_taken_by_name(
 
 
 def test_levels_and_statistics_are_pushed(daemon: Daemon, client: OscClient) -> None:
+    wait_for(lambda: daemon.lane.counters["in_written"])
     client.request("/sidechop/subscribe", "all", 60.0)
     seen: dict[str, list[Any]] = {}
 
