@@ -127,7 +127,7 @@ def _seconds(path: Path, line: int, text: str) -> float:
 
 def _project(path: Path, text: str, audio: Path) -> Iterator[float]:
     """Take markers of the audio file, and project markers where an item plays it."""
-    import rpp  # type: ignore[import-untyped]
+    import rpp
 
     try:
         project = rpp.loads(text)

@@ -32,7 +32,7 @@ def read_songs(package: Path) -> Iterator[Recorded]:
 
 
 def read_song(folder: Path) -> Recorded:
-    import mido  # type: ignore[import-untyped]
+    import mido
 
     tempos = {m.tempo for track in mido.MidiFile(folder / "notes.mid").tracks for m in track if m.type == "set_tempo"}
     (beat_us,) = tempos  # one tempo a song; another pack would need its map
