@@ -1,24 +1,43 @@
 """sampleChop, the baseline: its CQT, its networks, its clean-up."""
 
+import json
 from pathlib import Path
 
-import librosa
 import numpy as np
 import pytest
-import torch
+import soundfile
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
-from bridge.model_check import check_model
-from export.cards import write_card
-from export.samplechop import by_points, card_of, check_samplechop, export_graph
-from models.chopper.samplechop import Kind, SampleChop, SampleChopConv, build, with_tonnetz
-from models.chopper.samplechop_training import POSITIVE, WIDE, Example, Settings, at_pitch, draw, loss_of
-from streaming.clusters import clean_clusters
-from streaming.cqt import CQT, CqtFrames, bin_frequencies, bin_weights, kernel_length
-from streaming.errors import ModelError
-from streaming.features import Features, open_features
-from streaming.onsets import pick_onsets
+librosa = pytest.importorskip("librosa")
+torch = pytest.importorskip("torch")
 
+from bridge.cli import app  # noqa: E402
+from bridge.model_check import check_model  # noqa: E402
+from export.cards import write_card  # noqa: E402
+from export.samplechop import by_points, card_of, check_samplechop, export_graph, export_samplechop  # noqa: E402
+from models.chopper.annotations import Truth  # noqa: E402
+from models.chopper.samplechop import Kind, SampleChop, SampleChopConv, build, with_tonnetz  # noqa: E402
+from models.chopper.samplechop_training import (  # noqa: E402
+    POSITIVE,
+    WIDE,
+    Example,
+    Settings,
+    at_pitch,
+    cut_times,
+    draw,
+    load_example,
+    loss_of,
+)
+from models.separator.songs import Song  # noqa: E402
+from streaming.clusters import clean_clusters  # noqa: E402
+from streaming.cqt import CQT, CqtFrames, bin_frequencies, bin_weights, kernel_length  # noqa: E402
+from streaming.errors import ModelError  # noqa: E402
+from streaming.features import Features, open_features  # noqa: E402
+from streaming.onsets import pick_onsets  # noqa: E402
+from streaming.session import read_card  # noqa: E402
+
+torch.set_num_threads(1)  # these networks are small: threads would only wait for each other
 RATE = 44100
 
 
@@ -284,3 +303,57 @@ def test_what_is_exported_is_what_was_trained(kind: Kind, tmp_path: Path) -> Non
     rows = check_samplechop(network, path)
     assert len(rows) == 3
     assert len(list(check_model(path))) == 5  # card, tensors, bytes, curves and, by measurement, the context
+
+
+def write_song(folder: Path, seed: int) -> None:
+    """Three seconds: a low note on every downbeat, clicks between, and the truth about them; no vocals, no other."""
+    rng = np.random.default_rng(seed)
+    beats = np.arange(0.2, 2.9, 0.31)
+    since = np.arange(3 * RATE)[:, None] / RATE - beats
+    after = np.where(since >= 0, np.exp(-20 * np.maximum(since, 0)), 0)
+    stems = {
+        "drums": rng.standard_normal(3 * RATE) * after.sum(1),
+        "bass": (after * np.sin(900 * since))[:, ::4].sum(1),
+    }
+    folder.mkdir(parents=True)
+    for stem, wave in stems.items():
+        soundfile.write(folder / f"{stem}.flac", np.clip(0.2 * np.stack([wave, wave], 1), -1, 1), RATE)
+    onsets = {"drums": list(beats), "bass": list(beats[::4])}
+    source = {"name": "synthetic", "licence": "CC0 1.0", "credit": "none required"}
+    truth = {"onsets": onsets, "beats": list(beats), "downbeats": [*beats[::4], 2.8], "phrases": [beats[4]]}
+    (folder / "song.json").write_text(json.dumps({**truth, "sources": [source]}))
+
+
+def test_what_is_cut_in_a_song(tmp_path: Path) -> None:
+    write_song(tmp_path / "song", 0)
+    frames, times = load_example(Song(tmp_path / "song"))
+    assert frames.shape == (1 + 3 * RATE // 256, 54)
+    beats = np.rint(np.arange(0.2, 2.9, 0.31) * FRAME_RATE)
+    assert np.array_equal(times["onset"], beats)
+    assert np.array_equal(times["downbeat"], [*beats[::4], np.rint(2.8 * FRAME_RATE)])
+    assert np.array_equal(times["chop"], beats[::4])  # nothing begins within 50 ms of 2.8 s
+    assert np.array_equal(times["phrase"], beats[4:5])
+    unknown = cut_times(Truth({"drums": np.array([1.0])}, downbeats=np.array([1.0])), ("drums", "bass"))
+    assert set(unknown) == {"downbeat"}
+
+
+def test_commands_train_and_export(tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        write_song(tmp_path / "corpus" / split / "song", len(split))
+
+    def call(*words: object, code: int = 0) -> str:
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    train = ("train", "samplechop", tmp_path / "corpus", "-o", tmp_path / "run", "--steps", 2)
+    call(*train)
+    call(*train, code=1)  # a run is not overwritten
+    call("export", "samplechop", tmp_path / "run" / "last.ckpt", "-o", tmp_path, "--name", "mine")
+    card = read_card(tmp_path / "mine.onnx")
+    assert card.curves == ("onset", "downbeat", "phrase", "chop")
+    assert [source.name for source in card.training] == ["synthetic"]
+    (tmp_path / "bad.ckpt").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="not a checkpoint of sampleChop"):
+        export_samplechop(tmp_path / "bad.ckpt", tmp_path / "out", "bad")
+    assert not (tmp_path / "out").exists()

@@ -11,7 +11,7 @@ There are no hand-made chops for the rendered songs: ``chop`` is taken to be a d
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,7 +80,9 @@ def load_example(song: Song) -> Example:
     """Raises `AudioError` where its stems or annotations cannot be read."""
     source = CqtFrames(WIDE, WIDE.rate)
     frames = np.concatenate([source.process(song_waves(song)[-1]), source.flush()])
-    return Example((frames / bin_weights(WIDE.bands)).astype(np.float16), cut_times(load_truth(song.folder)))
+    return Example(
+        (frames / bin_weights(WIDE.bands)).astype(np.float16), cut_times(load_truth(song.folder), song.files())
+    )
 
 
 def at_pitch(frames: NDArray[np.float16], pitch: int) -> NDArray[np.float32]:
@@ -88,18 +90,20 @@ def at_pitch(frames: NDArray[np.float16], pitch: int) -> NDArray[np.float32]:
     return (frames[:, pitch : pitch + CQT.bands] * bin_weights(CQT.bands)).astype(np.float32)
 
 
-def cut_times(truth: Truth) -> dict[str, NDArray[np.int64]]:
-    """Where each curve begins something, in CQT frames; a curve that is missing is unknown."""
+def cut_times(truth: Truth, stems: Iterable[str]) -> dict[str, NDArray[np.int64]]:
+    """Where each curve begins something, in CQT frames; a curve that is missing is unknown, as are the onsets where
+    those of any of the stems are."""
     ratio = CQT.frame_rate / MEL.frame_rate
-    onsets = merge([in_frames(times) for times in truth.onsets.values()]) * ratio
-    times = {"onset": onsets}
-    for curve, seconds in (("downbeat", truth.downbeats), ("phrase", truth.phrases)):
-        if (frames := in_frames(seconds)) is not None:
-            times[curve] = frames * ratio
-    if "downbeat" in times:
-        apart = np.abs(times["downbeat"][:, None] - onsets).min(axis=1, initial=np.inf)
-        times["chop"] = times["downbeat"][apart <= CHOP_S * CQT.frame_rate]
-    return {curve: np.rint(frames).astype(np.int64) for curve, frames in times.items()}
+    onsets = [in_frames(truth.onsets.get(stem)) for stem in stems]
+    known = {
+        "onset": None if any(times is None for times in onsets) else merge(onsets),
+        "downbeat": in_frames(truth.downbeats),
+        "phrase": in_frames(truth.phrases),
+    }
+    if known["onset"] is not None and known["downbeat"] is not None:
+        apart = np.abs(known["downbeat"][:, None] - known["onset"]).min(axis=1, initial=np.inf)
+        known["chop"] = known["downbeat"][apart <= CHOP_S * MEL.frame_rate]
+    return {curve: np.rint(times * ratio).astype(np.int64) for curve, times in known.items() if times is not None}
 
 
 def draw(
