@@ -37,12 +37,14 @@ def write(job: Job) -> list[str]:
         panel.set_ylim(0, 1)
         panel.set_yticks([0, 1])
         panel.set_ylabel(name)
-    for number, chop in enumerate(chops.chops, 1):
-        at_s, colour = job.seconds(chop.position), COLOURS.get(chop.kind, "tab:blue")
-        for panel in (wave, *panels):
-            panel.axvline(at_s, color=colour, linewidth=2.5 if chop.locked else 1.0)
-        if len(chops.chops) <= NUMBERED:
-            place = {"xy": (at_s, 1.0), "xycoords": wave.get_xaxis_transform()}
+    at_s = [job.seconds(chop.position) for chop in chops.chops]
+    colours = [COLOURS.get(chop.kind, "tab:blue") for chop in chops.chops]
+    widths = [2.5 if chop.locked else 1.0 for chop in chops.chops]
+    for panel in (wave, *panels):  # one collection a panel: hours hold thousands of lines
+        panel.vlines(at_s, 0, 1, colours, linewidths=widths, transform=panel.get_xaxis_transform())
+    if len(at_s) <= NUMBERED:
+        for number, (second, colour) in enumerate(zip(at_s, colours, strict=True), 1):
+            place = {"xy": (second, 1.0), "xycoords": wave.get_xaxis_transform()}
             offset = {"xytext": (2, -2), "textcoords": "offset points", "va": "top"}
             wave.annotate(str(number), **place, **offset, fontsize=8, color=colour)
     wave.set_xlim(begin_s, end_s)
