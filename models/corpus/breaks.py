@@ -100,7 +100,7 @@ def strokes(path: Path, beats: int) -> Times:
             off_s = abs((at / step + 0.5) % 1 - 0.5) * step / RATE
             if loud[at : at + reach].any() and (rise_db[at] >= SURE_DB or off_s < NEAR_GRID_S):
                 times.append(envelopes.attack(at / RATE - 0.005, 0.02).time)
-    return merge((np.array(times) * RATE % count) / RATE) * (beats * RATE / count)
+    return np.asarray(merge((np.array(times) * RATE % count) / RATE) * (beats * RATE / count))
 
 
 def _rise_db(power: Audio) -> Audio:

@@ -10,16 +10,18 @@ import typer
 from .frets import read_songs
 from .patterns import read_patterns
 from .sources import Sources
+from .tracker import read_modules
 
 
 def main(
-    root: Annotated[Path, typer.Argument(help="folder to write {validation,test}/NAME/ into")],
+    root: Annotated[Path, typer.Argument(help="folder to write {train,validation,test}/NAME/ into")],
     cache: Annotated[Path | None, typer.Option(help="where packages are unpacked")] = None,
     download: Annotated[bool, typer.Option(help="fetch packages that the cache lacks")] = True,
 ) -> None:
-    """Write the real songs and the drum patterns whose truth is known."""
+    """Write the real songs, drum patterns and tracker modules whose truth is known."""
     sources = Sources(cache, None, download)
-    found = chain(read_songs(sources.package("fretsonfire-songs-sectoid")), read_patterns(sources))
+    songs = read_songs(sources.package("fretsonfire-songs-sectoid"))
+    found = chain(songs, read_patterns(sources), read_modules(sources))
     counts = Counter(recorded.write(root).parent.name for recorded in found)
     print(", ".join(f"{split}: {count}" for split, count in sorted(counts.items())) or "nothing found")
 
