@@ -212,8 +212,11 @@ def test_bars_that_are_all_alike_are_chopped_and_said(tmp_path: Path) -> None:
 
 def test_a_mode_that_the_network_cannot_serve_is_said(analysis: Analysis) -> None:
     deaf = replace(analysis, curves={"chop": analysis.curves["onset"]}, chops=analysis.onsets)
-    with pytest.raises(RequestError, match="marks chop; mode beat needs beat: try --model chopper"):
-        chop(deaf, settings("beat"))
+    for mode in ("beat", "downbeat", "phrase", "grid"):
+        with pytest.raises(RequestError, match=f"marks chop; mode {mode} needs beat: try --model chopper"):
+            chop(deaf, settings(mode))
+    with pytest.raises(RequestError, match="mode transient needs onset"):
+        chop(deaf, settings("transient"))
     assert {c.kind for c in chop(deaf, settings()).chops} == {"chop"}
 
 

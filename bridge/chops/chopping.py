@@ -21,8 +21,8 @@ from .selection import Choice, select
 from .settings import ChopSettings, Snap
 from .snapping import snap_points
 
-NEEDS = {"transient": "onset", "beat": "beat", "downbeat": "downbeat", "phrase": "phrase", "grid": "beat"}
-"""The curve that a mode reads."""
+NEEDS = {"transient": "onset", "beat": "beat", "downbeat": "beat", "phrase": "beat", "grid": "beat"}
+"""The curve without which a mode finds nothing: bars and phrases begin on beats."""
 LOCK_S = 0.01
 """A lock this near a candidate means it: seconds are typed with three digits. Any other is kept to the sample."""
 
