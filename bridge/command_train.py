@@ -8,6 +8,8 @@ import typer
 
 from streaming.errors import RequestError
 
+from .registry import find_model
+
 MINUTES = 60.0
 
 train = typer.Typer(help="Train a network on your own songs, or on what models.corpus makes.", no_args_is_help=True)
@@ -18,12 +20,9 @@ Steps = Annotated[int | None, typer.Option(min=1, help="How many steps to train,
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
 Seed = Annotated[int, typer.Option(help="Decides the weights at the start and every example.")]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Multiply in bfloat16, where the hardware can.")]
-Corpora = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="CORPUS", help="Songs: SONG/{vocals,drums,bass,other}.flac or .wav with song.json, in train/, …"
-    ),
-]
+CORPORA = typer.Argument(
+    metavar="CORPUS", help="Songs: SONG/{vocals,drums,bass,other}.flac or .wav with song.json, in train/, …"
+)
 
 
 def _budget(minutes: float | None, steps: int | None) -> float | None:
@@ -64,8 +63,15 @@ def separator(
 
 @train.command()
 def chopper(
-    corpora: Corpora,
     output: Output,
+    corpora: Annotated[list[Path] | None, CORPORA] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Your own chops instead: audio beside Audacity labels, CSVs of times or REAPER projects."),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The model that goes on learning with --labels (the shipped one if not said).")
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Hear the past alone, for chops while audio plays.")] = False,
     minutes: Minutes = None,
     steps: Steps = None,
@@ -74,23 +80,32 @@ def chopper(
     batch: Annotated[int, typer.Option(min=1, help="Examples a step, of 25 seconds each.")] = 8,
     bf16: Bf16 = False,
 ) -> None:
-    """Train the chopper.
+    """Train the chopper, or teach one that ships where you cut: a fifth curve, ``chop``.
 
     The last checkpoint is RUN/last.ckpt, the learning curve RUN/metrics.csv. Ctrl-C stops; --resume goes on from the
     last look at the validation songs.
     """
     budget = _budget(minutes, steps)
+    if bool(corpora) == bool(labels):
+        raise RequestError("give either a corpus of songs, or your own chops with --labels DIR")
     from models.chopper.network import Size
     from models.chopper.training import Settings
     from models.chopper.training import train as train_chopper
 
     settings = Settings(steps=steps, minutes=budget, seed=seed, batch=batch, bf16=bf16)
+    if labels:
+        from models.chopper.own import train_own
+
+        model = find_model(base or ("chopper-live" if live else "chopper"))
+        print(train_own(labels, model, output, settings, resume))
+        return
+    assert corpora
     print(train_chopper(corpora, output, settings, Size(live=live), resume))
 
 
 @train.command()
 def samplechop(
-    corpora: Corpora,
+    corpora: Annotated[list[Path], CORPORA],
     output: Output,
     conv: Annotated[bool, typer.Option("--conv", help="The convolutional network that was given up.")] = False,
     tonnetz: Annotated[bool, typer.Option("--tonnetz", help="Hear six bins of the tonnetz, too.")] = False,

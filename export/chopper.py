@@ -1,12 +1,12 @@
 """The chopper's checkpoint as an ONNX graph: whole sequences (kind ``frames``), or a frame at a time (``frame-hop``).
 
-The graphs hold the network's own weights under their own names, so that `read_weights` has them back from a file that
-ships: what a user trains further begins there.
+The graphs hold the network's own weights under their own names, so that `models.chopper.own` has them back from a file
+that ships: what a user trains further begins there.
 """
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.chopper.evaluation import Figure
-from models.chopper.network import LIVE_DELAY, SCALE, Block, Chopper, Size, gate
+from models.chopper.network import LIVE_DELAY, Block, Chopper, Size, gate
 from models.chopper.training import load_network
 from streaming.card import Metric, ModelCard, Source, State
 from streaming.card import Tensor as CardTensor
@@ -171,13 +171,6 @@ def export_graph(network: Chopper, target: Path) -> None:
         node.doc_string = ""
     onnx.checker.check_model(model, full_check=True)
     target.write_bytes(model.SerializeToString())
-
-
-def read_weights(model: Path) -> Mapping[str, NDArray[np.float32]]:
-    """The network's weights from a file that `export_graph` wrote."""
-    tensors = onnx.load(model).graph.initializer
-    prefix = "network."
-    return {t.name.removeprefix(prefix): onnx.numpy_helper.to_array(t) for t in tensors if t.name.startswith(prefix)}
 
 
 def check_chopper(network: Chopper, path: Path, seed: int = 0) -> list[Parity]:

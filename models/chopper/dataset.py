@@ -80,9 +80,10 @@ def cached_frames(name: str, paths: Sequence[Path], cache: Path, waves: Waves) -
 
 def load_item(song: Song, cache: Path) -> Item:
     """A song of a corpus. Raises `AudioError` where its annotations or stems cannot be read."""
-    truth = load_truth(song.folder)
-    frames = cached_frames(song.name, list(song.files().values()), cache, lambda: song_waves(song))
-    return Item(song.name, frames, tuple(in_frames(truth.onsets.get(s)) for s in SOURCES), curve_times(truth))
+    truth, files = load_truth(song.folder), song.files()
+    frames = cached_frames(song.name, list(files.values()), cache, lambda: song_waves(song))
+    onsets = tuple(in_frames(truth.onsets.get(s) if s in files else np.zeros(0)) for s in SOURCES)
+    return Item(song.name, frames, onsets, curve_times(truth))
 
 
 def song_waves(song: Song) -> list[NDArray[np.float32]]:

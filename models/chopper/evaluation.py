@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.separator.songs import RATE, SOURCES, find_songs
+from streaming import clusters
 from streaming.beats import decode_beats, pick_phrases
 from streaming.curves import CurveNetwork
 from streaming.errors import RequestError
@@ -86,7 +87,7 @@ def find_sounds(corpus: Path, split: str, seed: int | None = 0) -> Iterator[Soun
         seconds = stems.shape[1] / RATE
         rng = np.random.default_rng((seed or 0, number))
         cut = int(rng.uniform(0, min(LONGEST_CUT_S, seconds / 4)) * RATE) if seed is not None else 0
-        yield Sound(song.name, "mix", stems.sum(0)[cut:], true_times(truth, SOURCES, cut / RATE))
+        yield Sound(song.name, "mix", stems.sum(0)[cut:], true_times(truth, tuple(song.files()), cut / RATE))
         drums = stems[SOURCES.index("drums"), cut:]
         if truth.onsets.get("drums") is not None and drums.any():
             yield Sound(song.name, "drums", drums, {"onset": true_times(truth, ("drums",), cut / RATE)["onset"]})
@@ -125,9 +126,9 @@ def _file_ears(model: OnnxModel, threshold: float) -> Ears:
             found["tempo"] = np.array([beats.tempo])
             if "phrase" in named:
                 found["phrase"] = pick_phrases(named["phrase"], beats, rate).frames / rate
-        else:  # sampleChop hears no beats: bars and phrases are plain peaks
+        else:  # sampleChop hears no beats: bars and phrases are plain peaks above its own threshold
             for kind in named.keys() & {"downbeat", "phrase"}:
-                found[kind] = pick_onsets(named[kind], rate, threshold).frames / rate
+                found[kind] = pick_onsets(named[kind], rate, clusters.THRESHOLD).frames / rate
         return found
 
     return hear

@@ -24,8 +24,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streaming.features import MEL
-
 CURVES = ("onset", "beat", "downbeat", "phrase")
 CHOP = "chop"
 """The fifth curve, of a network that learned a user's own chops."""
@@ -63,7 +61,7 @@ class Size:
 
 
 class TimeConv(nn.Module):
-    """A convolution of three frames that keeps their number, ``(batch, channels, frames)``: centred, or over the past."""
+    """A convolution of three frames that keeps their number: centred, or over the past alone."""
 
     def __init__(self, inward: int, outward: int, dilation: int, live: bool) -> None:
         super().__init__()

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
+from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -71,11 +72,14 @@ class Examples(IterableDataset[Batch]):
 
 
 class Run:
-    """A run's state: network, average, optimiser, and how far it has come."""
+    """A run's state: network, average, optimiser, and how far it has come.
 
-    def __init__(self, size: Size, settings: Settings) -> None:
+    A ``teacher`` says what the curves that it knows shall look like; the examples then say it of the others alone.
+    """
+
+    def __init__(self, size: Size, settings: Settings, teacher: Chopper | None = None) -> None:
         torch.manual_seed(settings.seed)
-        self.size, self.settings = size, settings
+        self.size, self.settings, self.teacher = size, settings, teacher
         self.network = Chopper(size)
         self.average = AveragedModel(self.network, avg_fn=self._follow)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), settings.peak_rate, weight_decay=0.01)
@@ -107,7 +111,12 @@ class Run:
         with torch.autocast("cpu", torch.bfloat16, enabled=s.bf16):
             logits = self.network(features)
         delay = self.size.delay
-        loss = curve_loss(logits[:, delay:].float(), targets[:, : targets.shape[1] - delay], known, self.size.curves)
+        logits, heard = logits[:, delay:].float(), targets.shape[1] - delay
+        loss = curve_loss(logits, targets[:, :heard], known, self.size.curves)
+        if self.teacher is not None:
+            with torch.no_grad():
+                taught = self.teacher(features)[:, delay:].sigmoid()
+            loss = loss + F.binary_cross_entropy_with_logits(logits[..., : taught.shape[-1]], taught)
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -155,11 +164,7 @@ def train(
     Raises:
         RequestError: when a corpus holds no songs, the run exists already, or there is none to resume.
     """
-    size, last = size or Size(), folder / "last.ckpt"
-    if resume and not last.exists():
-        raise RequestError(f"{folder}: no run to resume; leave out --resume to begin one")
-    if last.exists() and not resume:
-        raise RequestError(f"{folder}: holds a run already; add --resume to go on with it, or name another folder")
+    last = ready(folder, resume)
     songs = [song for corpus in corpora for song in find_songs(corpus, "train")]
     if not songs:
         raise RequestError(f"{', '.join(map(str, corpora))}: no song to train on")
@@ -170,17 +175,28 @@ def train(
     with console.status("listening to every song once"):
         items = find_items(corpora, "train", folder / "cache")
         judges = find_items(corpora, "validation", folder / "cache")
-    run = Run(size, settings)
+    run = Run(size or Size(), settings)
     if resume:
         run.load(last)
-    folder.mkdir(parents=True, exist_ok=True)
-    _go(run, items, judges, folder, sources, console)
+    follow(run, items, judges, folder, sources, console)
     return last
 
 
-def _go(
-    run: Run, items: list[Item], judges: list[Item], folder: Path, sources: Sequence[Source], console: Console
+def ready(folder: Path, resume: bool) -> Path:
+    """Where a run's checkpoint is, or will be. Raises `RequestError` where there is one too many, or one too few."""
+    last = folder / "last.ckpt"
+    if resume and not last.exists():
+        raise RequestError(f"{folder}: no run to resume; leave out --resume to begin one")
+    if last.exists() and not resume:
+        raise RequestError(f"{folder}: holds a run already; add --resume to go on with it, or name another folder")
+    return last
+
+
+def follow(
+    run: Run, items: Sequence[Item], judges: Sequence[Item], folder: Path, sources: Sequence[Source], console: Console
 ) -> None:
+    """Go on with a run until its budget is spent, with a checkpoint and a line of the learning curve now and then."""
+    folder.mkdir(parents=True, exist_ok=True)
     s, losses = run.settings, []
     batches = iter(DataLoader(Examples(items, s, run.size.curves, run.step), batch_size=None, num_workers=s.workers))
     before = time.monotonic()
