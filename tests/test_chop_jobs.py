@@ -295,7 +295,7 @@ def answer_to(client: Client, id: int) -> tuple[str, list[Any]]:
 
 
 def test_a_job_is_cancelled_while_others_go_on(
-    daemon: Daemon, client: Client, folder: Path, options: Callable[..., str]
+    daemon: Daemon, client: Client, folder: Path, options: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start_long_job(client, folder, options, 1001)
     with Client(*daemon.server.address, timeout_s=30.0) as other:
@@ -312,7 +312,13 @@ def test_a_job_is_cancelled_while_others_go_on(
     client.send(write_message("/sidechop/chop/file", values, id=1004))  # there is room for two at a time
     while client.event(20) != ("/sidechop/progress", [1004, 0.0, "waiting"]):
         pass
-    for id in (1004, 1002, 1003):
+    monkeypatch.setattr(jobs_module, "CANCEL_S", 0.5)
+    client.send(write_message("/sidechop/cancel", (1004,), id=3004))
+    assert answer_to(client, 1004) == ("/sidechop/error", [1004, "cancelled"])
+    time.sleep(1.0)
+    assert daemon.jobs.pid == worker, "what waits for its turn does not hang"
+    monkeypatch.undo()
+    for id in (1002, 1003):
         client.send(write_message("/sidechop/cancel", (id,), id=2000 + id))
         assert answer_to(client, id) == ("/sidechop/error", [id, "cancelled"])
     assert client.ask("/sidechop/chop/file", *values)[1] == 32

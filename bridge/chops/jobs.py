@@ -21,9 +21,9 @@ from ..osc_table import Value
 LOOK_S = 0.05
 """How often a job looks whether it was cancelled."""
 SIGN_OF_LIFE_S = 1.0
-CANCEL_S = 10.0
+CANCEL_S = 60.0
 """A job that has not ended so long after it was cancelled hangs: the worker is killed, and what it kept is lost."""
-STOP_S = 2.0
+STOP_S = 5.0
 
 Line = dict[str, Any]
 

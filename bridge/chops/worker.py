@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -57,6 +57,7 @@ class Worker:
         self._writing = threading.Lock()
         self._shelf = Shelf()
         self._cancelled: dict[int, threading.Event] = {}
+        self._turns: dict[int, Future[None]] = {}
         self._listeners = ThreadPoolExecutor(LISTENERS, thread_name_prefix="listen")
         self._chooser = ThreadPoolExecutor(1, thread_name_prefix="choose")
         self._handlers: dict[str, tuple[ThreadPoolExecutor, Callable[[Request], list[int]]]] = {
@@ -69,8 +70,7 @@ class Worker:
 
     def take(self, request: Request) -> None:
         if request["do"] == "cancel":
-            if event := self._cancelled.get(request["id"]):
-                event.set()
+            self._cancel(request["id"])
             return
         self._cancelled[request["id"]] = threading.Event()
         pool, handler = self._handlers[request["do"]]
@@ -79,7 +79,14 @@ class Worker:
             request["heard"] = self._answer(request, _heard_lately)
             if request["heard"] is None:
                 return
-        pool.submit(self._carry_out, request, handler)
+        turn = self._turns[request["id"]] = pool.submit(self._carry_out, request, handler)
+        turn.add_done_callback(lambda _: self._turns.pop(request["id"], None))
+
+    def _cancel(self, id: int) -> None:
+        if event := self._cancelled.get(id):
+            event.set()
+        if (turn := self._turns.get(id)) and turn.cancel():  # it has not begun
+            self._end(id, error="cancelled")
 
     def close(self) -> None:
         """Cancel what runs and wait until it has tidied up."""
@@ -91,8 +98,7 @@ class Worker:
     def _carry_out(self, request: Request, handler: Callable[[Request], list[int]]) -> None:
         done = self._answer(request, handler)
         if done is not None:
-            self._cancelled.pop(request["id"], None)
-            self._write(id=request["id"], done=done)
+            self._end(request["id"], done=done)
 
     def _answer(self, request: Request, handler: Callable[[Request], Any]) -> Any:
         """What the handler returns; None when it failed, which is then told."""
@@ -104,9 +110,12 @@ class Worker:
         except Exception as error:  # a fault of ours must neither end the worker nor leave the client waiting
             _log.exception("%s failed", request["do"])
             text = f"internal error: {type(error).__name__}: {error}"
-        self._cancelled.pop(request["id"], None)
-        self._write(id=request["id"], error=text)
+        self._end(request["id"], error=text)
         return None
+
+    def _end(self, id: int, **last: Any) -> None:
+        self._cancelled.pop(id, None)
+        self._write(id=id, **last)
 
     def _write(self, **reply: Any) -> None:
         line = json.dumps(reply) + "\n"
