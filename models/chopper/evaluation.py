@@ -87,9 +87,11 @@ def find_sounds(corpus: Path, split: str, seed: int | None = 0) -> Iterator[Soun
         seconds = stems.shape[1] / RATE
         rng = np.random.default_rng((seed or 0, number))
         cut = int(rng.uniform(0, min(LONGEST_CUT_S, seconds / 4)) * RATE) if seed is not None else 0
-        yield Sound(song.name, "mix", stems.sum(0)[cut:], true_times(truth, tuple(song.files()), cut / RATE))
+        files = tuple(song.files())
+        whole = "drums" if files == ("drums",) else "mix"
+        yield Sound(song.name, whole, stems.sum(0)[cut:], true_times(truth, files, cut / RATE))
         drums = stems[SOURCES.index("drums"), cut:]
-        if truth.onsets.get("drums") is not None and drums.any():
+        if whole == "mix" and truth.onsets.get("drums") is not None and drums.any():
             yield Sound(song.name, "drums", drums, {"onset": true_times(truth, ("drums",), cut / RATE)["onset"]})
 
 

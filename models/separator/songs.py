@@ -90,7 +90,7 @@ def find_songs(root: Path, split: str) -> list[Song]:
     """
     if not root.is_dir():
         raise RequestError(f"{root}: no such folder; expected a corpus: {_LAYOUT}")
-    if (root / "train").is_dir():
+    if any((root / name).is_dir() for name in SPLITS):
         songs = _songs_in(root / split)
     else:
         songs = [s for s in _songs_in(root) if split_of(s.name) == split]
