@@ -28,15 +28,21 @@ MIN_BPM, MAX_BPM = 50.0, 215.0
 FRAME_RATE = 50.0
 WINDOW, LAG = 9000, 3000
 """Three minutes, and one: tempo and metre have long agreed by then."""
-METRES = (4, 3)
-"""The first wins a tie."""
 
-NEUTRAL = 0.12
+NEUTRAL = 0.2
 """A beat curve of this height speaks neither for a beat nor against one."""
-_BEAT_FLOOR, _DOWN_FLOOR = 0.02, 0.03
-"""No frame is more certain than this: one wrong frame must not outweigh a bar."""
-_ENTER, _LEAVE = 10.0, 28.0
-"""In nats. A beat that is not there costs about 1.9: three good ones begin a chain, some 20 missing end it."""
+_DOWN_NEUTRAL = 0.1
+"""The same of a downbeat curve, which between bars is quieter than a beat curve between beats."""
+_FLOOR = 0.02
+"""No curve is surer than this: one wrong frame must not outweigh a bar."""
+_BEAT_SHARE, _DOWN_SHARE = 0.5, 2.0
+"""Networks confuse beats with what lies halfway between them, but hardly downbeats with other beats: these say which
+of two tempi, one twice the other, is meant, and on which side of the beat a piece stands."""
+_DOWN_LEAST, _DOWN_MOST = -2.0, 6.0
+_FOUR_BONUS = 1.05
+"""Bars of three must explain a piece this much better than bars of four."""
+_ENTER, _LEAVE = 10.0, 16.0
+"""In nats. A beat that is not there costs 1.25: two good bars begin a chain, some 20 missing beats end it."""
 _TEMPO_LAMBDA = 100.0
 """The paper's: how unlikely a change of a beat's length is, by its ratio."""
 _ROUNDING = 0.7
@@ -73,8 +79,8 @@ def decode_beats(beat: NDArray[np.float32], downbeat: NDArray[np.float32], frame
     pool = max(1, round(frame_rate / FRAME_RATE))
     gains = _gains(_pooled(beat, pool), _pooled(downbeat, pool))
     window = min(WINDOW, max(1, gains.shape[1]))
-    found = [_BarPointer(metre, frame_rate / pool, window).run(gains) for metre in METRES]
-    score, times, positions, metre = max(((*f, m) for f, m in zip(found, METRES, strict=True)), key=lambda f: f[0])
+    four, three = (_BarPointer(metre, frame_rate / pool, window).run(gains) for metre in (4, 3))
+    metre, (score, times, positions) = (3, three) if three[0] > _FOUR_BONUS * four[0] else (4, four)
     if score <= 0 or len(times) < 2:
         return NO_BEATS
     frames = _refined(times * pool, beat, frame_rate)
@@ -94,13 +100,16 @@ def _pooled(curve: NDArray[np.float32], pool: int) -> NDArray[np.float32]:
 
 def _gains(beat: NDArray[np.float32], downbeat: NDArray[np.float32]) -> NDArray[np.float32]:
     """What a downbeat (0) and any other beat (1) score at each frame, ``(2, T)``."""
-    beat = np.clip(beat, _BEAT_FLOOR, 1 - _BEAT_FLOOR)
-    down = np.clip(downbeat, _DOWN_FLOOR, 1 - _DOWN_FLOOR)
-    is_beat = np.log(beat / (1 - beat) * ((1 - NEUTRAL) / NEUTRAL))
-    # every fourth beat is a downbeat before anything is heard; that none is heard is no evidence for a beat
-    metre = np.stack([np.log(down / 0.25), np.log((1 - down) / 0.75)]) - np.log((1 - _DOWN_FLOOR) / 0.75)
-    gains: NDArray[np.float32] = (is_beat + metre).astype(np.float32)
-    return gains
+    is_beat = _BEAT_SHARE * _log_odds(beat, NEUTRAL)
+    is_down = np.clip(_DOWN_SHARE * _log_odds(downbeat, _DOWN_NEUTRAL), _DOWN_LEAST, _DOWN_MOST)
+    # that no downbeat is heard is no evidence for a beat
+    return np.stack([is_beat + is_down, is_beat - 0.5 * np.maximum(is_down, 0)]).astype(np.float32)
+
+
+def _log_odds(curve: NDArray[np.float32], neutral: float) -> NDArray[np.float32]:
+    sure = np.clip(curve, _FLOOR, 1 - _FLOOR)
+    odds: NDArray[np.float32] = np.log(sure / (1 - sure) * ((1 - neutral) / neutral))
+    return odds
 
 
 class _BarPointer:
