@@ -79,14 +79,16 @@ def main() -> None:
 
 
 def measure(name: str, heard: Heard, sounds: Sequence[Sound], console: Console) -> dict[str, float]:
-    """Every figure of one system, by name."""
+    """Every figure of one system, by name; printed at once, since the next may take long."""
     scores, took = [], 0.0
     pairs = zip(sounds, heard, strict=True)
     for sound, (found, seconds) in track(pairs, name, len(sounds), console=console, transient=True):
         scores.append(score(sound, found))
         took += seconds
     figures = {figure.name: figure.value for figure in summarise(scores)}
-    return figures | {"RTF": took / (sum(len(sound.mono) for sound in sounds) / RATE)}
+    figures["RTF"] = took / (sum(len(sound.mono) for sound in sounds) / RATE)
+    console.print(f"{name}: {', '.join(f'{what} {value:.3f}' for what, value in figures.items())}", soft_wrap=True)
+    return figures
 
 
 if __name__ == "__main__":
