@@ -22,10 +22,11 @@ from bridge.chops.listening import open_network
 from bridge.chops.settings import Grid, Mode, Snap
 from bridge.cli import main
 from bridge.command_chop import DEFAULT_EXPORTS, ChopCommandSettings, bar_beat
-from bridge.registry import shipped_folder
+from bridge.registry import list_models, shipped_folder
 
 ROOT = Path(__file__).parent.parent
 RATE = 44100
+TASK = ("chops", "frames")
 CHOPPER = shipped_folder() / "chopper.onnx"
 
 Audio = NDArray[np.float32]
@@ -388,6 +389,19 @@ def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path, chop: Chop
     assert code == 1
     assert str(tmp_path / "file") in error.splitlines()[-1]
     assert {path.name for path in tmp_path.iterdir()} == {"file", "song.wav"}
+
+
+SHIPPED = [e.name for e in list_models() if e.source == "shipped" and e.card and (e.card.task, e.card.kind) == TASK]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_chopper_chops_the_demo(tmp_path: Path, chop: Chop, name: str) -> None:
+    """Also the one that needs a rate of its own: positions are the file's all the same."""
+    clip = ROOT / "bridge" / "assets" / "demo.ogg"
+    data = chop.json(clip, "--model", name, "--count", "3")
+    assert len(data["items"]) == 3
+    assert data["rate"] == soundfile.info(clip).samplerate
+    assert data["items"][-1]["end_s"] == soundfile.info(clip).frames / data["rate"]
 
 
 trained = pytest.mark.skipif(not CHOPPER.is_file(), reason="models/pretrained/chopper.onnx is not there yet")
