@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +292,14 @@ def test_live_chops_are_switched_on_and_off(
 def test_a_model_for_chops_that_does_not_fit_ends_the_start(loop: Path, separator: Path) -> None:
     with pytest.raises(EngineError, match="tiny is of kind stft-hop and marks nothing"):
         Daemon(config(loop, separator, separator)).start()
+
+
+def test_a_model_for_chops_that_does_not_fit_the_rate_says_so(tmp_path: Path) -> None:
+    path = tiny_curves(tmp_path / "other-hop.onnx", "frame-hop", replace(MEL, hop_samples=512))
+    lane = Lane.create(48000, 2, 512)
+    try:
+        with pytest.raises(EngineError, match="frames of 512 samples at 44100 Hz do not fall on samples at 48000"):
+            EngineProcess(lane, None, path).start()
+    finally:
+        lane.close()
+        lane.unlink()
