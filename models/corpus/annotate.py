@@ -5,6 +5,7 @@ nothing is heard. What nobody wrote down (spoken lines, a choir's many voices, r
 ``unannotated`` instead of guessed, so that a trainer can leave that stem out.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ SUNG_EARLY_S = 0.11
 SUNG_REACH_S = 0.08
 SUNG_ALONE = ("lead", "double")
 LOOPS = ("breaks/garden",)
+EFFECTS_KIT = re.compile(r":56\b")
 
 
 def annotations(song: Song, rendering: Rendering) -> dict[str, Any]:
@@ -30,8 +32,10 @@ def annotations(song: Song, rendering: Rendering) -> dict[str, Any]:
     stems = rendering.stems
     seconds = stems["drums"].shape[1] / RATE
     unannotated = []
-    # a loop under the kit keeps its own strokes, which nobody wrote down
-    if not song.sampled_break and any(credit["name"] in LOOPS for credit in rendering.facts["sources"]):
+    # a loop under the kit keeps its own strokes, which nobody wrote down,
+    # and an effects kit's telephones and applause begin nowhere in particular
+    loop = not song.sampled_break and any(credit["name"] in LOOPS for credit in rendering.facts["sources"])
+    if loop or EFFECTS_KIT.search(rendering.facts["kit"]):
         unannotated.append("drums")
     if song.phrases and song.vocal not in SUNG_ALONE:
         unannotated.append("vocals")

@@ -46,6 +46,7 @@ BEATS = {
 }
 SURE_DB, ON_GRID_DB = 7.0, 5.0
 NEAR_GRID_S = 0.012
+ECHO_S, ECHO_DB = 0.08, 6.0
 OVERLAP_S = 0.004
 SHUFFLED_SHARE = 0.3
 GRID_PER_BEAT = 4
@@ -100,7 +101,12 @@ def strokes(path: Path, beats: int) -> Times:
             off_s = abs((at / step + 0.5) % 1 - 0.5) * step / RATE
             if loud[at : at + reach].any() and (rise_db[at] >= SURE_DB or off_s < NEAR_GRID_S):
                 times.append(envelopes.attack(at / RATE - 0.005, 0.02).time)
-    return np.asarray(merge((np.array(times) * RATE % count) / RATE) * (beats * RATE / count))
+    found = merge((np.array(times) * RATE % count) / RATE)
+    # a clap's second burst, a snare's wires: the treble rises again, the whole does not
+    whole = _rise_db(envelopes.bands[0])
+    echoes = np.diff(found, prepend=found[-1:] - count / RATE) < ECHO_S
+    rises = np.array([whole[int(t * RATE) + count - 200 : int(t * RATE) + count + 200].max() for t in found])
+    return np.asarray(found[~echoes | (rises >= ECHO_DB)] * (beats * RATE / count))
 
 
 def _rise_db(power: Audio) -> Audio:
