@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 from itertools import combinations
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from models.corpus.sources import CREDITS, SOUNDFONT_FILES, Sources
 from models.corpus.styles import STYLES
 from models.corpus.synth import RATE, Patch
 from models.corpus.takes import SUNG, Take, analyse
+from models.corpus.tracker import beats_of, openmpt, read_module
 from models.corpus.voice import Manner, Singer, sing, sing_syllables
 from models.corpus.vowels import vowel_note
 
@@ -241,6 +243,54 @@ def test_a_written_pattern(tmp_path: Path) -> None:
     tempo, bars, hits = read_pattern(np.random.default_rng(0), tmp_path / "a.h2song")
     assert (tempo, bars) == (120, 2)
     assert hits == [Hit(0, "kick", 0.5), Hit(0.375, "kick", 0.5), Hit(2, "kick", 0.5), Hit(2.375, "kick", 0.5)]
+
+
+def module_bytes() -> bytes:
+    """A four-channel MOD: a click on every fourth row of the first channel, on the third of every 16 in the second."""
+    click = (np.exp(-np.arange(400) / 60) * 120 * np.sin(np.arange(400) / 3 + 1.5)).astype(np.int8).tobytes()
+    samples = struct.pack(">22sHBBHH", b"snare", 200, 0, 64, 0, 1) + struct.pack(">22sHBBHH", b"", 0, 0, 0, 0, 1) * 30
+    rows = b""
+    for row in range(64):
+        for channel in range(4):
+            struck = (channel == 0 and row % 4 == 0) or (channel == 1 and row % 16 == 0)
+            # sample 1 at period 428, no effect
+            rows += bytes([0x01, 0xAC, 0x10, 0]) if struck else bytes(4)
+    orders = bytes([0] * 4 + [0] * 124)
+    return b"song".ljust(20, b"\0") + samples + bytes([4, 127]) + orders + b"M.K." + rows + click
+
+
+def test_a_module_says_when_its_notes_are_struck(tmp_path: Path) -> None:
+    """Rows of 6 ticks of 20 ms: a click each 0.48 s, which is the beat."""
+    try:
+        openmpt()
+    except OSError:
+        pytest.skip("needs the libopenmpt library")
+    path = tmp_path / "tiny.mod"
+    path.write_bytes(module_bytes())
+    song = read_module(path, "test", CREDITS["synthesis"])
+    assert song is not None
+    times = np.arange(64) * 0.48
+    # the row is known to 64 samples, the attack is then measured
+    np.testing.assert_allclose(song.onsets["drums"], times, rtol=0, atol=0.003)
+    assert song.beats is not None
+    assert song.downbeats is not None
+    np.testing.assert_allclose(song.beats, times, rtol=0, atol=0.003)
+    np.testing.assert_allclose(song.downbeats, times[::4], rtol=0, atol=0.003)
+    assert set(song.stems) == {"drums"}
+
+
+def test_rows_that_bear_out_no_beat_have_none() -> None:
+    even = [(n * 0.12, 0, n % 64) for n in range(256)]
+    on_beats = [time for time, _, row in even if row % 4 == 0] + [time for time, _, row in even if row % 16 == 0]
+    beats, downbeats = beats_of(even, on_beats)
+    assert beats is not None
+    assert downbeats is not None
+    np.testing.assert_allclose(np.diff(beats), 0.48)
+    np.testing.assert_allclose(np.diff(downbeats), 1.92)
+    assert beats_of(even, [time for time, _, _ in even]) == (None, None)
+    assert beats_of([(time, 0, row % 40) for time, _, row in even], on_beats) == (None, None)
+    uneven = [(time * (1 + time / 30), 0, row) for time, _, row in even]
+    assert beats_of(uneven, on_beats) == (None, None)
 
 
 def test_a_recording_says_what_is_unknown(tmp_path: Path) -> None:

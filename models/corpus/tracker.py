@@ -56,7 +56,7 @@ class Module:
     """One open module. Only what is needed of https://lib.openmpt.org/doc/libopenmpt__ext_8h.html."""
 
     def __init__(self, data: bytes) -> None:
-        self.lib = _library()
+        self.lib = openmpt()
         nothing = [None] * 7
         self.ext = self.lib.openmpt_module_ext_create_from_memory(data, ctypes.c_size_t(len(data)), *nothing)
         if not self.ext:
@@ -109,11 +109,15 @@ class Module:
                 rows.append((now / RATE, here[1], here[2]))
                 place = here
             now += count
+        # at its end a module goes back to a row that it does not play
+        end = self.get("duration_seconds") - 0.005
+        rows = [row for row in rows if row[0] < end]
         return Played(np.concatenate(pieces or [buffer[:0]]).T[:, : int(LONGEST_S * RATE)], rows)
 
 
 @lru_cache(maxsize=1)
-def _library() -> Any:
+def openmpt() -> Any:
+    """The library, its functions declared. Raises `OSError` without it."""
     lib = ctypes.CDLL(find_library("openmpt") or "libopenmpt.so.0")
     for name in ("module_ext_create_from_memory", "module_ext_get_module"):
         getattr(lib, f"openmpt_{name}").restype = ctypes.c_void_p
@@ -128,6 +132,8 @@ def _library() -> Any:
     ]  # fmt: skip
     for name in ("instrument_name", "sample_name"):
         getattr(lib, f"openmpt_module_get_{name}").argtypes = [ctypes.c_void_p, ctypes.c_int32]
+    lib.openmpt_module_get_duration_seconds.argtypes = [ctypes.c_void_p]
+    lib.openmpt_module_get_duration_seconds.restype = ctypes.c_double
     lib.openmpt_module_get_pattern_row_channel_command.argtypes = [ctypes.c_void_p, *[ctypes.c_int32] * 3, ctypes.c_int]
     lib.openmpt_module_get_pattern_row_channel_command.restype = ctypes.c_uint8
     lib.openmpt_module_read_interleaved_float_stereo.argtypes = [
@@ -140,7 +146,7 @@ def _library() -> Any:
 def read_modules(sources: Sources) -> Iterator[Recorded]:
     """Every module of the packages whose channels, played alone, sum to the whole."""
     try:
-        _library()
+        openmpt()
     except OSError:
         print("missing libopenmpt: going on without modules")
         return
@@ -177,7 +183,7 @@ def read_module(path: Path, split: str, credit: Credit) -> Recorded | None:
     if 10 * np.log10(np.mean(rest**2) / np.mean(whole.sound**2) + 1e-12) > APART_DB:
         return None
     level = np.float32(0.95 / max(0.95, *(float(np.abs(sound).max()) for sound in [whole.sound, *groups.values()])))
-    beats, downbeats = _beats(whole.rows, [time for struck in notes.values() for time, _ in struck])
+    beats, downbeats = beats_of(whole.rows, [time for struck in notes.values() for time, _ in struck])
     return Recorded(
         f"{credit.name} {path.stem}",
         split,
@@ -216,7 +222,7 @@ def _name(names: list[str], number: int) -> str:
     return names[number - 1] if number <= len(names) else ""
 
 
-def _beats(rows: list[tuple[float, int, int]], struck: list[float]) -> tuple[Times | None, Times | None]:
+def beats_of(rows: list[tuple[float, int, int]], struck: list[float]) -> tuple[Times | None, Times | None]:
     """Beats and downbeats, or None where the notes do not bear them out or the tempo is not one."""
     times = np.array([row[0] for row in rows])
     numbers = np.array([row[2] for row in rows])
