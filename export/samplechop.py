@@ -160,6 +160,8 @@ def by_points(
 
 def _mlp(kind: Kind, w: Mapping[str, Array], point: Array) -> Array:
     sums = point.sum(1)
+    if sums.std() <= 1e-3:
+        return np.full(len(kind.curves), -20.0)
     hidden = np.tile((sums - sums.mean()) / max(sums.std(), 1e-3), (len(kind.curves), 1))  # (curves, 61)
     count = sum(name.endswith("bias") for name in w)
     for i in range(count):
@@ -171,6 +173,8 @@ def _mlp(kind: Kind, w: Mapping[str, Array], point: Array) -> Array:
 
 def _conv(kind: Kind, w: Mapping[str, Array], point: Array) -> Array:
     """Of 121 frames, since each of the 61 is standardised by the 61 round it."""
+    if np.mean([point[t : t + WINDOW].mean() for t in range(WINDOW)]) <= 1e-3:
+        return np.full(len(kind.curves), -20.0)
     near = [point[t - CONTEXT : t + CONTEXT + 1] for t in range(CONTEXT, CONTEXT + WINDOW)]
     x = np.stack([(p[CONTEXT] - p.mean()) / max(p.std(), 1e-3) for p in near])[None]  # (1, 61, bins)
     x = np.maximum(_convolve(x, w["attack.weight"], w["attack.bias"]), 0)  # (8, 57, bins - 2)

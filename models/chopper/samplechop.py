@@ -31,6 +31,9 @@ CONTEXT = 30
 
 WINDOW = 2 * CONTEXT + 1
 HIDDEN = (32, 16, 8, 4)
+NEVER = -20.0
+"""The logit of silence, which has no deviation to divide by: sampleChop passed such data points over."""
+
 _SMALL = 1e-3
 """Least deviation to divide by. A full-scale sine is 1 to 5: below this, all is silence and shall stay small."""
 
@@ -64,11 +67,12 @@ class SampleChop(nn.Module):
         sums = frames.sum(-1)[:, None]  # (batch, 1, frames)
         points = F.conv1d(sums, self.window)  # (batch, 61, frames)
         x = points - points.mean(1, keepdim=True)
-        x = x / x.square().mean(1, keepdim=True).sqrt().clamp_min(_SMALL)
+        spread = x.square().mean(1, keepdim=True).sqrt()
+        x = x / spread.clamp_min(_SMALL)
         x = x.repeat(1, len(self.kind.curves), 1)
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
-        logits: Tensor = self.layers[-1](x).transpose(1, 2)
+        logits: Tensor = torch.where(spread > _SMALL, self.layers[-1](x), NEVER).transpose(1, 2)
         return logits
 
 
@@ -89,10 +93,11 @@ class SampleChopConv(nn.Module):
         frames = F.pad(frames, (0, 0, self.context, self.context))
         if self.kind.tonnetz:
             frames = with_tonnetz(frames)
+        heard = around(around(frames.mean(-1)))[:, None] > _SMALL
         x = standardise(frames)[:, None]  # (batch, 1, frames, bins)
         x = F.max_pool2d(F.relu(self.attack(x)), (3, 4), stride=(1, 4))
         x = F.relu(self.join(F.relu(self.middle(x))))[..., 0]
-        logits: Tensor = self.decide(x).transpose(1, 2)
+        logits: Tensor = torch.where(heard, self.decide(x), NEVER).transpose(1, 2)
         return logits
 
 
