@@ -1,11 +1,19 @@
-"""What several test files share: real servers."""
+"""What several test files share: real servers, and what to do without them."""
 
 import os
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
 from benchmarks.jack_server import jack_server, missing_tool
+
+
+def tool_is_missing(what: str) -> NoReturn:
+    """Skip the test that wants it; in CI, where everything has to be there, fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +21,6 @@ def jack() -> Iterator[str]:
     """The name of a private JACK server (dummy driver, 48 kHz, 128 frames), default for the processes of the test."""
     missing = missing_tool()
     if missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        tool_is_missing(missing)
     with jack_server() as name:
         yield name

@@ -1,7 +1,6 @@
 """The maker of training songs: same seed, same song; splits share no player; stems are sound and sum to the mix."""
 
 import json
-import os
 import struct
 from itertools import combinations
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from conftest import tool_is_missing
 
 pytest.importorskip("scipy", reason="the corpus needs the train extra")
 pytest.importorskip("pedalboard", reason="the corpus needs the train extra")
@@ -264,7 +264,7 @@ def test_a_module_says_when_its_notes_are_struck(tmp_path: Path) -> None:
     try:
         openmpt()
     except OSError:
-        pytest.skip("needs the libopenmpt library")
+        tool_is_missing("needs the libopenmpt library (Debian: libopenmpt0)")
     path = tmp_path / "tiny.mod"
     path.write_bytes(module_bytes())
     song = read_module(path, "test", CREDITS["synthesis"])
@@ -343,10 +343,7 @@ def test_a_soundfont_plays_in_tune_and_in_time() -> None:
     pytest.importorskip("fluidsynth", reason="needs the FluidSynth library", exc_type=ImportError)
     path = Path("/", SOUNDFONT_FILES["timgm6mb-soundfont"])
     if not path.is_file():
-        missing = "needs the Debian package timgm6mb-soundfont"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        tool_is_missing("needs the Debian package timgm6mb-soundfont")
     player = SoundfontPlayer(path)
     sound = player.play([Note(0.5, 1.0, 69, 0.8)], 2 * RATE, 0, 73)
     player.close()
