@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from bridge.cli import app  # noqa: E402
 from export.chopper import check_chopper, export_chopper, export_graph  # noqa: E402
 from models.chopper.augment import draw_example, write_targets  # noqa: E402
+from models.chopper.calibration import calibrate  # noqa: E402
 from models.chopper.dataset import Item, find_items, mel_frames, merge  # noqa: E402
 from models.chopper.evaluation import Sound, f_measure, find_sounds, score  # noqa: E402
 from models.chopper.evaluation import merge as merge_seconds  # noqa: E402
@@ -193,6 +194,10 @@ def test_training_finds_clicks(corpus: Path, tmp_path: Path) -> None:
     assert f_measure(item.times["beat"], found, 2.0) > 0.9
     assert [s.name for s in sources] == ["synthetic"]
     assert network.size.delay == LIVE_DELAY
+    with torch.no_grad():
+        network.heads.bias -= 4  # type: ignore[operator]
+    shifts = calibrate(network, [item])
+    assert shifts[0] >= 1.5  # a network trained for seconds is far from sure either way
 
 
 def test_a_resumed_run_is_the_run_not_stopped(corpus: Path, run: Path, tmp_path: Path) -> None:

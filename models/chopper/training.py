@@ -26,6 +26,7 @@ from streaming.card import Source
 from streaming.errors import ModelError, RequestError
 
 from .augment import draw_example
+from .calibration import calibrate
 from .dataset import Item, find_items
 from .loss import curve_loss
 from .network import Chopper, Size
@@ -85,6 +86,7 @@ class Run:
         self.optimiser = torch.optim.AdamW(self.network.parameters(), settings.peak_rate, weight_decay=0.01)
         self.step = 0
         self.elapsed_s = 0.0
+        self.shifts = [0.0] * len(size.curves)
 
     def progress(self) -> float:
         """How much of the budget is spent, 0 to 1."""
@@ -135,6 +137,7 @@ class Run:
             "updates": self.average.n_averaged,
             "step": self.step,
             "elapsed_s": self.elapsed_s,
+            "shifts": self.shifts,
             "sources": [asdict(s) for s in sources],
         }
         aside = path.with_name(f".{path.name}.part")
@@ -210,6 +213,8 @@ def follow(
             losses = []
             _note(folder / "metrics.csv", row)
             console.print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), soft_wrap=True)
+            if run.progress() >= 1:
+                run.shifts = calibrate(run.averaged, judges)
             run.save(folder / "last.ckpt", sources)
             before = time.monotonic()
 
@@ -235,8 +240,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_network(checkpoint: Path) -> tuple[Chopper, tuple[Source, ...]]:
-    """The averaged network of a checkpoint and what it learned from. Raises `ModelError`."""
+    """The averaged network of a checkpoint, calibrated, and what it learned from. Raises `ModelError`."""
     data = read_checkpoint(checkpoint)
     network = Chopper(data["size"])
     network.load_state_dict(data["average"])
+    with torch.no_grad():
+        assert network.heads.bias is not None
+        network.heads.bias += torch.tensor(data.get("shifts", 0.0))
     return network.eval(), tuple(Source(**s) for s in data["sources"])

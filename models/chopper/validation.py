@@ -17,12 +17,18 @@ WINDOW = {"onset": 2.5, "beat": 7.0, "downbeat": 7.0, "phrase": 7.0, "chop": 5.0
 """Frames that a peak may be off."""
 
 
-def curves_of(network: Chopper, features: NDArray[np.floating]) -> NDArray[np.float32]:
+def logits_of(network: Chopper, features: NDArray[np.floating]) -> NDArray[np.float32]:
     """``(T, bands)`` to ``(T, curves)``, a live network's delay taken away."""
     delay = network.size.delay
     padded = np.pad(features.astype(np.float32), ((0, delay), (0, 0)))
     with torch.no_grad():
-        curves: NDArray[np.float32] = network(torch.from_numpy(padded)[None])[0, delay:].sigmoid().numpy()
+        logits: NDArray[np.float32] = network(torch.from_numpy(padded)[None])[0, delay:].numpy()
+    return logits
+
+
+def curves_of(network: Chopper, features: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The same from 0 to 1."""
+    curves: NDArray[np.float32] = torch.from_numpy(logits_of(network, features)).sigmoid().numpy()
     return curves
 
 
