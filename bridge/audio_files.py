@@ -73,6 +73,8 @@ class AudioReader:
             raise AudioError(f"{path}: is empty (0 bytes)")
         try:
             self._file = soundfile.SoundFile(path)
+        except UnicodeEncodeError:  # a Linux name may be any bytes, libsndfile takes text
+            raise AudioError(f"{str(path)!a}: a name that is not valid text; rename the file") from None
         except soundfile.SoundFileError as error:
             reason = getattr(error, "error_string", str(error)).rstrip(".")
             raise AudioError(

@@ -100,10 +100,11 @@ def chop(
 
 
 class Chopped(NamedTuple):
-    """What became of one file; ``notes`` are lines for the user."""
+    """What became of one file; ``files`` lie below ``folder``, ``notes`` are lines for the user."""
 
     analysis: "Analysis"
     chops: "ChopSet"
+    folder: Path | None
     files: list[Path]
     notes: list[str]
 
@@ -122,14 +123,14 @@ def _chop(
     chops = find_chops(analysis, settings)
     notes = [f"{file}: {chops.note}"] if chops.note else []
     if folder is None:
-        return Chopped(analysis, chops, [], [*notes, *filter(None, [analysis.passage.warning])])
+        return Chopped(analysis, chops, None, [], [*notes, *filter(None, [analysis.passage.warning])])
     from .chops.exports import export
 
     def writing(name: str) -> None:
         progress(1 - EXPORTING * (1 - settings.export.index(name) / len(settings.export)))
 
     done = export(chops, analysis.passage, settings.export, folder, file.stem, writing, analysis.curves)
-    return Chopped(analysis, chops, done.files, [*notes, *done.notes])
+    return Chopped(analysis, chops, folder, done.files, [*notes, *done.notes])
 
 
 def _seconds(flag: str, text: str | None) -> tuple[float, ...] | None:
@@ -180,8 +181,10 @@ def _report(done: Chopped, as_json: bool) -> None:
             f"{chop.kind}, locked" if chop.locked else chop.kind,
         )
     Console().print(table)
-    if done.files:
-        print(f"→ {done.files[0].parent}: {', '.join(path.name for path in done.files)}")
+    if done.folder:
+        below = (path.relative_to(done.folder) for path in done.files)
+        names = dict.fromkeys(f"{path.parts[0]}/" if len(path.parts) > 1 else path.name for path in below)
+        print(f"→ {done.folder}: {', '.join(names)}")
 
 
 def bar_beat(analysis: "Analysis", position: int) -> str:

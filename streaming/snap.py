@@ -14,7 +14,7 @@ a tenth of the loudest within some 10 ms. Beyond the ends of a signal lies silen
 
 Source: the flux of S. Böck and G. Widmer, "Maximum filter vibrato suppression for onset detection" (DAFx 2013), with
 the maximum taken over time. Going on from there to the least energy before, as is often done, was measured to be worse
-(docs/chops.md).
+(docs/chops-decoding.md).
 """
 
 from typing import Literal, NamedTuple

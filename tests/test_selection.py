@@ -74,7 +74,6 @@ def problems(draw: st.DrawFn) -> tuple[Candidates, Choice, int]:
         min_length=length,
         seed=draw(st.integers(-2, 3)),
         locked=tuple(locked),
-        avoid=tuple(place for place in places if draw(st.booleans())),
     )
     return candidates(places, relevance, sounds), choice, end
 
@@ -237,16 +236,6 @@ def test_re_roll_differs_and_keeps_quality(method: Method) -> None:
             assert {20, 120} <= set(rolled.tolist())
             assert offered.relevance[rolled].mean() >= 0.9 * offered.relevance[plain].mean()
         assert len(answers) >= 5
-
-
-def test_avoided_places_come_back_only_for_want_of_others() -> None:
-    offered = some(200, 3)
-    shown = select(offered, Choice(count=8), 60 * RATE).indices
-    avoid = tuple(offered.positions[shown].tolist())
-    fresh = select(offered, Choice(count=8, avoid=avoid), 60 * RATE).indices
-    assert not set(fresh.tolist()) & set(shown.tolist())
-    few = some(8, 3)
-    assert len(select(few, Choice(count=8, avoid=tuple(few.positions.tolist())), 60 * RATE).indices) == 8
 
 
 @pytest.mark.parametrize(

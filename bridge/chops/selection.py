@@ -16,7 +16,7 @@ from all before it, up to `MOST`; where those are fewer than `FEWEST`, so do oth
 
 **Re-roll.** Seed 0 is the plain best. Any other seed shakes what places are worth with Gumbel noise, less and less of
 it (`SHAKES`) until another choice comes out that is within a tenth of the plain best, in mean relevance and in what the
-method maximises. Places to ``avoid`` (shown before) are worth less. The same seed gives the same choice.
+method maximises. The same seed gives the same choice.
 """
 
 from bisect import bisect_left
@@ -41,8 +41,6 @@ beats are that near to their own repeat, and no two beats of a bar are."""
 DISTINCT = 0.65
 """Over this part of the scale a sound is another sound. For half a minute of our corpus that makes 4 to 16, often 8."""
 FEWEST, MOST = 4, 16
-AVOIDED = 0.3
-"""What having been shown before takes from a place's worth."""
 SHAKES = (0.05, 0.05, 0.025, 0.025, 0.0125, 0.0125, 0.006)
 KEPT = 0.9
 CANDIDATES = 1000
@@ -80,7 +78,6 @@ class Choice:
         count: ``None`` for as many as sound different.
         min_length: samples between two chosen, and from the last to the end.
         locked: positions that are chosen whatever else is; they must be among the candidates.
-        avoid: positions that were shown before.
     """
 
     method: Method = "max-min"
@@ -89,7 +86,6 @@ class Choice:
     min_length: int = 0
     seed: int = 0
     locked: tuple[int, ...] = ()
-    avoid: tuple[int, ...] = ()
 
 
 class Selection(NamedTuple):
@@ -144,8 +140,7 @@ class _Search:
         of_frames = choice.method == "mad-frames"
         self._space = Space(candidates.frames[kept], 1.0, 1e-9, places) if of_frames else self._sounds
         self._weight = 1.0 if choice.method == "top-n" else choice.relevance_weight
-        avoided = np.isin(self._positions, choice.avoid)
-        self._worth = self._weight * self._relevance - AVOIDED * avoided
+        self._worth = self._weight * self._relevance
         self._repeats = self._same = False
         self._count = choice.count if isinstance(choice.count, int) else self._count_sounds()
 
