@@ -123,7 +123,7 @@ def test_a_model_that_knows_chops_marks_chops(tmp_path: Path) -> None:
     path = tiny_curves(tmp_path / "own.onnx", "frame-hop", curves=("onset", "chop", "beat", "phrase"))
     chops = LiveChops(path)
     chops.prepare(44100, 2)
-    assert [chop.kind for chop in listen(chops, clicks(), [512])] == ["chop"] * len(CLICKS)
+    assert [chop.kind for chop in listen(chops, clicks(), [512])] == ["chop"] * (len(CLICKS) - 1)  # the softest is an onset only
 
 
 def test_silence_and_broken_samples(path: Path) -> None:
