@@ -30,7 +30,7 @@ def song() -> NDArray[np.float32]:
     audio = np.zeros(12 * RATE)
     for eighth in range(46):
         start = round((0.1 + eighth * 0.25) * RATE)
-        level = 0.6 if eighth % 8 == 0 else 0.03 if eighth % 2 == 0 else 0.008
+        level = 0.6 if eighth % 8 == 0 else 0.012 if eighth % 2 == 0 else 0.008
         t = np.arange(RATE // 10) / RATE
         tone = np.sin(2 * np.pi * rng.uniform(80, 4000) * t)
         hit = level * (rng.uniform(-1, 1, len(t)) + tone) * np.exp(-t * rng.uniform(20, 60))

@@ -90,7 +90,7 @@ def tiny_live4(path: Path, masks: npt.ArrayLike = MASKS, counting: bool = False,
 
 
 CURVES = ("onset", "beat", "downbeat", "phrase")
-CURVE_STEPS = (0.0, 0.5, 1.7, 2.2)
+CURVE_STEPS = (0.0, 0.5, 1.0, 1.5)
 """A curve of `tiny_curves` begins where the mean level of the bands rises by this much from one frame to the next."""
 
 
