@@ -5,13 +5,11 @@ that ships: what a user trains further begins there.
 """
 
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -29,9 +27,9 @@ from streaming.session import OnnxModel, read_card
 
 from . import chopper_reference
 from .cards import replace_metrics, write_card
+from .graph import write_graph
 from .parity import FP32_LIMIT, Parity
 
-OPSET = 20
 RATES = (44100, 48000, 88200, 96000)
 DESCRIPTION = {
     False: "Where onsets, beats, bars and phrases begin in any music, in files: a network of dilated convolutions.",
@@ -150,27 +148,11 @@ def export_graph(network: Chopper, target: Path) -> None:
     """Write the graph, without a card."""
     size = network.size
     frames = torch.rand(1, 1 if size.live else 50, MEL.bands)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations, nothing that a user could act on
-        program = torch.onnx.export(
-            (OneFrame(network) if size.live else WholeSequence(network)).eval(),
-            (frames, torch.zeros(1, sum(state_parts(size)))) if size.live else (frames,),
-            input_names=["features", "state"] if size.live else ["features"],
-            output_names=["curves", "next_state"] if size.live else ["curves"],
-            dynamic_shapes=None if size.live else {"features": {1: torch.export.Dim("frames", min=1)}},
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    del model.graph.value_info[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]  # the exporter's stack traces, which name the machine's own paths
-        node.doc_string = ""
-    onnx.checker.check_model(model, full_check=True)
-    target.write_bytes(model.SerializeToString())
+    if size.live:
+        state = torch.zeros(1, sum(state_parts(size)))
+        write_graph(OneFrame(network), (frames, state), ("features", "state"), ("curves", "next_state"), target)
+    else:
+        write_graph(WholeSequence(network), (frames,), ("features",), ("curves",), target, {"features": {1: "frames"}})
 
 
 def check_chopper(network: Chopper, path: Path, seed: int = 0) -> list[Parity]:

@@ -5,13 +5,11 @@ by itself, in float64 and plain numpy (`by_points`).
 """
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -26,9 +24,9 @@ from streaming.errors import ModelError
 from streaming.session import OnnxModel
 
 from .cards import write_card
+from .graph import write_graph
 from .parity import FP32_LIMIT, Parity
 
-OPSET = 20
 DESCRIPTION = {
     "mlp": "sampleChop (2017) as a baseline: one number a frame, 61 frames, an MLP for each curve.",
     "conv": "The convolutional sampleChop that was given up, as a baseline: 61 frames of a CQT.",
@@ -91,27 +89,8 @@ def card_of(network: SampleChop | SampleChopConv, name: str, sources: tuple[Sour
 
 def export_graph(network: SampleChop | SampleChopConv, target: Path) -> None:
     """Write the graph, without a card."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations, nothing that a user could act on
-        program = torch.onnx.export(
-            Curves(network).eval(),
-            (torch.rand(1, 50, CQT.bands),),
-            input_names=["features"],
-            output_names=["curves"],
-            dynamic_shapes={"features": {1: torch.export.Dim("frames", min=1)}},
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    del model.graph.value_info[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]  # the exporter's stack traces, which name the machine's own paths
-        node.doc_string = ""
-    onnx.checker.check_model(model, full_check=True)
-    target.write_bytes(model.SerializeToString())
+    frames = torch.rand(1, 50, CQT.bands)
+    write_graph(Curves(network), (frames,), ("features",), ("curves",), target, {"features": {1: "frames"}})
 
 
 def check_samplechop(network: SampleChop | SampleChopConv, path: Path, seed: int = 0) -> list[Parity]:

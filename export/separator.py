@@ -1,12 +1,10 @@
 """The separator's checkpoint as an ONNX graph that takes one hop: the inputs and outputs of kind ``stft-hop``."""
 
 import os
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import onnx
 import torch
 from torch import Tensor, nn
 
@@ -17,10 +15,10 @@ from streaming.card import Tensor as CardTensor
 from streaming.windows import DEFAULT
 
 from .cards import write_card
+from .graph import write_graph
 from .parity import Parity, check_parity
 from .quantise import quantise
 
-OPSET = 20
 DESCRIPTION = (
     "Vocals, drums, bass and other from any music, stereo, live: a recurrent complex-mask network over "
     "low-latency frames, trained on music rendered and mixed from freely licensed sounds."
@@ -169,25 +167,6 @@ def card_of(network: Separator, name: str, sources: tuple[Source, ...]) -> Model
 
 def export_graph(network: Separator, target: Path) -> None:
     """Write the fp32 graph, without a card."""
-    step = SeparatorStep(network).eval()
+    step = SeparatorStep(network)
     example = (torch.randn(1, CHANNELS, DEFAULT.bins, 2), torch.zeros(step.state_shape))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations, nothing that a user could act on
-        program = torch.onnx.export(
-            step,
-            example,
-            input_names=["spectrum", "state"],
-            output_names=["stems", "next_state"],
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    del model.graph.value_info[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]  # the exporter's stack traces, which name the machine's own paths
-        node.doc_string = ""
-    onnx.checker.check_model(model, full_check=True)
-    target.write_bytes(model.SerializeToString())
+    write_graph(step, example, ("spectrum", "state"), ("stems", "next_state"), target)
