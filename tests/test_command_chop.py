@@ -45,7 +45,7 @@ def hits(seconds: float, rate: int = RATE, channels: int = 2) -> Audio:
         t = np.arange(rate // 20) / rate
         tone = np.sin(2 * np.pi * rng.uniform(80, 3000) * t) + rng.uniform(-1, 1, len(t))
         start = round(at_s * rate)
-        hit = (0.5 if number % 4 == 0 else 0.03) * tone * np.exp(-t * rng.uniform(30, 90))
+        hit = (0.5 if number % 4 == 0 else 0.011) * tone * np.exp(-t * rng.uniform(30, 90))
         audio[start : start + len(t)] += hit[: len(audio) - start, None]
     return audio
 

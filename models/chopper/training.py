@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,6 @@ def train(
         raise RequestError(f"{', '.join(map(str, corpora))}: no song to train on")
     sources = read_sources(songs)
     keep_memory()
-    torch.set_flush_denormal(True)
     console = Console(stderr=True, quiet=quiet)
     with console.status("listening to every song once"):
         items = find_items(corpora, "train", folder / "cache")
@@ -183,6 +183,16 @@ def train(
         run.load(last)
     follow(run, items, judges, folder, sources, console)
     return last
+
+
+@contextmanager
+def no_denormals() -> Iterator[None]:
+    """Numbers too small for a float's exponent, slow on most processors, are zeros meanwhile."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:  # this thread may go on with what minds
+        torch.set_flush_denormal(False)
 
 
 def ready(folder: Path, resume: bool) -> Path:
@@ -195,6 +205,7 @@ def ready(folder: Path, resume: bool) -> Path:
     return last
 
 
+@no_denormals()
 def follow(
     run: Run, items: Sequence[Item], judges: Sequence[Item], folder: Path, sources: Sequence[Source], console: Console
 ) -> None:
