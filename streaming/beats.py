@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .click import even_beats
 from .onsets import Peaks, pick_onsets, strongest, vertex
 
 MIN_BPM, MAX_BPM = 50.0, 215.0
@@ -84,6 +85,9 @@ def decode_beats(beat: NDArray[np.float32], downbeat: NDArray[np.float32], frame
     if score <= 0 or len(times) < 2:
         return NO_BEATS
     frames = _refined(times * pool, beat, frame_rate)
+    even = even_beats(gains, frames / pool, positions, metre)
+    if even is not None:
+        frames, positions = _refined(even[0] * pool, beat, frame_rate), even[1]
     span = min(2 * metre, len(frames) - 1)  # one beat's length is known to a fraction of a frame only
     return Beats(frames, positions, metre, float(60 * frame_rate * span / np.median(frames[span:] - frames[:-span])))
 
@@ -235,7 +239,12 @@ def _refined(times: NDArray[np.int64], beat: NDArray[np.float32], frame_rate: fl
     is_peak = (top >= NEUTRAL) & (top >= left) & (top >= right)
     frames = peak + vertex(left, top, right)
     index = np.arange(len(times))
-    frames = np.interp(index, index[is_peak], frames[is_peak]) if is_peak.any() else times.astype(np.float64)
+    if not is_peak.any():
+        return times.astype(np.float64)
+    on = index[is_peak]
+    frames = np.interp(index, on, frames[is_peak])
+    for outside, nearest in ((slice(0, on[0]), on[0]), (slice(on[-1] + 1, None), on[-1])):
+        frames[outside] = times[outside] + (frames[nearest] - times[nearest])
     return np.maximum.accumulate(np.clip(frames, 0, len(beat) - 1))
 
 
