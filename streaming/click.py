@@ -36,7 +36,7 @@ def even_length(frames: Floats) -> float | None:
     lengths = (frames[SPAN_BEATS:] - frames[:-SPAN_BEATS]) / SPAN_BEATS
     length = float(np.median(lengths))
     off = np.abs(lengths / length - 1)
-    same, near = np.mean(off < SAME), np.mean(off < NEAR)
+    same, near = float(np.mean(off < SAME)), float(np.mean(off < NEAR))
     return float(np.mean(lengths[off < SAME])) if same >= max(LEAST_STEADY, NEAR_STEADY * near) else None
 
 
