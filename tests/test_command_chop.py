@@ -184,6 +184,15 @@ def test_a_producer_gets_slices_markers_and_a_picture(tmp_path: Path, chop: Chop
     assert sorted(data["files"]) == sorted(str(path) for path in (tmp_path / "again").rglob("*") if path.is_file())
 
 
+def test_a_folder_is_named_as_users_name_folders(tmp_path: Path, chop: Chop, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "song.wav")
+    monkeypatch.chdir(tmp_path)
+    for folder in ("chops", "./some/../more"):
+        code, out, _ = chop("song.wav", "-o", folder, "--export", "csv,slices")
+        assert code == 0
+        assert out.strip().endswith(f"→ {Path(folder) / 'song'}: song-chops.csv, song-slices/")
+
+
 def test_the_picture_is_drawn_only_when_asked_for(tmp_path: Path, model: Path) -> None:
     """matplotlib takes most of a second to load."""
     source = write(tmp_path / "song.wav")
