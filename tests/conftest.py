@@ -1,12 +1,16 @@
 """What several test files share: real servers, and what to do without them."""
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
 
 from benchmarks.jack_server import jack_server, missing_tool
+
+# A suite that was started in the background ignores Ctrl-C, and what it starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def tool_is_missing(what: str) -> NoReturn:
