@@ -1,0 +1,103 @@
+"""The evidence that a passage does not belong, and how one number comes of it.
+
+For each scale (a beat, a bar, a phrase: embeddings of so many steps averaged) there are three things to know:
+
+=========  ===========================================================================================
+odds       what the network itself says: log odds of anything but good, averaged
+distance   to the nearest of the memory of good audio (mean of the two nearest)
+self       to the nearest of the recording's own other passages; only for whole files, 0 live
+=========  ===========================================================================================
+
+Weights that were fitted on faults of kinds made for training make one number of them, ``oddness``: log odds, 0 where
+the shipped threshold lies. Its p-value is conformal: how many of the calibration's n numbers, from good recordings that
+nothing learned from, are as large: (1 + #) / (n + 1). Source: Vovk et al., Algorithmic Learning in a Random World.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Double = NDArray[np.float64]
+
+NEAREST = 2
+SELF_NEAREST = 5
+SELF_APART_S = 8.0
+"""Passages nearer in time are no witness of each other: a fault would speak for itself."""
+SELF_PASSAGES = 2048
+"""How many of a recording's passages are compared with, spread over it."""
+ODDS_LIMIT = 12.0
+
+
+def log_odds(good: Array) -> Array:
+    """Log odds of not being good, from likelihoods of being good."""
+    low = np.exp(-ODDS_LIMIT)
+    p = np.clip(good.astype(np.float64), low, 1 - low)
+    odds: Array = np.log((1 - p) / p).astype(np.float32)
+    return odds
+
+
+def pooled(values: Array, count: int) -> Array:
+    """Each row averaged with the ``count - 1`` rows before it: ``(n + count - 1, width)`` to ``(n, width)``."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, count, axis=0)
+    mean: Array = np.ascontiguousarray(windows).mean(axis=-1, dtype=np.float32)
+    return mean
+
+
+def distances(points: Array, memory: Array, nearest: int = NEAREST) -> Array:
+    """The mean distance of each point ``(n, D)`` to its nearest of ``(M, D)``."""
+    out = np.zeros(len(points), np.float32)
+    if not len(memory):
+        return out
+    norm = np.square(memory).sum(axis=1)
+    count = min(nearest, len(memory))
+    for i in range(0, len(points), 512):
+        some = points[i : i + 512]
+        square = np.square(some).sum(axis=1)[:, None] + norm - 2 * (some @ memory.T)
+        near = np.partition(square, count - 1, axis=1)[:, :count]
+        out[i : i + 512] = np.sqrt(np.maximum(near, 0)).mean(axis=1)
+    return out
+
+
+def self_distances(points: Array, apart: int, steps: int) -> Array:
+    """How far each passage is from the nearest others of its own recording, less the recording's median.
+
+    Args:
+        points: ``(n, D)`` in the order of time.
+        apart: rows nearer than this are left out.
+        steps: rows that one point averages; fewer than this and twice ``apart`` of them say nothing: zeros.
+    """
+    count = len(points)
+    if count < 2 * apart + steps:
+        return np.zeros(count, np.float32)
+    places = np.unique(np.linspace(0, count - 1, min(count, SELF_PASSAGES)).astype(int))
+    others = points[places]
+    norm = np.square(others).sum(axis=1)
+    out = np.zeros(count, np.float32)
+    for i in range(0, count, 512):
+        some = points[i : i + 512]
+        square = np.square(some).sum(axis=1)[:, None] + norm - 2 * (some @ others.T)
+        square[np.abs(np.arange(i, i + len(some))[:, None] - places) < apart] = np.inf
+        near = np.partition(square, SELF_NEAREST - 1, axis=1)[:, :SELF_NEAREST]
+        near = np.where(np.isfinite(near), near, np.nan)
+        out[i : i + 512] = np.sqrt(np.maximum(np.nanmean(near, axis=1), 0))
+    result: Array = out - np.median(out).astype(np.float32)
+    return result
+
+
+def oddness(evidence: Array, weights: Array) -> Double:
+    """One number for each row of evidence ``(n, 3 × scales)``; the last of ``weights`` is added."""
+    number: Double = evidence.astype(np.float64) @ weights[:-1].astype(np.float64) + float(weights[-1])
+    return number
+
+
+def score_of(oddness: Double) -> Double:
+    """Log odds to 0 … 1."""
+    score: Double = 1 / (1 + np.exp(-np.clip(oddness, -40, 40)))
+    return score
+
+
+def p_values(oddness: Double, calibration: Array) -> Double:
+    """Conformal, against sorted numbers of good audio."""
+    larger = len(calibration) - np.searchsorted(calibration, oddness.astype(np.float32), side="left")
+    p: Double = (1 + larger) / (len(calibration) + 1)
+    return p

@@ -1,0 +1,246 @@
+"""The learned flagger: hears audio as it comes and says every sixth of a second how odd it sounds, and why.
+
+::
+
+    block ──▶ frames ──▶ segment and context ──▶ network ──▶ odds, embedding ──▶ evidence ──▶ score, p-value
+                         each step, 0.16 s                   pooled to beat, bar, phrase
+
+A step speaks of the middle of its segment, so what it says comes half a segment late (`Flagger.latency_samples`). For a
+whole file `Flagger.review` judges the same steps once more: with both sides of every passage, and with the rest of the
+recording as a witness.
+
+Runs in the engine's process, in work that may take a millisecond: a step allocates what it needs and leaves nothing
+behind but what a phrase holds.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ModelError
+from .evidence import (
+    NEAREST,
+    SELF_APART_S,
+    distances,
+    log_odds,
+    oddness,
+    p_values,
+    pooled,
+    score_of,
+    self_distances,
+)
+from .features import mel_edges, open_features
+from .segments import SegmentNetwork, Segments
+from .session import OnnxModel
+
+Array = NDArray[np.float32]
+
+LIVE, FILE = 0, 1
+"""Rows of a model's weights and calibration."""
+_BAND_SHARE = 0.5
+"""A band belongs to what is odd where it deviates at least this share of the greatest deviation."""
+_FINE_WITHIN = 1.0
+"""Nearer than this times `Flagger.radius` to something learned as fine, a passage is as good as the usual."""
+
+
+class Step(NamedTuple):
+    """What is said of one step.
+
+    ``position`` is the middle of the segment in samples of the source. ``score`` 0 … 1 (0.5: the shipped threshold),
+    ``p_value`` conformal, ``kind`` the class it most resembles, ``low_hz`` to ``high_hz`` where in the spectrum it
+    departs from what was heard before. ``odds`` and ``embedding (D,)`` are what `Flagger.review` and
+    `Flagger.learn` take.
+    """
+
+    position: int
+    score: float
+    p_value: float
+    kind: str
+    low_hz: float
+    high_hz: float
+    odds: float
+    embedding: Array
+
+
+class Flagger:
+    """Raises `ModelError` where the model is of another kind."""
+
+    def __init__(self, model: OnnxModel | Path | str) -> None:
+        self.network = SegmentNetwork(model if isinstance(model, OnnxModel) else OnnxModel.open(model))
+        self._edges = mel_edges(self.network.features)
+        self._fine: list[Array] = []
+        beats = self.network.memory[0]
+        sample = beats[:: max(1, len(beats) // 256)]
+        self.radius = float(np.median(distances(sample, beats, NEAREST + 1))) * 2 or 1e-3
+        """How near two passages are that sound alike: twice what is usual from one memory to the next."""
+
+    def prepare(self, rate: int, channels: int) -> None:
+        """Get ready for blocks ``(channels, n)`` at ``rate``. Raises `ModelError` where its frames do not fit."""
+        if channels < 1:
+            raise ModelError(f"{channels} channels, expected at least one")
+        self._rate = rate
+        self._frames = open_features(self.network.features, rate)
+        self._segmenter = self.network.segmenter()
+        self.step_samples = self.network.step_frames * self._frames.hop_samples
+        half = self.network.segment_frames // 2 * self._frames.hop_samples
+        self.latency_samples = self._frames.delay_samples + half
+        """From the middle of a segment until it is judged, at the latest."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was heard; what was learned as fine stays."""
+        self._frames.reset()
+        self._segmenter.reset()
+        self._steps = 0
+        self._next: int | None = None
+        self._origin = 0
+        self._past_embeddings = np.zeros((0, self.network.width), np.float32)
+        self._past_odds = np.zeros((0, 1), np.float32)
+
+    def process(self, block: Array, position: int) -> list[Step]:
+        """The steps that a block ``(channels, n)`` completes. ``position`` is that of its first sample; where it does
+        not follow on the last block's end, listening begins anew."""
+        if position != self._next:
+            self.reset()
+            self._origin = position
+        self._next = position + block.shape[1]
+        return self._judge(self._frames.process(block.mean(axis=0, dtype=np.float32)))
+
+    def flush(self) -> list[Step]:
+        """The last steps, with silence after the end. Then `reset`."""
+        steps = self._judge(self._frames.flush())
+        self.reset()
+        return steps
+
+    def _judge(self, frames: Array) -> list[Step]:
+        segments = self._segmenter.process(frames)
+        if not len(segments.frames):
+            return []
+        embeddings, classes = self.network.run(segments)
+        odds = log_odds(classes[:, 0])[:, None]
+        longest = self.network.scales[-1] - 1
+        self._past_embeddings, all_embeddings = _follow(self._past_embeddings, embeddings, longest)
+        self._past_odds, all_odds = _follow(self._past_odds, odds, longest)
+        count = len(embeddings)
+        evidence = []
+        for scale, memory in zip(self.network.scales, self.network.memory, strict=True):
+            mean = _last(all_embeddings, scale, count)
+            evidence += [_last(all_odds, scale, count)[:, 0], distances(mean, memory), np.zeros(count, np.float32)]
+        odd = oddness(np.stack(evidence, axis=1), self.network.weights[LIVE])
+        odd = self._forgive(odd, embeddings, LIVE)
+        scores, p = score_of(odd), p_values(odd, self.network.calibration[LIVE])
+        kinds = classes[:, 1:].argmax(axis=1) + 1
+        bands = self._bands(segments)
+        hop, middle = self._frames.hop_samples, self.network.segment_frames // 2
+        steps = []
+        for i in range(count):
+            at = self._origin + ((self._steps + i) * self.network.step_frames + middle) * hop
+            kind = self.network.classes[kinds[i]]
+            values = float(scores[i]), float(p[i]), kind, *bands[i], float(odds[i, 0])
+            steps.append(Step(at, *values, embeddings[i]))
+        self._steps += count
+        return steps
+
+    def review(self, steps: Sequence[Step]) -> list[Step]:
+        """The steps of a whole file judged anew, each with what comes after it and with the rest of the file."""
+        if not steps:
+            return []
+        network = self.network
+        embeddings = np.stack([step.embedding for step in steps])
+        odd = oddness(file_evidence(network, embeddings, np.array([s.odds for s in steps])), network.weights[FILE])
+        odd = self._forgive(odd, embeddings, FILE)
+        scores, p = score_of(odd), p_values(odd, network.calibration[FILE])
+        return [
+            step._replace(score=float(score), p_value=float(value))
+            for step, score, value in zip(steps, scores, p, strict=True)
+        ]
+
+    def learn(self, step: Step | Array) -> None:
+        """This was fine: from now on what sounds like it is, too. A step or its embedding ``(D,)``."""
+        embedding = step.embedding if isinstance(step, Step) else np.asarray(step, np.float32)
+        if embedding.shape != (self.network.width,):
+            raise ModelError(f"an embedding of shape {embedding.shape}, but this model's are {(self.network.width,)}")
+        self._fine.append(embedding.copy())
+
+    def forget(self, count: int = 1) -> None:
+        """Take back the last ``count`` of what was learned as fine."""
+        del self._fine[max(0, len(self._fine) - count) :]
+
+    @property
+    def fine(self) -> Array:
+        """All that was learned as fine, ``(n, D)``, the latest last; to be kept and given to `learn` again."""
+        return np.stack(self._fine) if self._fine else np.zeros((0, self.network.width), np.float32)
+
+    def _forgive(self, odd: NDArray[np.float64], embeddings: Array, row: int) -> NDArray[np.float64]:
+        if not self._fine:
+            return odd
+        near = distances(embeddings, self.fine, 1) / self.radius
+        share = np.clip(2 - near / _FINE_WITHIN, 0, 1)
+        usual = float(np.median(self.network.calibration[row]))
+        return odd - share * np.maximum(0, odd - usual)
+
+    def _bands(self, segments: Segments) -> list[tuple[float, float]]:
+        """Where each segment departs most from its context (Hz); everything where it does nowhere."""
+        apart = np.abs(segments.frames.mean(axis=1) - segments.context[:, 0])
+        found = []
+        for row in apart:
+            top = int(row.argmax())
+            weak = row < _BAND_SHARE * row[top]
+            if row[top] <= 0:
+                found.append((0.0, self._rate / 2))
+                continue
+            below, above = np.flatnonzero(weak[:top]), np.flatnonzero(weak[top:])
+            first = int(below[-1]) + 1 if len(below) else 0
+            last = top + int(above[0]) if len(above) else len(row)
+            low = 0.0 if first == 0 else float(self._edges[first])
+            high = self._rate / 2 if last == len(row) else float(self._edges[last + 1])
+            found.append((low, min(high, self._rate / 2)))
+        return found
+
+
+def file_evidence(network: SegmentNetwork, embeddings: Array, odds: NDArray[np.floating]) -> Array:
+    """Evidence ``(n, 3 × scales)`` of a whole file's steps: passages are centred, and compared with each other."""
+    count = len(embeddings)
+    apart_s = network.step_frames / network.features.frame_rate
+    columns = []
+    for scale, memory in zip(network.scales, network.memory, strict=True):
+        mean = centred(embeddings, scale)
+        apart = round(SELF_APART_S / apart_s) + scale // 2
+        columns += [
+            centred(odds.astype(np.float32)[:, None], scale)[:, 0],
+            distances(mean, memory),
+            self_distances(mean, apart, scale),
+        ]
+    assert count == len(columns[0])
+    return np.stack(columns, axis=1)
+
+
+def centred(values: Array, count: int) -> Array:
+    """Each row averaged with those around it, ``count`` in all, fewer at the ends."""
+    if count == 1 or not len(values):
+        return values
+    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)])
+    places = np.arange(len(values))
+    first, last = np.maximum(0, places - count // 2), np.minimum(len(values), places + count - count // 2)
+    mean: Array = ((total[last] - total[first]) / (last - first)[:, None]).astype(np.float32)
+    return mean
+
+
+def _follow(past: Array, new: Array, keep: int) -> tuple[Array, Array]:
+    """What to keep for the next call, and all there is now."""
+    both = np.concatenate([past, new])
+    return both[max(0, len(both) - keep) :] if keep else both[:0], both
+
+
+def _last(values: Array, scale: int, count: int) -> Array:
+    """The last ``count`` rows, each averaged with the ``scale - 1`` before it, or with as many as there are."""
+    before = len(values) - count
+    short = min(count, max(0, scale - 1 - before))
+    rows = [values[: before + i + 1].mean(axis=0, keepdims=True) for i in range(short)]
+    rest = count - len(rows)
+    if rest:
+        rows.append(pooled(values[len(values) - rest - scale + 1 :], scale))
+    return np.concatenate(rows)
