@@ -29,9 +29,9 @@ from streaming.lane import EventKind, Lane
 from streaming.separator import model_latency
 
 from .audio_supervisor import AudioProcess, Event
-from .chops.jobs import ChopJobs
 from .config import Audio, Config
 from .engine_supervisor import EngineSupervisor
+from .jobs.jobs import Jobs
 from .osc_client import NoAnswerError, OscClient
 from .osc_server import OscServer, PortInUseError
 from .registry import find_model, peek_card
@@ -90,7 +90,7 @@ class Daemon:
         self.audio_state = "starting"
         self.block = block_of(config.audio)
         self.remote = Remote(self)
-        self.jobs = ChopJobs()
+        self.jobs = Jobs()
         self._noticing = threading.Lock()
         self._cleanup = ExitStack()
         self._quit = threading.Event()

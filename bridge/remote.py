@@ -130,20 +130,20 @@ class Remote:
 
     def _chop_file(self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str) -> Sequence[Value]:
         jobs = self._daemon.jobs
-        return jobs.run(answer, "file", path=path, start_s=start_s, end_s=end_s, options=options)
+        return jobs.run(answer, "chop/file", path=path, start_s=start_s, end_s=end_s, options=options)
 
     def _chop_recent(self, answer: JobAnswer, seconds: float, options: str) -> Sequence[Value]:
         daemon = self._daemon
-        return daemon.jobs.run(answer, "recent", lane=daemon.lane.name, seconds=seconds, options=options)
+        return daemon.jobs.run(answer, "chop/recent", lane=daemon.lane.name, seconds=seconds, options=options)
 
     def _chop_lock(self, answer: JobAnswer, job: int, position: int, on: bool) -> Sequence[Value]:
-        return self._daemon.jobs.run(answer, "lock", job=job, position=position, on=on)
+        return self._daemon.jobs.run(answer, "chop/lock", job=job, position=position, on=on)
 
     def _chop_reroll(self, answer: JobAnswer, job: int, seed: int) -> Sequence[Value]:
-        return self._daemon.jobs.run(answer, "reroll", job=job, seed=seed)
+        return self._daemon.jobs.run(answer, "chop/reroll", job=job, seed=seed)
 
     def _chop_export(self, answer: JobAnswer, job: int, formats: str, folder: str) -> Sequence[Value]:
-        return self._daemon.jobs.run(answer, "export", job=job, formats=formats, folder=folder)
+        return self._daemon.jobs.run(answer, "chop/export", job=job, formats=formats, folder=folder)
 
     def _chop_live(self, progress: Progress, on: bool) -> Sequence[Value]:
         progress(0.0, "listening for chops" if on else "listening no longer")

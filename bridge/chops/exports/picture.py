@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..passage import Passage
-from ..snapping import mono_blocks
+from ...passage import Passage, mono_blocks
 from .job import Job
 
 COLUMNS = 2000
