@@ -13,6 +13,8 @@ the shipped threshold lies. Its p-value is conformal: how many of the calibratio
 nothing learned from, are as large: (1 + #) / (n + 1). Source: Vovk et al., Algorithmic Learning in a Random World.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,11 +38,43 @@ def log_odds(good: Array) -> Array:
     return odds
 
 
-def pooled(values: Array, count: int) -> Array:
-    """Each row averaged with the ``count - 1`` rows before it: ``(n + count - 1, width)`` to ``(n, width)``."""
-    windows = np.lib.stride_tricks.sliding_window_view(values, count, axis=0)
-    mean: Array = np.ascontiguousarray(windows).mean(axis=-1, dtype=np.float32)
+def averaged(values: Array, before: int, after: int) -> Array:
+    """Each row ``(n, width)`` averaged with so many before and after it, fewer at the ends."""
+    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)])
+    places = np.arange(len(values))
+    first, last = np.maximum(0, places - before), np.minimum(len(values), places + after + 1)
+    mean: Array = ((total[last] - total[first]) / (last - first)[:, None]).astype(np.float32)
     return mean
+
+
+def live_evidence(
+    scales: Sequence[int], memory: Array, embeddings: Array, odds: Array, count: int | None = None
+) -> Array:
+    """Evidence of the last ``count`` steps, from themselves and what came before: ``(count, 3 × scales)``.
+
+    Args:
+        memory: ``(scales, M, D)``.
+        embeddings, odds: ``(n, D)`` and ``(n,)``, in the order of time; the evidence of all if ``count`` is None.
+    """
+    count = len(embeddings) if count is None else count
+    columns = []
+    for scale, known in zip(scales, memory, strict=True):
+        mean = averaged(embeddings, scale - 1, 0)[len(embeddings) - count :]
+        odds_mean = averaged(odds[:, None], scale - 1, 0)[len(odds) - count :, 0]
+        columns += [odds_mean, distances(mean, known), np.zeros(count, np.float32)]
+    return np.stack(columns, axis=1)
+
+
+def file_evidence(scales: Sequence[int], memory: Array, embeddings: Array, odds: Array, steps_a_second: float) -> Array:
+    """Evidence of a whole file's steps ``(n, 3 × scales)``: passages are centred, and compared with each other."""
+    columns = []
+    for scale, known in zip(scales, memory, strict=True):
+        before = scale // 2
+        mean = averaged(embeddings, before, scale - before - 1)
+        odds_mean = averaged(odds[:, None], before, scale - before - 1)[:, 0]
+        apart = round(SELF_APART_S * steps_a_second) + before
+        columns += [odds_mean, distances(mean, known), self_distances(mean, apart, scale)]
+    return np.stack(columns, axis=1)
 
 
 def distances(points: Array, memory: Array, nearest: int = NEAREST) -> Array:

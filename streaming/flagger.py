@@ -21,17 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ModelError
-from .evidence import (
-    NEAREST,
-    SELF_APART_S,
-    distances,
-    log_odds,
-    oddness,
-    p_values,
-    pooled,
-    score_of,
-    self_distances,
-)
+from .evidence import NEAREST, distances, file_evidence, live_evidence, log_odds, oddness, p_values, score_of
 from .features import mel_edges, open_features
 from .segments import SegmentNetwork, Segments
 from .session import OnnxModel
@@ -98,7 +88,7 @@ class Flagger:
         self._next: int | None = None
         self._origin = 0
         self._past_embeddings = np.zeros((0, self.network.width), np.float32)
-        self._past_odds = np.zeros((0, 1), np.float32)
+        self._past_odds = np.zeros(0, np.float32)
 
     def process(self, block: Array, position: int) -> list[Step]:
         """The steps that a block ``(channels, n)`` completes. ``position`` is that of its first sample; where it does
@@ -120,16 +110,14 @@ class Flagger:
         if not len(segments.frames):
             return []
         embeddings, classes = self.network.run(segments)
-        odds = log_odds(classes[:, 0])[:, None]
-        longest = self.network.scales[-1] - 1
-        self._past_embeddings, all_embeddings = _follow(self._past_embeddings, embeddings, longest)
-        self._past_odds, all_odds = _follow(self._past_odds, odds, longest)
-        count = len(embeddings)
-        evidence = []
-        for scale, memory in zip(self.network.scales, self.network.memory, strict=True):
-            mean = _last(all_embeddings, scale, count)
-            evidence += [_last(all_odds, scale, count)[:, 0], distances(mean, memory), np.zeros(count, np.float32)]
-        odd = oddness(np.stack(evidence, axis=1), self.network.weights[LIVE])
+        network, count = self.network, len(embeddings)
+        odds = log_odds(classes[:, 0])
+        all_embeddings = np.concatenate([self._past_embeddings, embeddings])
+        all_odds = np.concatenate([self._past_odds, odds])
+        evidence = live_evidence(network.scales, network.memory, all_embeddings, all_odds, count)
+        keep = max(0, len(all_odds) - network.scales[-1] + 1)
+        self._past_embeddings, self._past_odds = all_embeddings[keep:], all_odds[keep:]
+        odd = oddness(evidence, network.weights[LIVE])
         odd = self._forgive(odd, embeddings, LIVE)
         scores, p = score_of(odd), p_values(odd, self.network.calibration[LIVE])
         kinds = classes[:, 1:].argmax(axis=1) + 1
@@ -139,7 +127,7 @@ class Flagger:
         for i in range(count):
             at = self._origin + ((self._steps + i) * self.network.step_frames + middle) * hop
             kind = self.network.classes[kinds[i]]
-            values = float(scores[i]), float(p[i]), kind, *bands[i], float(odds[i, 0])
+            values = float(scores[i]), float(p[i]), kind, *bands[i], float(odds[i])
             steps.append(Step(at, *values, embeddings[i]))
         self._steps += count
         return steps
@@ -150,7 +138,9 @@ class Flagger:
             return []
         network = self.network
         embeddings = np.stack([step.embedding for step in steps])
-        odd = oddness(file_evidence(network, embeddings, np.array([s.odds for s in steps])), network.weights[FILE])
+        odds = np.array([step.odds for step in steps], np.float32)
+        evidence = file_evidence(network.scales, network.memory, embeddings, odds, network.steps_a_second)
+        odd = oddness(evidence, network.weights[FILE])
         odd = self._forgive(odd, embeddings, FILE)
         scores, p = score_of(odd), p_values(odd, network.calibration[FILE])
         return [
@@ -180,7 +170,8 @@ class Flagger:
         near = distances(embeddings, self.fine, 1) / self.radius
         share = np.clip(2 - near / _FINE_WITHIN, 0, 1)
         usual = float(np.median(self.network.calibration[row]))
-        return odd - share * np.maximum(0, odd - usual)
+        forgiven: NDArray[np.float64] = odd - share * np.maximum(0, odd - usual)
+        return forgiven
 
     def _bands(self, segments: Segments) -> list[tuple[float, float]]:
         """Where each segment departs most from its context (Hz); everything where it does nowhere."""
@@ -199,48 +190,3 @@ class Flagger:
             high = self._rate / 2 if last == len(row) else float(self._edges[last + 1])
             found.append((low, min(high, self._rate / 2)))
         return found
-
-
-def file_evidence(network: SegmentNetwork, embeddings: Array, odds: NDArray[np.floating]) -> Array:
-    """Evidence ``(n, 3 × scales)`` of a whole file's steps: passages are centred, and compared with each other."""
-    count = len(embeddings)
-    apart_s = network.step_frames / network.features.frame_rate
-    columns = []
-    for scale, memory in zip(network.scales, network.memory, strict=True):
-        mean = centred(embeddings, scale)
-        apart = round(SELF_APART_S / apart_s) + scale // 2
-        columns += [
-            centred(odds.astype(np.float32)[:, None], scale)[:, 0],
-            distances(mean, memory),
-            self_distances(mean, apart, scale),
-        ]
-    assert count == len(columns[0])
-    return np.stack(columns, axis=1)
-
-
-def centred(values: Array, count: int) -> Array:
-    """Each row averaged with those around it, ``count`` in all, fewer at the ends."""
-    if count == 1 or not len(values):
-        return values
-    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)])
-    places = np.arange(len(values))
-    first, last = np.maximum(0, places - count // 2), np.minimum(len(values), places + count - count // 2)
-    mean: Array = ((total[last] - total[first]) / (last - first)[:, None]).astype(np.float32)
-    return mean
-
-
-def _follow(past: Array, new: Array, keep: int) -> tuple[Array, Array]:
-    """What to keep for the next call, and all there is now."""
-    both = np.concatenate([past, new])
-    return both[max(0, len(both) - keep) :] if keep else both[:0], both
-
-
-def _last(values: Array, scale: int, count: int) -> Array:
-    """The last ``count`` rows, each averaged with the ``scale - 1`` before it, or with as many as there are."""
-    before = len(values) - count
-    short = min(count, max(0, scale - 1 - before))
-    rows = [values[: before + i + 1].mean(axis=0, keepdims=True) for i in range(short)]
-    rest = count - len(rows)
-    if rest:
-        rows.append(pooled(values[len(values) - rest - scale + 1 :], scale))
-    return np.concatenate(rows)

@@ -104,6 +104,7 @@ class SegmentNetwork:
         constants = model.run_many(self._outputs[2:], dict(zip(self._inputs, nothing, strict=True)))
         self.memory, self.weights, self.calibration = constants
         self.width = self.memory.shape[2]
+        self.steps_a_second = self.features.frame_rate / self.step_frames
 
     def segmenter(self) -> Segmenter:
         return Segmenter(self.features, self.segment_frames, self.step_frames)
