@@ -1,0 +1,139 @@
+"""What is heard in a passage before anything is decided: how odd each step is, the faults, the beats if asked for.
+
+Deciding anew, with another share to keep or another threshold, costs no more listening (`..flags.regions`).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.flagger import FILE, Flagger, Step
+from streaming.flags import Flag
+
+from ..passage import ArrayPassage, FilePassage, Passage, Progress
+from ..registry import find_model
+from .fine import FineStore
+from .listening import Detector, listen
+from .settings import FlagSettings
+
+SHORT_S = 10.0
+"""Shorter passages do not show how a recording usually sounds."""
+BEATS_MODEL = "chopper"
+HEARING = 0.7
+"""The flagger's part of the work where beats are looked for, too."""
+
+
+@dataclass(frozen=True)
+class FlagAnalysis:
+    """One passage, heard once. Positions count from its beginning, at its own rate.
+
+    Attributes:
+        steps: how odd each moment is, reviewed with the whole passage as a witness.
+        faults: what the specialised detectors found, on the sample.
+        hop_s: from step to step.
+        calibration: sorted numbers of good audio, for thresholds that are p-values.
+        beats: increasing; None where nobody looked for any.
+    """
+
+    passage: Passage
+    rate: int
+    frames: int
+    start: int
+    steps: tuple[Step, ...]
+    faults: tuple[Flag, ...]
+    hop_s: float
+    calibration: NDArray[np.float32]
+    beats: NDArray[np.int64] | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def audio_bytes(self) -> int:
+        """Of audio that is held because there is no file to read again."""
+        return self.passage.audio.nbytes if isinstance(self.passage, ArrayPassage) else 0
+
+
+def open_flagger(name_or_path: str | Path) -> tuple[Flagger, FineStore]:
+    """A model with what the user said was fine, and where that is kept.
+
+    Raises:
+        ModelError: there is no such model, or it is of another kind.
+    """
+    path = find_model(name_or_path)
+    flagger = Flagger(path)
+    store = FineStore(path)
+    store.teach(flagger)
+    return flagger, store
+
+
+def analyse(path: Path, flagger: Flagger, settings: FlagSettings, progress: Progress | None = None) -> FlagAnalysis:
+    """Hear a file, or the part that the settings name.
+
+    Raises:
+        AudioError: the file cannot be read, or is silent.
+        RequestError: it ends before that part, or is too short.
+    """
+    return analyse_passage(FilePassage(path, settings.start_s, settings.end_s), flagger, settings, progress)
+
+
+def analyse_passage(
+    passage: Passage,
+    flagger: Flagger,
+    settings: FlagSettings,
+    progress: Progress | None = None,
+    detectors: Iterable[Detector] | None = None,
+) -> FlagAnalysis:
+    """Hear any passage. ``detectors``: None takes all there are. Raises `AudioError`, `RequestError`."""
+    report = progress or (lambda part: None)
+    share = HEARING if settings.snap == "beat" else 1.0
+    found = open_detectors() if detectors is None else detectors
+    heard = listen(passage, flagger, found, lambda part: report(share * part))
+    beats = None
+    if settings.snap == "beat":
+        beats = _beats(passage, lambda part: report(share + (1 - share) * part))
+    report(1.0)
+    network = flagger.network
+    return FlagAnalysis(
+        passage=passage,
+        rate=passage.rate,
+        frames=heard.samples,
+        start=passage.start,
+        steps=tuple(heard.steps),
+        faults=tuple(heard.faults),
+        hop_s=network.step_frames / network.features.frame_rate,
+        calibration=network.calibration[FILE],
+        beats=beats,
+        notes=tuple(_notes(passage, heard.samples, flagger, beats)),
+    )
+
+
+def open_detectors() -> list[Detector]:
+    """The specialised detectors, fresh."""
+    return []
+
+
+def _beats(passage: Passage, report: Callable[[float], None]) -> NDArray[np.int64]:
+    from ..chops.analysis import analyse_passage as hear_beats
+    from ..chops.listening import open_network
+
+    return hear_beats(passage, open_network(BEATS_MODEL), report).beats.positions
+
+
+def _notes(passage: Passage, samples: int, flagger: Flagger, beats: NDArray[np.int64] | None) -> list[str]:
+    name, learned = passage.source or "the recording", flagger.network.features
+    notes = []
+    if samples < SHORT_S * passage.rate:
+        notes.append(
+            f"{name}: lasts {samples / passage.rate:.1f} s, too short to show how it usually sounds: "
+            f"what is flagged is less sure than in {SHORT_S:g} s and more"
+        )
+    if passage.rate < 2 * learned.high_hz:
+        notes.append(
+            f"{name}: ends at {passage.rate / 2000:g} kHz, and the model learned from audio up to "
+            f"{learned.high_hz / 1000:g} kHz: what lacks above may be flagged"
+        )
+    if beats is not None and len(beats) < 2:
+        notes.append(f"{name}: has no beat that could be found; cut on zero crossings instead")
+    return notes

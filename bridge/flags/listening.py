@@ -1,0 +1,107 @@
+"""Hearing a passage for what does not belong: the learned flagger and the specialised detectors side by side.
+
+::
+
+    file ─► block ─┬─► detectors, at the file's own rate and channels ─► faults, on the sample
+                   └─► mono ─► [to a rate whose frames fall on samples] ─► flagger ─► steps ─► reviewed as a whole
+
+The audio is read once, front to back, and never held: an hour costs the memory of its steps.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.errors import AudioError, RequestError
+from streaming.flagger import Flagger, Step
+from streaming.flags import Flag
+
+from ..passage import Passage, Progress
+from ..resampler import Resampler, hearing_rate
+
+QUIET = 3e-5
+"""A passage whose peak lies below this (-90 dBFS) is silence."""
+
+
+class Detector(Protocol):
+    """A specialised detector of `streaming.faults`. Chunked equals one-shot."""
+
+    def prepare(self, rate: int, channels: int) -> None: ...
+
+    def process(self, block: NDArray[np.float32], position: int) -> Sequence[Flag]:
+        """Flags that are certain by now; the block is ``(channels, n)``."""
+
+    def flush(self) -> Sequence[Flag]:
+        """What the end makes certain."""
+
+
+class Heard(NamedTuple):
+    """Positions count from the passage's beginning, at its own rate.
+
+    ``steps`` are reviewed; ``samples`` is how many there really were.
+    """
+
+    steps: list[Step]
+    faults: list[Flag]
+    samples: int
+
+
+def listen(passage: Passage, flagger: Flagger, detectors: Iterable[Detector], report: Progress) -> Heard:
+    """Hear it once, front to back.
+
+    Raises:
+        AudioError: it cannot be read, or is silent.
+        RequestError: it is too short to be judged.
+    """
+    network = flagger.network
+    rate = hearing_rate(network.features, passage.rate)
+    resampler = Resampler(passage.rate, rate, 1) if rate != passage.rate else None
+    flagger.prepare(rate, 1)
+    detectors = list(detectors)
+    for detector in detectors:
+        detector.prepare(passage.rate, passage.channels)
+    steps: list[Step] = []
+    faults: list[Flag] = []
+    samples, heard, peak = 0, 0, 0.0
+    for block in passage.blocks():
+        for detector in detectors:
+            faults += detector.process(block, samples)
+        samples += block.shape[1]
+        peak = max(peak, float(np.abs(block).max(initial=0)))
+        mono = block.mean(axis=0, dtype=np.float32)[None]
+        if resampler:
+            mono = resampler.process(mono)
+        steps += flagger.process(mono, heard)
+        heard += mono.shape[1]
+        report(min(1.0, samples / passage.frames))
+    name = passage.source or "the recording"
+    if not samples:
+        raise AudioError(f"{name}: no audio can be read from {passage.start / passage.rate:.3f} s on")
+    if peak < QUIET:
+        raise AudioError(f"{name}: is silent (its peak lies under -90 dBFS): there is nothing to flag")
+    if resampler:
+        mono = resampler.flush()
+        steps += flagger.process(mono, heard)
+    steps += flagger.flush()
+    for detector in detectors:
+        faults += detector.flush()
+    if not steps:
+        least = network.segment_frames / network.features.frame_rate
+        raise RequestError(
+            f"{name}: lasts {samples / passage.rate:.2f} s, too short to be judged; give at least {least:.2f} s"
+        )
+    return Heard(_at_rate(flagger.review(steps), rate, passage.rate), sorted(faults), samples)
+
+
+def _at_rate(steps: Sequence[Step], heard: int, rate: int) -> list[Step]:
+    """Steps with positions and bands of the source."""
+    return [
+        step._replace(
+            position=round(step.position * rate / heard),
+            low_hz=min(step.low_hz, rate / 2),
+            high_hz=min(step.high_hz, rate / 2),
+        )
+        for step in steps
+    ]
