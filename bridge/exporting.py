@@ -73,7 +73,8 @@ def written_aside(
             new = aside / "new"
             new.mkdir()
             yield new
-            files += _publish(new, home, aside / "old", stem, source, left_over)
+            published = _publish(new, home, aside / "old", stem, source, left_over)
+            files += [folder / path.relative_to(home) for path in published]
     except OSError as error:
         raise AudioError(f"{home}: cannot be written ({error.strerror or error}); choose another folder") from None
 

@@ -41,6 +41,10 @@ class Remote:
             "/sidechop/chop/reroll": self._chop_reroll,
             "/sidechop/chop/export": self._chop_export,
             "/sidechop/chop/live": self._chop_live,
+            "/sidechop/flag/file": self._flag_file,
+            "/sidechop/flag/recent": self._flag_recent,
+            "/sidechop/flag/fine": self._flag_fine,
+            "/sidechop/flag/export": self._flag_export,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -149,6 +153,20 @@ class Remote:
         progress(0.0, "listening for chops" if on else "listening no longer")
         self._daemon.listen_for_chops(on)
         return ()
+
+    def _flag_file(self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str) -> Sequence[Value]:
+        jobs = self._daemon.jobs
+        return jobs.run(answer, "flag/file", path=path, start_s=start_s, end_s=end_s, options=options)
+
+    def _flag_recent(self, answer: JobAnswer, seconds: float, options: str) -> Sequence[Value]:
+        daemon = self._daemon
+        return daemon.jobs.run(answer, "flag/recent", lane=daemon.lane.name, seconds=seconds, options=options)
+
+    def _flag_fine(self, answer: JobAnswer, job: int, index: int, on: bool) -> Sequence[Value]:
+        return self._daemon.jobs.run(answer, "flag/fine", job=job, index=index, on=on)
+
+    def _flag_export(self, answer: JobAnswer, job: int, formats: str, folder: str) -> Sequence[Value]:
+        return self._daemon.jobs.run(answer, "flag/export", job=job, formats=formats, folder=folder)
 
     def _reset(self, progress: Progress) -> Sequence[Value]:
         progress(0.0, "starting the engine afresh")

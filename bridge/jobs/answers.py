@@ -8,6 +8,8 @@ from typing import Any, TextIO
 
 from streaming.errors import RequestError
 
+from ..exporting import Exported
+
 PROGRESS_EVERY_S = 0.1
 ITEMS_A_LINE = 500
 
@@ -57,6 +59,18 @@ class Answers:
         """A message of the table, ``address``, for each row."""
         for start in range(0, len(rows), ITEMS_A_LINE):
             self._write(id=id, address=address, items=rows[start : start + ITEMS_A_LINE])
+
+    def written(self, id: int, formats: Sequence[str], write: Callable[[Callable[[str], None]], Exported]) -> list[int]:
+        """Have an export done, tell of each format and of what is to know; the reply: how many files there are."""
+
+        def report(name: str) -> None:
+            self.go_on(id)
+            self.progress(id, formats.index(name) / len(formats), f"writing {name}")
+
+        exported = write(report)
+        for note in exported.notes:
+            self.progress(id, 1.0, note)
+        return [len(exported.files)]
 
     def end(self, id: int, **last: Any) -> None:
         """The last line: ``done`` or ``error``."""

@@ -66,14 +66,6 @@ class ChopJobs:
         return self._tell(request["id"], request["job"], self._shelf.get(request["job"]).reroll(request["seed"]))
 
     def _export(self, request: Request) -> list[int]:
-        kept, id = self._shelf.get(request["job"]), request["id"]
+        kept = self._shelf.get(request["job"])
         formats, folder = formats_and_folder(request)
-
-        def report(name: str) -> None:
-            self._answers.go_on(id)
-            self._answers.progress(id, formats.index(name) / len(formats), f"writing {name}")
-
-        exported = kept.export(formats, folder, report)
-        for note in exported.notes:
-            self._answers.progress(id, 1.0, note)
-        return [len(exported.files)]
+        return self._answers.written(request["id"], formats, lambda report: kept.export(formats, folder, report))

@@ -25,6 +25,7 @@ from streaming.errors import SidechopError
 
 from .answers import Answers
 from .chop_jobs import ChopJobs
+from .flag_jobs import FlagJobs
 from .requests import Request, heard_lately
 
 NICENESS = 10
@@ -46,7 +47,7 @@ class Worker:
             "listen": ThreadPoolExecutor(LISTENERS, thread_name_prefix="listen"),
             "choose": ThreadPoolExecutor(1, thread_name_prefix="choose"),
         }
-        self._handlers = ChopJobs(self._answers).handlers()
+        self._handlers = {**ChopJobs(self._answers).handlers(), **FlagJobs(self._answers).handlers()}
 
     def take(self, request: Request) -> None:
         id = request["id"]

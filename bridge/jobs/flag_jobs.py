@@ -1,0 +1,59 @@
+"""The worker's jobs for flags: hear and flag, "this was fine" and its undo, export."""
+
+from pathlib import Path
+
+from ..flags.analysis import analyse_passage, open_flagger
+from ..flags.kept import KeptFlags
+from ..flags.settings import FlagSettings
+from ..passage import FilePassage, Passage
+from .answers import Answers
+from .requests import Handler, Request, formats_and_folder, read_options
+from .shelf import Shelf
+
+
+class FlagJobs:
+    """What was heard is kept under the id of its request, the job."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._shelf: Shelf[KeptFlags] = Shelf("flag")
+
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "flag/file": Handler("listen", self._flag_file),
+            "flag/recent": Handler("listen", self._flag_recent),
+            "flag/export": Handler("listen", self._export),
+            "flag/fine": Handler("choose", self._fine),
+        }
+
+    def _flag_file(self, request: Request) -> list[int]:
+        path = Path(request["path"]).expanduser()
+        times = {"start_s": request["start_s"], "end_s": request["end_s"] or None}
+        settings = read_options(FlagSettings, request["options"], **times)
+        return self._flag(request["id"], FilePassage(path, settings.start_s, settings.end_s), settings)
+
+    def _flag_recent(self, request: Request) -> list[int]:
+        settings = read_options(FlagSettings, request["options"])
+        return self._flag(request["id"], request.pop("heard"), settings)
+
+    def _flag(self, id: int, passage: Passage, settings: FlagSettings) -> list[int]:
+        flagger, store = open_flagger(settings.model)
+        report = self._answers.listening(id)
+        report(0.0)
+        kept = KeptFlags(analyse_passage(passage, flagger, settings, report), settings, store)
+        self._answers.go_on(id)
+        self._shelf.put(id, kept)
+        flags = kept.flags
+        self._answers.items(id, "/sidechop/flag/item", kept.rows())
+        self._answers.items(id, "/sidechop/flag/part", [(i, *part) for i, part in enumerate(flags.parts)])
+        for note in flags.notes:
+            self._answers.progress(id, 1.0, note)
+        return [id, len(flags.flags), len(flags.parts), flags.rate]
+
+    def _fine(self, request: Request) -> list[int]:
+        return [self._shelf.get(request["job"]).fine(request["index"], request["on"])]
+
+    def _export(self, request: Request) -> list[int]:
+        kept = self._shelf.get(request["job"])
+        formats, folder = formats_and_folder(request)
+        return self._answers.written(request["id"], formats, lambda report: kept.export(formats, folder, report))
