@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.flagger.baselines import CLASSES, LATENT, Baseline
 from models.flagger.network import SCALES, SEGMENT_FRAMES, STEP_FRAMES, FlagNetwork, folded
 from models.flagger.teaching import CALIBRATION, MEMORY, Taught
 from models.flagger.training import read_checkpoint
@@ -33,24 +34,19 @@ from .parity import FP32_LIMIT, Parity
 
 RATES = (44100, 48000, 88200, 96000)
 DESCRIPTION = "What does not belong in a recording, live and in files: proxy faults, memory of good audio, calibrated."
-CONSTANTS = ("memory", "weights", "calibration")
+VALUES = "_values"
 
 
-class WithConstants(nn.Module):
-    """Segments and context to embedding and likelihoods, and the constants handed through."""
+class WithLikelihoods(nn.Module):
+    """Segments and context to embedding and likelihoods."""
 
-    def __init__(self, network: FlagNetwork) -> None:
+    def __init__(self, network: FlagNetwork | Baseline) -> None:
         super().__init__()
         self.network = network
-        scales, width = len(SCALES), network.size.embedding
-        self.register_buffer("memory", torch.zeros(scales, MEMORY, width))
-        self.register_buffer("weights", torch.zeros(2, 3 * scales + 1))
-        self.register_buffer("calibration", torch.zeros(2, CALIBRATION))
 
-    def forward(self, segments: Tensor, context: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, segments: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         embedding, logits = self.network(segments, context)
-        constants = [getattr(self, name).clone() for name in CONSTANTS]
-        return embedding, torch.softmax(logits, dim=1), *constants
+        return embedding, torch.softmax(logits, dim=1)
 
 
 def export_network(checkpoint: Path, folder: Path, name: str) -> list[Parity]:
@@ -60,23 +56,26 @@ def export_network(checkpoint: Path, folder: Path, name: str) -> list[Parity]:
         ModelError: the checkpoint cannot be read, or the file does not do what the checkpoint does.
     """
     network, sources = read_checkpoint(checkpoint)
-    plain = folded(network)
+    plain = folded(network) if isinstance(network, FlagNetwork) else network
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".export-") as aside:
         path = Path(aside) / f"{name}.onnx"
         example = torch.rand(2, SEGMENT_FRAMES, MEL.bands), torch.rand(2, 2, MEL.bands)
         free = {one: {0: "count"} for one in ("segments", "context")}
-        outputs = ("embedding", "classes", *CONSTANTS)
-        write_graph(WithConstants(plain), example, ("segments", "context"), outputs, path, free)
-        write_card(path, card_of(network, name, sources))
+        write_graph(WithLikelihoods(plain), example, ("segments", "context"), ("embedding", "classes"), path, free)
+        classes, width = (
+            (network.size.classes, network.size.embedding) if isinstance(network, FlagNetwork) else (CLASSES, LATENT)
+        )
+        add_constants(path, width)
+        write_card(path, card_of(classes, width, name, sources))
         rows = check_flagger(network, plain, path)
         os.replace(path, folder / path.name)
     return rows
 
 
-def card_of(network: FlagNetwork, name: str, sources: tuple[Source, ...]) -> ModelCard:
+def card_of(classes: tuple[str, ...], width: int, name: str, sources: tuple[Source, ...]) -> ModelCard:
     """The card, still without figures: `sidechop evaluate` adds them."""
-    size, scales = network.size, len(SCALES)
+    scales = len(SCALES)
     return ModelCard(
         name=name,
         version="0.1.0",
@@ -91,18 +90,30 @@ def card_of(network: FlagNetwork, name: str, sources: tuple[Source, ...]) -> Mod
         stems=(),
         inputs=(CardTensor("segments", (1, SEGMENT_FRAMES, MEL.bands)), CardTensor("context", (1, 2, MEL.bands))),
         outputs=(
-            CardTensor("embedding", (1, size.embedding)),
-            CardTensor("classes", (1, len(size.classes))),
-            CardTensor("memory", (scales, MEMORY, size.embedding)),
+            CardTensor("embedding", (1, width)),
+            CardTensor("classes", (1, len(classes))),
+            CardTensor("memory", (scales, MEMORY, width)),
             CardTensor("weights", (2, 3 * scales + 1)),
             CardTensor("calibration", (2, CALIBRATION)),
         ),
         features=MEL,
-        classes=size.classes,
+        classes=classes,
         step_frames=STEP_FRAMES,
         scales=SCALES,
         training=sources,
     )
+
+
+def add_constants(path: Path, width: int) -> None:
+    """Give a graph its constants, zeros as yet, each an initialiser ``NAME_values`` that is handed through."""
+    proto, scales = onnx.load(path), len(SCALES)
+    shapes = {"memory": (scales, MEMORY, width), "weights": (2, 3 * scales + 1), "calibration": (2, CALIBRATION)}
+    for name, shape in shapes.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(shape, np.float32), name + VALUES))
+        proto.graph.node.append(onnx.helper.make_node("Identity", [name + VALUES], [name]))
+        proto.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
+    onnx.checker.check_model(proto, full_check=True)
+    path.write_bytes(proto.SerializeToString())
 
 
 def put_constants(model: Path, target: Path, taught: Taught, name: str, sources: Sequence[Source]) -> ModelCard:
@@ -115,7 +126,7 @@ def put_constants(model: Path, target: Path, taught: Taught, name: str, sources:
     proto = onnx.load(model)
     values: dict[str, NDArray[np.float32]] = taught._asdict()
     for tensor in proto.graph.initializer:
-        constant = tensor.name.removeprefix("b_").rstrip("_")
+        constant = tensor.name.removesuffix(VALUES)
         if constant in values:
             value = values.pop(constant)
             if tuple(tensor.dims) != value.shape:
@@ -133,8 +144,12 @@ def put_constants(model: Path, target: Path, taught: Taught, name: str, sources:
     return sealed
 
 
-def check_flagger(network: FlagNetwork, plain: FlagNetwork, path: Path, seed: int = 0) -> list[Parity]:
+def check_flagger(
+    network: FlagNetwork | Baseline, plain: FlagNetwork | Baseline, path: Path, seed: int = 0
+) -> list[Parity]:
     """Hold every way through the network against `flagger_reference`, which shares no code with any.
+
+    A baseline, which nobody ships, is held against itself in torch.
 
     Raises:
         ModelError: when any is out of its limit.
@@ -143,7 +158,14 @@ def check_flagger(network: FlagNetwork, plain: FlagNetwork, path: Path, seed: in
     segments = np.maximum(0, rng.normal(2, 2, (70, SEGMENT_FRAMES, MEL.bands))).astype(np.float32)
     context = np.abs(rng.normal(1, 1, (70, 2, MEL.bands))).astype(np.float32)
     segments[0], context[1] = 0, 0
-    truth = flagger_reference.both({n: p.detach().numpy() for n, p in plain.state_dict().items()}, segments, context)
+    if isinstance(plain, Baseline):
+        with torch.no_grad():
+            embedding, logits = plain.double()(*(torch.from_numpy(a).double() for a in (segments, context)))
+            truth = embedding.numpy(), torch.softmax(logits, 1).numpy()
+        plain.float()
+    else:
+        weights = {n: p.detach().numpy() for n, p in plain.state_dict().items()}
+        truth = flagger_reference.both(weights, segments, context)
     heard = SegmentNetwork(OnnxModel.open(path))
     ways = {}
     with torch.no_grad():

@@ -26,7 +26,7 @@ Rng = np.random.Generator
 
 
 class Clip(NamedTuple):
-    """``frames (T, bands)``, float16, the class of each ``(T,)``, and the context of each step ``(steps, 2, bands)``."""
+    """``frames (T, bands)``, float16, the class of each, and the context of each step ``(steps, 2, bands)``."""
 
     frames: NDArray[np.float16]
     kinds: NDArray[np.uint8]
@@ -103,7 +103,8 @@ def write_shard(seed: int, number: int, pools: Pools, folder: Path) -> Path:
         clips = [draw_clip(np.random.default_rng((seed, number, i)), pools) for i in range(SHARD)]
         folder.mkdir(parents=True, exist_ok=True)
         aside = folder / f".{path.name}.{os.getpid()}.npz"
-        np.savez(aside, **{name: np.stack([getattr(c, name) for c in clips]) for name in Clip._fields})
+        frames, kinds, context = (np.stack(parts) for parts in zip(*clips, strict=True))
+        np.savez(aside, frames=frames, kinds=kinds, context=context)
         os.replace(aside, path)
     return path
 

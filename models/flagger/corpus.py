@@ -2,8 +2,8 @@
 
 ``ROOT/{validation,test}/NAME/`` holds ``mix.flac`` (44.1 kHz, stereo) and ``flags.json``: ``task`` is ``fault`` (one
 kind put into a song, here and there), ``clean`` (nothing) or ``edit`` (a raw take: what the edit kept is ``keep``);
-``faults`` are ``{kind, start, end}`` in samples. The same seed makes the same files. Songs, speech and sounds of the two
-splits come from other packages than training's (`library`).
+``faults`` are ``{kind, start, end}`` in samples. The same seed makes the same files. Songs, speech and sounds of the
+two splits come from other packages than training's (`library`).
 """
 
 import json

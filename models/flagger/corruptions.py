@@ -6,6 +6,7 @@ None of them is meant to be a fault that users meet, and the test's faults are o
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -45,11 +46,11 @@ def mixed(rng: Rng, x: Audio, other: Audio, low_db: float, high_db: float) -> Au
     return x + at_level(other, rms(x) * db(rng.uniform(low_db, high_db)))
 
 
-def shaped(x: Audio, gain: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Audio:
+def shaped(x: Audio, gain: Callable[[NDArray[np.float64]], NDArray[np.floating]]) -> Audio:
     """Through a zero-phase filter of a given gain over frequency (Hz)."""
     spectrum = np.fft.rfft(x)
     hz = np.fft.rfftfreq(len(x), 1 / RATE)
-    out: Audio = np.fft.irfft(spectrum * gain(hz), len(x)).astype(np.float32)
+    out: Audio = np.fft.irfft(spectrum * gain(hz.astype(np.float64)), len(x)).astype(np.float32)
     return out
 
 
@@ -136,7 +137,9 @@ def speech(rng: Rng, x: Audio, pools: Pools) -> Audio:
     if rng.random() < 0.5:
         return mixed(rng, x, voice, -12, 10)
     room = rng.normal(size=len(x)).astype(np.float32) * np.float32(rms(x) * db(rng.uniform(-60, -25)))
-    return at_level(voice, rms(x) * db(rng.uniform(-10, 3))) + room + x * np.float32(rng.choice([0, db(-30)]))
+    left = np.float32(rng.choice([0, db(-30)]))
+    alone: Audio = at_level(voice, rms(x) * db(rng.uniform(-10, 3))) + room + x * left
+    return alone
 
 
 def babble(rng: Rng, samples: int) -> Audio:
@@ -145,13 +148,20 @@ def babble(rng: Rng, samples: int) -> Audio:
     buzz = signal.sawtooth(2 * np.pi * np.cumsum(pitch) / RATE) * np.abs(smooth(rng, samples, 5))
     pieces = steps_of(rng, samples, 0.08, 0.25)
     out = np.zeros(samples, np.float32)
-    for start, stop in zip(pieces[:-1], pieces[1:], strict=True):
-        formants = rng.uniform((250, 800, 2000), (900, 2200, 3200))
-        part = buzz[start:stop].astype(np.float32)
-        out[start:stop] = shaped(
-            part, lambda hz, f=formants: np.exp(-(((hz[:, None] - f) / (0.15 * f)) ** 2)).sum(axis=1)
-        )
+    for start, stop in pairwise(pieces):
+        out[start:stop] = shaped(buzz[start:stop].astype(np.float32), formants(rng))
     return out
+
+
+def formants(rng: Rng) -> Callable[[NDArray[np.float64]], NDArray[np.floating]]:
+    """The gain of a vowel that nobody speaks."""
+    centres = rng.uniform((250, 800, 2000), (900, 2200, 3200))
+
+    def gain(hz: NDArray[np.float64]) -> NDArray[np.floating]:
+        bumps: NDArray[np.float64] = np.exp(-(((hz[:, None] - centres) / (0.15 * centres)) ** 2)).sum(axis=1)
+        return bumps
+
+    return gain
 
 
 def sound(rng: Rng, x: Audio, pools: Pools) -> Audio:
@@ -213,7 +223,7 @@ def level(rng: Rng, x: Audio, pools: Pools) -> Audio:
 def stutter(rng: Rng, x: Audio, pools: Pools) -> Audio:
     """Grains out of their order, or one over and over."""
     cuts = steps_of(rng, len(x), 0.02, 0.35)
-    grains = [x[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    grains = [x[a:b] for a, b in pairwise(cuts)]
     if rng.random() < 0.5:
         order = rng.permutation(len(grains))
     else:

@@ -1,16 +1,14 @@
 """Faults as users meet them, put into recordings to judge flaggers by. Nothing here trains anything.
 
-None is made by code of `corruptions`, and the talk, objects and other songs come from the split's own pools. Each takes
-``(2, n)`` at 44.1 kHz and gives ``(2, n)``. Technical faults are those that the detectors of `streaming.faults` are for;
-clicks and dropouts are several short ones in a span, and say themselves where.
+None is made by code of `corruptions`; talk, objects and other songs come from the split's own pools. Each takes
+``(2, n)`` at 44.1 kHz and gives ``(2, n)``. Technical faults are what the detectors of `streaming.faults` are for; clicks and dropouts are several short ones in a span, and say themselves where.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from pedalboard import GSMFullRateCompressor, MP3Compressor, Pedalboard, Phaser, PitchShift
+from pedalboard import GSMFullRateCompressor, MP3Compressor, Phaser, PitchShift, Plugin, process
 from scipy import signal
 
 from .recordings import RATE, Audio, Decoded
@@ -40,6 +38,12 @@ class Fault(NamedTuple):
 
 def power(x: Audio) -> float:
     return float(np.sqrt(np.square(x, dtype=np.float64).mean())) + 1e-6
+
+
+def through(x: Audio, effect: Plugin) -> Audio:
+    """An effect of pedalboard, its delay made good."""
+    y: Audio = process(np.ascontiguousarray(x), RATE, [effect])
+    return y
 
 
 def over(x: Audio, other: Audio, level_db: float) -> Audio:
@@ -148,15 +152,15 @@ def wrong_take(rng: Rng, x: Audio, others: Others) -> Audio:
 
 def wrong_key(rng: Rng, x: Audio, others: Others) -> Audio:
     shift = float(rng.choice([-3, -2, -1, 1, 2, 3]) + rng.uniform(-0.4, 0.4))
-    return Pedalboard([PitchShift(shift)])(np.ascontiguousarray(x), RATE)
+    return through(x, PitchShift(shift))
 
 
 def codec(rng: Rng, x: Audio, others: Others) -> Audio:
-    return Pedalboard([MP3Compressor(vbr_quality=float(rng.uniform(8.5, 9.9)))])(np.ascontiguousarray(x), RATE)
+    return through(x, MP3Compressor(vbr_quality=float(rng.uniform(8.5, 9.9))))
 
 
 def phone(rng: Rng, x: Audio, others: Others) -> Audio:
-    return Pedalboard([GSMFullRateCompressor()])(np.ascontiguousarray(x), RATE)
+    return through(x, GSMFullRateCompressor())
 
 
 def howl(rng: Rng, x: Audio, others: Others) -> Audio:
@@ -183,7 +187,8 @@ def crackle(rng: Rng, x: Audio, others: Others) -> Audio:
     ticks = signal.lfilter([1], [1, -rng.uniform(0.5, 0.85)], sparse)
     dust = signal.lfilter([1], [1, -0.97], rng.normal(size=x.shape[1])) * 0.01
     peak = np.abs(x).max() * rng.uniform(0.2, 0.6)
-    return x + (peak * (ticks / (np.abs(ticks).max() + 1e-9) + dust)).astype(np.float32)[None]
+    worn: Audio = x + (peak * (ticks / (np.abs(ticks).max() + 1e-9) + dust)).astype(np.float32)[None]
+    return worn
 
 
 def backwards(rng: Rng, x: Audio, others: Others) -> Audio:
@@ -195,18 +200,19 @@ def tape_stop(rng: Rng, x: Audio, others: Others) -> Audio:
     speed = np.linspace(1, 0.0, x.shape[1]) ** rng.uniform(0.5, 1.5)
     at = np.cumsum(speed)
     n = np.arange(x.shape[1])
-    return np.stack([np.interp(at, n, channel) for channel in x])
+    slowed: Audio = np.stack([np.interp(at, n, channel) for channel in x]).astype(np.float32)
+    return slowed
 
 
 def ring_modulation(rng: Rng, x: Audio, others: Others) -> Audio:
     n, hz = np.arange(x.shape[1]) / RATE, np.exp(rng.uniform(np.log(60), np.log(1500)))
-    return (x * (np.sin(2 * np.pi * hz * n) * 1.4).astype(np.float32)).astype(np.float32)
+    rung: Audio = x * (np.sin(2 * np.pi * hz * n) * 1.4).astype(np.float32)
+    return rung
 
 
 def comb_phaser(rng: Rng, x: Audio, others: Others) -> Audio:
     """Two microphones that move against each other."""
-    board = Pedalboard([Phaser(rng.uniform(0.3, 2), 0.9, rng.uniform(600, 2000), rng.uniform(0.4, 0.7), 0.7)])
-    return board(np.ascontiguousarray(x), RATE)
+    return through(x, Phaser(rng.uniform(0.3, 2), 0.9, rng.uniform(600, 2000), rng.uniform(0.4, 0.7), 0.7))
 
 
 def wind(rng: Rng, x: Audio, others: Others) -> Audio:
@@ -249,5 +255,3 @@ FAULTS: dict[str, Fault] = {
 
 JUNK = ("talk", "count-in", "object", "wrong take", "silence", "howl", "codec", "tape stop")
 """What a raw take has that its edit has not."""
-
-Frames = NDArray[np.float64]

@@ -90,7 +90,9 @@ def folded(network: FlagNetwork) -> FlagNetwork:
         assert isinstance(layer, Layer)
         norm = layer.norm
         if isinstance(norm, nn.BatchNorm2d):
-            assert norm.running_mean is not None and norm.running_var is not None and layer.conv.bias is not None
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            assert layer.conv.bias is not None
             gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             weights[f"layers.{i}.conv.weight"] = layer.conv.weight * gain[:, None, None, None]
             weights[f"layers.{i}.conv.bias"] = (layer.conv.bias - norm.running_mean) * gain + norm.bias

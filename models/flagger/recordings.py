@@ -98,7 +98,7 @@ class Decoded:
 
     def excerpt(self, index: int, start: int = 0, samples: int | None = None) -> Audio:
         stop = None if samples is None else start + samples
-        part: Audio = self._maps[index][start:stop].astype(np.float32) / 32767
+        part: Audio = self._maps[index][start:stop].astype(np.float32) / np.float32(32767)
         return part
 
     def draw(self, rng: np.random.Generator, samples: int) -> Audio:

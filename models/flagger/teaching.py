@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.evidence import averaged, distances, file_evidence, live_evidence, oddness
+from streaming.evidence import averaged, distances, file_evidence, live_evidence, log_odds, oddness
 from streaming.features import MEL
 from streaming.flag_picker import pick_flags
 from streaming.flagger import FILE, LIVE, Flagger, Step
-from streaming.segments import SegmentNetwork
+from streaming.segments import SegmentNetwork, Segments
 
 from .clips import Clip
 from .network import SEGMENT_FRAMES, STEP_FRAMES
@@ -56,6 +56,14 @@ def hear(flagger: Flagger, mono: Audio) -> Heard:
     width = flagger.network.width
     embeddings = np.stack([s.embedding for s in steps]) if steps else np.zeros((0, width), np.float32)
     return Heard(embeddings, np.array([s.odds for s in steps], np.float32))
+
+
+def hear_clip(network: SegmentNetwork, clip: Clip) -> Heard:
+    """All steps of a clip."""
+    frames = clip.frames.astype(np.float32)
+    segments = np.lib.stride_tricks.sliding_window_view(frames, SEGMENT_FRAMES, axis=0)[::STEP_FRAMES]
+    embeddings, classes = network.run(Segments(segments.transpose(0, 2, 1), clip.context.astype(np.float32)))
+    return Heard(embeddings, log_odds(classes[:, 0]))
 
 
 def evidence_of(network: SegmentNetwork, heard: Heard, row: int) -> Array:

@@ -1,4 +1,4 @@
-"""Train the flagger's network from nothing: clips with faults made from good recordings, seeded, on a budget of minutes.
+"""Train the flagger's network from nothing: clips with faults made from good recordings, seeded, on a budget.
 
 What comes out is a checkpoint of the network alone. What it remembers and how its numbers are calibrated is `memory`'s
 and `calibration`'s, which a user's own folder can have anew without training.
@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,18 @@ from torch.optim.swa_utils import AveragedModel
 from streaming.card import Source
 from streaming.errors import ModelError
 
+from .baselines import PERCENTILE, Baseline, Kind
 from .clips import Clip
 from .network import SEGMENT_FRAMES, STEP_FRAMES, FlagNetwork, Size
 
 SURE_SHARE = 0.4
 """A segment of which this much is faulty is faulty; less makes it partly so."""
+
+
+LONGEST_STEP_S = 5.0
+"""A machine that sleeps does not train."""
+RAW_FAULTY = 0.3
+"""Of raw takes, for the baselines that hear some: the share of segments with a fault."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +107,11 @@ def train_network(
     average = AveragedModel(network, avg_fn=lambda a, b, n: a.lerp(b, max(1 - settings.ema_decay, 10 / (10 + n))))
     optimiser = torch.optim.AdamW(network.parameters(), settings.peak_rate, weight_decay=0.02)
     batches = Batches(clips, len(size.classes), settings)
-    began, step, losses = time.monotonic(), 0, []
+    before, minutes, step, losses = time.monotonic(), 0.0, 0, []
     network.train()
     while True:
-        minutes = (time.monotonic() - began) / 60
+        now = time.monotonic()
+        minutes, before = minutes + min(now - before, LONGEST_STEP_S) / 60, now
         progress = step / settings.steps if settings.steps else minutes / settings.minutes
         if progress >= 1:
             break
@@ -159,16 +167,57 @@ def save_checkpoint(path: Path, network: FlagNetwork, settings: Settings, source
     return path
 
 
-def read_checkpoint(path: Path) -> tuple[FlagNetwork, tuple[Source, ...]]:
+def read_checkpoint(path: Path) -> tuple[FlagNetwork | Baseline, tuple[Source, ...]]:
     """The network of a run, ready to be exported. Raises `ModelError`."""
     try:
         data: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        size = Size(**{**data["size"], "classes": tuple(data["size"]["classes"])})
-        network = FlagNetwork(size)
+        network: FlagNetwork | Baseline
+        if "kind" in data:
+            network = Baseline(data["kind"])
+        else:
+            network = FlagNetwork(Size(**{**data["size"], "classes": tuple(data["size"]["classes"])}))
         network.load_state_dict(data["network"])
         sources = tuple(Source(**s) for s in data["sources"])
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except Exception as error:  # what unpickling rubbish raises has no end
         raise ModelError(f"{path}: not a checkpoint of a flagger ({type(error).__name__})") from None
-    return network.eval(), sources
+    network.eval()
+    return network, sources
+
+
+def train_baseline(
+    clips: Clip, kind: Kind, settings: Settings, folder: Path, sources: Sequence[Source], quiet: bool = False
+) -> Path:
+    """Train a baseline on the same clips; returns ``folder/last.ckpt``. Edited is what holds no fault."""
+    torch.manual_seed(settings.seed)
+    torch.set_flush_denormal(True)
+    console = Console(stderr=True, quiet=quiet)
+    baseline = Baseline(kind)
+    optimiser = torch.optim.AdamW(baseline.parameters(), settings.peak_rate / 2)
+    edited = Batches(clips, 2, replace(settings, faulty_share=0.0))
+    raw = Batches(clips, 2, replace(settings, faulty_share=RAW_FAULTY, seed=settings.seed + 1))
+    before, minutes, step, losses = time.monotonic(), 0.0, 0, []
+    while step < settings.steps if settings.steps else minutes < settings.minutes:
+        now = time.monotonic()
+        minutes, before = minutes + min(now - before, LONGEST_STEP_S) / 60, now
+        loss = baseline.loss(edited.draw()[0], raw.draw()[0])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+        step += 1
+        if step % 100 == 0:
+            console.print(f"step {step}  loss {np.mean(losses):.4f}", soft_wrap=True)
+            losses = []
+    baseline.eval()
+    with torch.no_grad():
+        errors = torch.cat([baseline.score(edited.draw()[0]) for _ in range(20)])
+        baseline.limit.copy_(errors.quantile(PERCENTILE))
+    folder.mkdir(parents=True, exist_ok=True)
+    data = {"kind": kind, "network": baseline.state_dict(), "sources": [asdict(s) for s in sources]}
+    path = folder / "last.ckpt"
+    aside = path.with_name(f".{path.name}.part")
+    torch.save(data, aside)
+    os.replace(aside, path)
+    return path
