@@ -1,0 +1,85 @@
+"""Mains hum: lines at 50 or 60 Hz and their multiples that do not move for seconds.
+
+Each hop is demodulated at the lines; over 2 s, half-second pieces of a line agree in phase to a hundredth of a turn,
+while a note close by (49.0, 51.9, 58.3, 61.7 Hz in tune) turns round. How surely a line is there is the likelihood
+ratio of a steady line against none; what counts is the sum over a mains frequency's lines, no line for more than its
+share.
+
+Source of the test: multiple coherence of a sinusoid in noise, S. M. Kay, Fundamentals of Statistical Signal Processing
+II, 1998, 7.6.
+"""
+
+import numpy as np
+
+from .hops import Block
+from .steady import Features, Steady
+
+_MAINS_HZ = (50.0, 60.0)
+_LINES = 8
+_PIECE_HOPS = 50
+_SHARE = 6.0
+"""The most that one line adds."""
+_CHANCE = 1.5
+"""What a line adds by chance."""
+_LIMIT = 14.0
+_QUIET = 3e-5
+"""-90 dBFS: a line under this is nobody's concern."""
+
+
+class Hum(Steady):
+    KIND = "hum"
+    GAP_S = 1.0
+    SHORTEST_S = 0.6
+    STEP_HOPS = 25
+    HALF_HOPS = 100
+    EDGE_HOPS = 50
+
+    def open(self) -> None:
+        super().open()
+        self._lines = np.concatenate([mains * np.arange(1, _LINES + 1) for mains in _MAINS_HZ])
+        turns = np.outer(np.arange(self.hop_samples) / self.rate, self._lines)
+        waves = np.exp(-2j * np.pi * turns) * (2 / self.hop_samples)
+        self._waves = np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
+        self._turns = self.hop_samples / self.rate * self._lines
+        window = np.hanning(_PIECE_HOPS + 2)[1:-1]
+        self._piece = (window / window.sum())[:, None]
+
+    def clear(self) -> None:
+        super().clear()
+        self._found = 0
+
+    def features(self, hops: Block) -> Features:
+        """The lines' amplitude in each hop, ``(T, lines)`` complex."""
+        mono = hops.mean(axis=1, dtype=np.float32)
+        parts = np.matmul(mono[:, None, :], self._waves)[:, 0]  # a product a hop: its rounding hangs on no other
+        half = len(self._lines)
+        place = self._heard + np.arange(len(hops))
+        turned = np.exp(-2j * np.pi * np.mod(place[:, None] * self._turns, 1.0))
+        lines: Features = (parts[:, :half] + 1j * parts[:, half:]) * turned
+        return lines
+
+    def judge(self, window: Features) -> float:
+        if len(window) < 2 * self.HALF_HOPS:
+            return 0.0
+        starts = range(0, len(window) - _PIECE_HOPS + 1, _PIECE_HOPS // 2)
+        pieces = np.stack([(window[s : s + _PIECE_HOPS] * self._piece).sum(axis=0) for s in starts])
+        power = np.square(np.abs(pieces)).mean(axis=0)
+        line = np.square(np.abs(pieces.mean(axis=0)))
+        ratio = -0.8 * len(pieces) * np.log(np.maximum(1e-6, 1 - line / (power + 1e-15)))
+        sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0).reshape(len(_MAINS_HZ), -1)
+        sums = sure.sum(axis=1)
+        self._found = int(sums.argmax())
+        most = float(sums.max())
+        return most / (most + _LIMIT)
+
+    def edge_features(self, window: Features) -> Features:
+        """The lines of the mains that was found, each as heavy as it stands out."""
+        lines = slice(self._found * _LINES, (self._found + 1) * _LINES)
+        rows = window[:, lines]
+        noise = rows.std(axis=0) + 1e-9
+        weighted: Features = rows / noise
+        return weighted
+
+    def band(self) -> tuple[float, float]:
+        mains = _MAINS_HZ[self._found]
+        return mains * 0.8, mains * (_LINES + 0.5)
