@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.flagger.baselines import CLASSES, LATENT, Baseline
+from models.flagger.evaluation import Figure
 from models.flagger.network import SCALES, SEGMENT_FRAMES, STEP_FRAMES, FlagNetwork, folded
 from models.flagger.teaching import CALIBRATION, MEMORY, Taught
 from models.flagger.training import read_checkpoint
-from streaming.card import ModelCard, Source
+from streaming.card import Metric, ModelCard, Source
 from streaming.card import Tensor as CardTensor
 from streaming.errors import ModelError
 from streaming.features import MEL
@@ -28,7 +29,7 @@ from streaming.segments import SegmentNetwork, Segments
 from streaming.session import OnnxModel, read_card
 
 from . import flagger_reference
-from .cards import write_card
+from .cards import replace_metrics, write_card
 from .graph import write_graph
 from .parity import FP32_LIMIT, Parity
 
@@ -142,6 +143,19 @@ def put_constants(model: Path, target: Path, taught: Taught, name: str, sources:
     sealed = write_card(aside, replace(card, name=name, training=training, metrics=()))
     os.replace(aside, target)
     return sealed
+
+
+def add_figures(model: Path, figures: Sequence[Figure], corpus: str, split: str, options: str) -> ModelCard:
+    """Put the figures of an evaluation into the card, in place of those of the same command."""
+    card = read_card(model)
+    command = f"sidechop evaluate flagger {card.name} {corpus} --split {split}{options}"
+    fresh = []
+    for figure in figures:
+        best = max(figure.baselines, key=lambda name: figure.baselines[name], default=None)
+        beside = None if best is None else round(figure.baselines[best], 3)
+        data = f"{corpus}, {figure.takes} {split} kinds or takes"
+        fresh.append(Metric(figure.name, round(figure.value, 3), "", data, command, beside, best))
+    return replace_metrics(model, card, command, fresh)
 
 
 def check_flagger(

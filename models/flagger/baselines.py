@@ -1,6 +1,6 @@
 """What the flagger is measured against: the idea that it began with, and its two relatives, as they were published.
 
-All hear mel segments of 64 frames. ``edited`` is good audio, ``raw`` the same with everything that an edit would cut.
+All hear mel segments of 64 frames. ``edited`` is good audio, ``raw`` the same with all that an edit would cut.
 
 ==============  ====================================================================================================
 autoencoder     convolutions 32, 64, 128, latent 64, learns edited audio; what it rebuilds badly (MSE) is odd
@@ -12,8 +12,8 @@ classifier      tells edited from raw segments, though most raw ones are good: w
 The known failure of the first two: their error follows complexity, so that hiss, which blurs, counts as *more* normal
 than a dense bar of music. Of the third: with few raw takes it learns the recordings, not the faults.
 
-Each is exported like the flagger itself (kind ``segments``) and can stand in for it anywhere. The published threshold is
-a percentile of the error on edited audio; here likelihood is even (0.5) at the 95th.
+Each is exported like the flagger itself (kind ``segments``) and can stand in for it anywhere. The published threshold
+is a percentile of the error on edited audio; here likelihood is even (0.5) at the 95th.
 """
 
 from typing import Literal

@@ -31,7 +31,6 @@ CLEAN = {"validation": 40, "test": 60}
 EDITS = {"validation": 10, "test": 20}
 SPEECH_EACH = 5
 """Every fifth base is speech; talk in speech is no fault."""
-MOST_SOUNDS = 250
 Rng = np.random.Generator
 
 
@@ -46,9 +45,8 @@ class Take(NamedTuple):
 def takes(split: str, decoded: Path) -> Iterator[Take]:
     """All of a split."""
     music, speech = library.music(split), library.speech(split)
-    sounds = library.sounds(split)
-    sounds = sounds[:: max(1, len(sounds) // MOST_SOUNDS)]
-    others = Others(Decoded(music, decoded), Decoded(speech, decoded), Decoded(sounds, decoded), sticks())
+    sounds = Decoded(library.sounds(split), decoded)
+    others = Others(Decoded(music, decoded), Decoded(speech, decoded), sounds, sticks())
     rng = np.random.default_rng((SEED, split == "test"))
     songs = [music[i] for i in rng.permutation(len(music))]
     turn = 0

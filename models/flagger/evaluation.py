@@ -5,9 +5,9 @@ from that very song. A step counts as faulty where its middle lies in a fault, a
 segment of it; between the two it counts as neither.
 
 AUROC is the chance that a faulty step scores higher than a good one; pAUC(0.1) is that of the ten most alarming
-hundredths of the good steps, standardised (McClish 1989: 0.5 is chance, 1 perfect). Both are averaged over the takes of a
-kind, and over kinds (macro). An edit is judged at the share that the true one keeps: IoU of what is kept, and F of where
-parts begin and end, within ±150 ms.
+hundredths of the good steps, standardised (McClish 1989: 0.5 is chance, 1 perfect). Both are averaged over the takes of
+a kind, and over kinds (macro). An edit is judged at the share that the true one keeps: IoU of what is kept, and F of
+where parts begin and end, within ±150 ms.
 """
 
 import json

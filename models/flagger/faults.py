@@ -1,7 +1,8 @@
 """Faults as users meet them, put into recordings to judge flaggers by. Nothing here trains anything.
 
 None is made by code of `corruptions`; talk, objects and other songs come from the split's own pools. Each takes
-``(2, n)`` at 44.1 kHz and gives ``(2, n)``. Technical faults are what the detectors of `streaming.faults` are for; clicks and dropouts are several short ones in a span, and say themselves where.
+``(2, n)`` at 44.1 kHz and gives ``(2, n)``. Technical faults are what the detectors of `streaming.faults` are for;
+clicks and dropouts are several short ones in a span, and say themselves where.
 """
 
 from collections.abc import Callable

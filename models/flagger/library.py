@@ -44,6 +44,7 @@ VALIDATION_SPEAKERS = ("tsp_FA", "arctic_slt")
 """Whose sentences of shared data do not train."""
 SPEECH_FILES = 400
 """Of a package of many."""
+MOST_SOUNDS = 600
 
 
 def music(split: str, cache: Path | None = None) -> list[Recording]:
@@ -93,7 +94,7 @@ def sounds(split: str, cache: Path | None = None, data: Path | None = None) -> l
             for item in _items(data / folder):
                 if item.get("split", "training") == "training" and float(item["seconds"]) > 0.3:
                     found.append(Recording(f"{folder}/{item['file']}", (str(data / folder / item["file"]),), source))
-    return found
+    return found[:: -(-len(found) // MOST_SOUNDS)] if found else []
 
 
 def _sentences(split: str, data: Path) -> Iterator[Recording]:

@@ -3,7 +3,7 @@
 ::
 
     segment (64 frames × 64 bands), less the context's mean, and by its spread ─► 3 planes
-      ─► conv 24, /2 ─► conv 48, /2 ─► conv 48 + ─► conv 96, /2 ─► conv 96 + ─► conv 128, /2      (+: residual)
+      ─► conv 16, /2 ─► conv 32, /2 ─► conv 32 + ─► conv 64, /2 ─► conv 64 + ─► conv 128, /2      (+: residual)
       ─► mean and maximum over time, each of 4 bands ─► Linear 64 ─► unit length: the embedding
       ─► cosine with each class, times a learned sharpness ─► softmax
 
@@ -33,7 +33,7 @@ LEAST_SPREAD = 0.3
 class Size:
     """What a checkpoint must say for its network to be built again."""
 
-    width: int = 24
+    width: int = 16
     embedding: int = 64
     classes: tuple[str, ...] = CLASSES
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.evidence import score_of
+from streaming.fault_curve import FaultCurve
+from streaming.faults.faults import Faults
 from streaming.features import MEL
 from streaming.flag_picker import THRESHOLD, pick_flags
 from streaming.flagger import Flagger, Step
+from streaming.flags import Flag
 
 from .clips import mel
 from .evaluation import Curve, Scorer
@@ -33,26 +37,46 @@ def flagger_steps(flagger: Flagger, audio: Audio, live: bool = False) -> list[St
     return steps if live else flagger.review(steps)
 
 
-def flagger_scorer(model: Path, live: bool = False, threshold: float = THRESHOLD) -> Scorer:
-    """The learned flagger alone, as a file's or as it is live."""
+def system_scorer(model: Path, live: bool = False, alone: bool = False) -> Scorer:
+    """A flagger with the detectors of technical faults, or ``alone``; of a file, or as it is ``live``."""
     flagger = Flagger(model)
 
     def score(audio: Audio) -> Curve:
+        count = max(1, round(audio.shape[1] / RATE / HOP_S))
         steps = flagger_steps(flagger, audio, live)
-        flags = pick_flags(steps, flagger.step_samples, RATE, threshold)
-        return Curve(HOP_S, on_grid(steps, audio.shape[1]), flags)
+        flags = pick_flags(steps, flagger.step_samples, RATE, THRESHOLD)
+        odds = on_grid(steps, count)
+        if not alone:
+            faults, found = fault_curve(audio, flagger.step_samples)
+            flags += found
+            odds = np.maximum(odds, faults.oddness(count))
+        return Curve(HOP_S, score_of(odds), flags)
 
     return score
 
 
-def on_grid(steps: Sequence[Step], samples: int) -> Double:
-    """Scores every `HOP_S` from 0, the first and the last held to the ends."""
-    count = max(1, round(samples / RATE / HOP_S))
+def fault_curve(audio: Audio, step_samples: int) -> tuple[FaultCurve, list[Flag]]:
+    """What the detectors say of a take."""
+    faults, curve = Faults(), FaultCurve(step_samples)
+    faults.prepare(RATE, len(audio))
+    flags: list[Flag] = []
+    for at in range(0, audio.shape[1], BLOCK):
+        flags += faults.process(audio[:, at : at + BLOCK], at)
+        curve.add(faults.strengths.values())
+    flags += faults.flush()
+    curve.add(faults.strengths.values())
+    return curve, flags
+
+
+def on_grid(steps: Sequence[Step], count: int) -> Double:
+    """Log odds every `HOP_S` from 0, the first and the last held to the ends."""
     if not steps:
         return np.zeros(count)
     at = np.array([step.position for step in steps]) / RATE / HOP_S
     nearest = np.clip(np.searchsorted(at, np.arange(count) - 1e-6), 0, len(steps) - 1)
-    return np.array([step.score for step in steps])[nearest]
+    scores = np.clip(np.array([step.score for step in steps])[nearest], 1e-15, 1 - 1e-15)
+    odds: Double = np.log(scores / (1 - scores))
+    return odds
 
 
 def energy_scorer(audio: Audio) -> Curve:

@@ -129,10 +129,10 @@ def train_network(
         average.update_parameters(network)
         losses.append(loss.item())
         step += 1
-        if step % 200 == 0:
+        if step % 50 == 0:
             console.print(f"step {step}  minutes {minutes:.2f}  loss {np.mean(losses):.4f}", soft_wrap=True)
             losses = []
-            if step % 1000 == 0:
+            if step % 250 == 0:
                 save_checkpoint(folder / "last.ckpt", trained(average, network, batches), settings, sources)
     return save_checkpoint(folder / "last.ckpt", trained(average, network, batches), settings, sources)
 
