@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.faults.faults import Faults
 from streaming.flagger import FILE, Flagger, Step
 from streaming.flags import Flag
 
@@ -111,7 +112,7 @@ def analyse_passage(
 
 def open_detectors() -> list[Detector]:
     """The specialised detectors, fresh."""
-    return []
+    return [Faults()]
 
 
 def _beats(passage: Passage, report: Callable[[float], None]) -> NDArray[np.int64]:

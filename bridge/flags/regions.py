@@ -96,8 +96,6 @@ def score_at(p_value: float, calibration: NDArray[np.float32]) -> float:
             f"a threshold of {p_value:g} is finer than this model was calibrated: "
             f"its least p-value is {1 / (count + 1):.2g}"
         )
-    if larger >= count:
-        return 0.0
     above = np.nextafter(calibration[count - 1 - larger], np.float32(np.inf))
     return float(score_of(np.array([above], np.float64))[0])
 
@@ -167,8 +165,12 @@ def _by_share(
     parts = between(between(snap_edges(analysis, spans, settings.snap), analysis.frames), analysis.frames)
     cuts = between(parts, analysis.frames)
     flags = [_describe(analysis, start, end) for start, end in cuts]
-    apart = [f for f in analysis.faults if not any(f.start < end and start < f.end for start, end in cuts)]
-    return [*flags, *apart], parts
+    return [*flags, *(fault for fault in analysis.faults if not _is_cut(fault, cuts))], parts
+
+
+def _is_cut(fault: Flag, cuts: Sequence[Span]) -> bool:
+    """Whether a cut tells of the fault already."""
+    return fault.kind not in REPAIRED and any(fault.start < end and start < fault.end for start, end in cuts)
 
 
 def between(spans: Iterable[Span], frames: int) -> list[Span]:
