@@ -1,8 +1,9 @@
 """Clicks: something shorter than 2 ms that belongs to nothing before or after it.
 
-Each hop is whitened by linear prediction from the 20 ms that end with it; a click, or a jump in the wave, stands out of
-what is left. A drum stands out as well, but it decays, and pulses of a voice or a saw come again: what is left must be
-much greater than everything within 25 ms on *both* sides.
+Each hop is whitened by linear prediction; a click, or a jump in the wave, stands out of what is left. The predictor is
+that of the last 30 ms without the pieces that are brighter than most: with a click among them it would not see clicks.
+A drum stands out as well, but it decays, and pulses of a voice or a saw come again: what is left must be
+much greater than all but the greatest two of its milliseconds within 40 ms, on *both* sides. Channels are heard together.
 
 ::
 
@@ -20,17 +21,26 @@ from .detector import Array, Detector, Span
 from .hops import Block
 
 _ORDER = 20
+_PIECES = 2
+"""Of a hop, from which predictors are made."""
+_PAST_HOPS = 2
+_FLOOR = 1e-5
+"""Of the power, as white noise: what 32 bits can tell."""
+_BRIGHT = 4.0
+"""Times the median brightness: such a piece is left out."""
 _BINS = 10
 """Of a hop: one is 1 ms."""
-_SIDE = 25
+_SIDE = 40
 """Bins on each side that are looked at …"""
+_BUT = 2
+"""… of which the greatest do not count: crackle comes in crowds …"""
 _WITHIN = 2
 """… but for so many next to the click's own."""
-_LIMIT = 4.0
+_LIMIT = 8.0
 """Times the greatest on either side."""
 _SILENT = 1e-3
 """-60 dBFS: a residual under this is not heard."""
-_HOPS_AFTER = 3
+_HOPS_AFTER = 5
 _LOUD = 1e6
 
 
@@ -41,63 +51,60 @@ class Clicks(Detector):
 
     def open(self) -> None:
         self._starts = np.round(np.linspace(0, self.hop_samples, _BINS + 1)).astype(int)
+        self._taper = np.hanning(self.hop_samples // _PIECES + 2)[1:-1].astype(np.float32)
         self._half = max(1, round(0.0005 * self.rate))
 
     def clear(self) -> None:
         kept = 2 * _HOPS_AFTER * _BINS
-        self._last = np.zeros((self.channels, _ORDER), np.float32)
-        self._power = np.zeros((self.channels, _ORDER + 1))
-        self._peaks = np.full((self.channels, kept), _LOUD, np.float32)  # nothing at the very start is a click
-        self._places = np.zeros((self.channels, kept), np.int64)
+        self._last = np.zeros(_ORDER, np.float32)
+        self._powers = np.zeros((_PAST_HOPS * _PIECES, _ORDER + 1), np.float32)
+        self._peaks = np.full(kept, _LOUD, np.float32)  # nothing at the very start is a click
+        self._places = np.zeros(kept, np.int64)
 
     def hear(self, hops: Block) -> list[Span]:
         count = len(hops)
-        strengths = np.zeros((self.channels, count * _BINS))
-        places = np.zeros((self.channels, count * _BINS), np.int64)
-        for channel in range(self.channels):
-            left = self._whiten(hops[:, channel], channel)
-            strengths[channel], places[channel] = self._stand_out(left, channel)
-        which = strengths.argmax(axis=0)
-        strength = strengths.max(axis=0)
-        first = self._heard - _HOPS_AFTER
-        self.paint(first, strength.reshape(count, _BINS).max(axis=1).astype(np.float32))
+        strengths, places = self._stand_out(self._whiten(hops.mean(axis=1, dtype=np.float32)))
+        self.paint(self._heard - _HOPS_AFTER, strengths.reshape(count, _BINS).max(axis=1).astype(np.float32))
         spans = []
-        for i in np.flatnonzero(strength >= self.threshold):
-            at = int(places[which[i], i])
-            spans.append(Span(max(0, at - self._half), at + self._half + 1, float(strength[i])))
+        for i in np.flatnonzero(strengths >= self.threshold):
+            at = int(places[i])
+            spans.append(Span(max(0, at - self._half), at + self._half + 1, float(strengths[i])))
         return spans
 
     def finish(self) -> list[Span]:
         return []
 
-    def _whiten(self, hops: Array, channel: int) -> Array:
+    def _whiten(self, hops: Array) -> Array:
         """What linear prediction leaves of each hop, ``(T, size)``, without sign."""
         count, size = hops.shape
-        run = np.concatenate([self._last[channel], hops.reshape(-1)])
-        self._last[channel] = run[-_ORDER:]
+        run = np.concatenate([self._last, hops.reshape(-1)])
+        self._last = run[-_ORDER:]
         lagged = [run[_ORDER - k : len(run) - k].reshape(count, size) for k in range(_ORDER + 1)]
-        powers = np.stack([(hops * late).sum(axis=1, dtype=np.float32) for late in lagged], axis=1).astype(np.float64)
-        earlier = np.concatenate([self._power[channel : channel + 1], powers[:-1]])
-        self._power[channel] = powers[-1]
-        weights = predictors(powers + earlier).astype(np.float32)
+        part = self._taper * hops[:, : _PIECES * len(self._taper)].reshape(count * _PIECES, -1)
+        long = part.shape[1]
+        pieces = np.stack([(part[:, k:] * part[:, : long - k]).sum(axis=1) for k in range(_ORDER + 1)], axis=1)
+        every = np.concatenate([self._powers, pieces])
+        self._powers = every[count * _PIECES :]
+        weights = predictors(steady_powers(every)).astype(np.float32)
         left = hops.copy()
         for k in range(1, _ORDER + 1):
             left += weights[:, k, None] * lagged[k]
         return np.abs(left)
 
-    def _stand_out(self, left: Array, channel: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def _stand_out(self, left: Array) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """For each millisecond, `_HOPS_AFTER` late: how much it stands out, and the sample that does most."""
         count, size = left.shape
         edges = self._starts
         tops = np.stack([left[:, a:b].argmax(axis=1) + a for a, b in pairwise(edges)], axis=1)
         peaks = np.take_along_axis(left, tops, axis=1)
         places = tops + (self._heard + np.arange(count))[:, None] * size
-        every = np.concatenate([self._peaks[channel], peaks.reshape(-1)])
-        all_places = np.concatenate([self._places[channel], places.reshape(-1)])
+        every = np.concatenate([self._peaks, peaks.reshape(-1)])
+        all_places = np.concatenate([self._places, places.reshape(-1)])
         kept = 2 * _HOPS_AFTER * _BINS
-        self._peaks[channel], self._places[channel] = every[-kept:], all_places[-kept:]
+        self._peaks, self._places = every[-kept:], all_places[-kept:]
         middle, total = _HOPS_AFTER * _BINS, count * _BINS
-        sides = np.lib.stride_tricks.sliding_window_view(every, _SIDE - _WITHIN).max(axis=1)
+        sides = np.lib.stride_tricks.sliding_window_view(every, _SIDE - _WITHIN)
+        sides = np.partition(sides, -1 - _BUT, axis=1)[:, -1 - _BUT]
         before = sides[middle - _SIDE :][:total]
         after = sides[middle + _WITHIN + 1 :][:total]
         own = every[middle : middle + total].astype(np.float64)
@@ -105,10 +112,24 @@ class Clicks(Detector):
         return ratio / (ratio + _LIMIT), all_places[middle : middle + total]
 
 
+def steady_powers(pieces: Array) -> NDArray[np.float64]:
+    """Autocorrelations ``(T, order + 1)`` of each hop and the two before, without their brightest pieces.
+
+    ``pieces`` are those of single pieces, ``((T + 2) × 2, order + 1)``.
+    """
+    brightness = np.maximum(6 * pieces[:, 0] - 8 * pieces[:, 1] + 2 * pieces[:, 2], 0)
+    width = (_PAST_HOPS + 1) * _PIECES
+    windows = np.lib.stride_tricks.sliding_window_view(brightness, width)[::_PIECES]
+    usual = windows <= _BRIGHT * np.sort(windows, axis=1)[:, width // 2, None]
+    powers = np.lib.stride_tricks.sliding_window_view(pieces, width, axis=0)[::_PIECES]  # (T, order + 1, width)
+    steady: NDArray[np.float64] = (powers * usual[:, None]).sum(axis=2, dtype=np.float64)
+    return steady
+
+
 def predictors(powers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Prediction-error filters ``(T, order + 1)`` from autocorrelations of that shape: Levinson's recursion."""
     count, order = powers.shape[0], powers.shape[1] - 1
-    error = powers[:, 0] * 1.0001 + 1e-9
+    error = powers[:, 0] * (1 + _FLOOR) + 1e-9
     weights = np.zeros((count, order + 1))
     weights[:, 0] = 1.0
     for k in range(1, order + 1):

@@ -14,10 +14,10 @@ from .hops import Block
 
 _NOISE = 3.5e-5
 """A step of 16 bits, and a little."""
-_FLAT = 3e-4
+_FLAT = 5e-5
 """Of the hop's peak: as flat as this is flat."""
-_HIGH = 0.5
-"""Of the hop's peak: only so high is a top."""
+_HIGH = 0.99
+"""Of the hop's peak: only so high is a top, for nothing is higher where all is cut."""
 _STEEP = 10.0
 """Times what is flat: the step next to a flat top."""
 _SQUARE = 1.5
@@ -25,20 +25,24 @@ _SQUARE = 1.5
 _LIMIT = 12.0
 """Flat samples in 0.2 s at 44.1 kHz from where on it is a fault."""
 _AROUND_HOPS = 10
+_WIDE_HOPS = 50
+_WIDE = 0.45
+"""Between clipped words all is well, but not as well as elsewhere: the most that a frame gets for what is half a second
+away."""
 
 
 class Clipping(Detector):
     KIND = "clipping"
     GAP_S = 0.3
-    DELAY_S = _AROUND_HOPS / 100
+    DELAY_S = _WIDE_HOPS / 100
 
     def open(self) -> None:
         self._limit = _LIMIT * self.rate / 44100
 
     def clear(self) -> None:
         self._last = np.zeros((self.channels, 2), np.float32)
-        self._counts = np.zeros(2 * _AROUND_HOPS, np.int64)
-        self._edges = np.zeros((2 * _AROUND_HOPS, 2), np.int64)
+        self._counts = np.zeros(2 * _WIDE_HOPS, np.int64)
+        self._edges = np.zeros((2 * _WIDE_HOPS, 2), np.int64)
 
     def hear(self, hops: Block) -> list[Span]:
         count, _, size = hops.shape
@@ -47,21 +51,27 @@ class Clipping(Detector):
             run = np.concatenate([self._last[channel], hops[:, channel].reshape(-1)])
             self._last[channel] = run[-2:]
             _count_flat(run, hops[:, channel], counts, edges)
-        self._counts = np.concatenate([self._counts, counts])
-        self._edges = np.concatenate([self._edges, edges])
-        sums = np.concatenate([[0], np.cumsum(self._counts)])
-        width = 2 * _AROUND_HOPS + 1
-        strengths = strength_of((sums[width:] - sums[:-width]).astype(np.float64), self._limit)
-        first = self._heard - _AROUND_HOPS
-        self.paint(first, strengths)
-        centre = slice(_AROUND_HOPS, _AROUND_HOPS + count)
-        odd = (strengths >= self.threshold) & (self._counts[centre] > 0)
+        every = np.concatenate([self._counts, counts])
+        every_edges = np.concatenate([self._edges, edges])
+        near = strength_of(_sums(every[_WIDE_HOPS - _AROUND_HOPS :], _AROUND_HOPS)[:count], self._limit)
+        wide = strength_of(_sums(every, _WIDE_HOPS), self._limit)
+        first = self._heard - _WIDE_HOPS
+        self.paint(first, np.maximum(near, _WIDE * wide))
+        here = slice(_WIDE_HOPS, _WIDE_HOPS + count)
+        odd = (near >= self.threshold) & (every[here] > 0)
         spans = [
-            Span((first + i) * size + start, (first + i) * size + end, float(strengths[i]))
-            for i, (start, end) in ((int(i), self._edges[centre][i].tolist()) for i in np.flatnonzero(odd))
+            Span((first + i) * size + start, (first + i) * size + end, float(near[i]))
+            for i, (start, end) in ((int(i), every_edges[here][i].tolist()) for i in np.flatnonzero(odd))
         ]
-        self._counts, self._edges = self._counts[count:], self._edges[count:]
+        self._counts, self._edges = every[count:], every_edges[count:]
         return spans
+
+
+def _sums(counts: NDArray[np.int64], around: int) -> NDArray[np.float64]:
+    """Of each ``2 around + 1`` in a row."""
+    sums = np.concatenate([[0], np.cumsum(counts)])
+    width = 2 * around + 1
+    return (sums[width:] - sums[:-width]).astype(np.float64)
 
 
 def _count_flat(run: NDArray[np.float32], hops: Array, counts: NDArray[np.int64], edges: NDArray[np.int64]) -> None:

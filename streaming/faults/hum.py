@@ -16,12 +16,14 @@ from .steady import Features, Steady
 
 _MAINS_HZ = (50.0, 60.0)
 _LINES = 8
+_DRIFTS = np.array([-0.001, -0.0005, 0.0, 0.0005, 0.001])
+"""How far the mains may be off, as a share."""
 _PIECE_HOPS = 50
 _SHARE = 6.0
 """The most that one line adds."""
 _CHANCE = 1.5
 """What a line adds by chance."""
-_LIMIT = 14.0
+_LIMIT = 20.0
 _QUIET = 3e-5
 """-90 dBFS: a line under this is nobody's concern."""
 
@@ -42,6 +44,9 @@ class Hum(Steady):
         self._waves = np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
         self._turns = self.hop_samples / self.rate * self._lines
         window = np.hanning(_PIECE_HOPS + 2)[1:-1]
+        times = np.arange(2 * self.HALF_HOPS // (_PIECE_HOPS // 2)) * (_PIECE_HOPS // 2 * self.hop_samples / self.rate)
+        off = np.outer(_DRIFTS, self._lines)
+        self._drift = np.exp(-2j * np.pi * off[:, None] * times[:, None])  # (drifts, pieces, lines)
         self._piece = (window / window.sum())[:, None]
 
     def clear(self) -> None:
@@ -64,11 +69,11 @@ class Hum(Steady):
         starts = range(0, len(window) - _PIECE_HOPS + 1, _PIECE_HOPS // 2)
         pieces = np.stack([(window[s : s + _PIECE_HOPS] * self._piece).sum(axis=0) for s in starts])
         power = np.square(np.abs(pieces)).mean(axis=0)
-        line = np.square(np.abs(pieces.mean(axis=0)))
+        line = np.square(np.abs((pieces * self._drift[:, : len(pieces)]).mean(axis=1)))  # (drifts, lines)
         ratio = -0.8 * len(pieces) * np.log(np.maximum(1e-6, 1 - line / (power + 1e-15)))
-        sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0).reshape(len(_MAINS_HZ), -1)
-        sums = sure.sum(axis=1)
-        self._found = int(sums.argmax())
+        sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0)
+        sums = sure.reshape(len(_DRIFTS), len(_MAINS_HZ), _LINES).sum(axis=2)
+        self._found = int(sums.max(axis=0).argmax())
         most = float(sums.max())
         return most / (most + _LIMIT)
 

@@ -15,6 +15,8 @@ LEVEL = 1e-4
 _LIMIT_S = 0.8
 """A silence of this length is as strong as a fault must be."""
 _SHORTEST_S = 0.05
+_SOUND_HOPS = 20
+"""So much has to sound before there is anything to interrupt."""
 
 
 class Silence(Detector):
@@ -27,7 +29,7 @@ class Silence(Detector):
 
     def clear(self) -> None:
         self._runs.reset()
-        self._sounded = False
+        self._sounded = 0
 
     def hear(self, hops: Block) -> list[Span]:
         count, _, size = hops.shape
@@ -35,10 +37,10 @@ class Silence(Detector):
         end = position + count * size
         quiet = (np.abs(hops) < LEVEL).all(axis=1).reshape(-1)
         found = self._runs.process(quiet, position)
-        spans = [self._span(run) for run in found if self._sounded or run.start > 0]
-        self._sounded = self._sounded or not quiet.all()
+        spans = [self._span(run) for run in found if self._sounded >= _SOUND_HOPS]
+        self._sounded += int((np.abs(hops).max(axis=(1, 2)) > 10 * LEVEL).sum())
         begun = self._runs.open
-        if begun is not None and end - begun >= LIVE_LIMIT_S * self.rate and begun > 0:
+        if begun is not None and end - begun >= LIVE_LIMIT_S * self.rate and self._sounded >= _SOUND_HOPS:
             running = self._span(Run(begun, end))
             self.paint_span(running)
             if self._live:
