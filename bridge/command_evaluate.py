@@ -132,12 +132,12 @@ def flagger(
     """
     _check_split(split)
     from models.flagger.evaluation import Results, evaluate, find_takes, summarise
-    from models.flagger.scorers import energy_scorer, random_scorer, system_scorer
+    from models.flagger.scorers import Listener, energy_scorer, flagger_scorer, random_scorer, system_scorer
 
     path, takes = find_model(model), find_takes(corpus, split)
     others = {find_model(one).stem: find_model(one) for one in baselines or []}
-    scorers = {"": system_scorer(path, live, alone)}
-    scorers |= {name: system_scorer(other, live, alone=True) for name, other in others.items()}
+    scorers = {"": (flagger_scorer if alone else system_scorer)(Listener(path), live)}
+    scorers |= {name: flagger_scorer(Listener(other), live) for name, other in others.items()}
     scorers |= {"energy": energy_scorer, "chance": random_scorer}
     results = {name: Results() for name in scorers}
     console = Console(stderr=True)

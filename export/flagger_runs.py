@@ -103,7 +103,7 @@ def finish(
 def plain_constants(flagger: Flagger, remembered: Sequence[Heard], good: Sequence[Heard]) -> Taught:
     """A baseline's: its own odds at the shortest scale are the oddness."""
     network = flagger.network
-    network.memory = memory_of(remembered, network.scales)
+    network.memory = memory_of(remembered, network.scales, network.memory.shape[1])
     weights = np.zeros(3 * len(SCALES) + 1, np.float32)
     weights[0] = 1
     rows = [set_threshold(network, good, weights, row) for row in (LIVE, FILE)]

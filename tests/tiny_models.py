@@ -176,7 +176,7 @@ def tiny_flagger(path: Path, features: Features = MEL, scales: tuple[int, ...] =
         helper.make_node("Add", ["unbiased", "ignored"], ["summed"]),
         helper.make_node("Add", ["summed", "bias"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["classes"], axis=-1),
-        *(helper.make_node("Identity", [f"{name}_"], [name]) for name in ("memory", "weights", "calibration")),
+        *(helper.make_node("Identity", [f"{name}_values"], [name]) for name in ("memory", "weights", "calibration")),
     ]
     card = ModelCard(
         name=path.stem, version="1", task="flags", kind="segments", description="hiss", licence="Apache-2.0",
@@ -192,8 +192,8 @@ def tiny_flagger(path: Path, features: Features = MEL, scales: tuple[int, ...] =
     )  # fmt: skip
     model = build(
         card, nodes, frames=[1], spread=spread, heads=heads, bias=np.asarray([2.0, -2.0, -6.0]),
-        nothing=np.zeros((1, 1)), memory_=np.tile(memory, (len(scales), 1, 1)), weights_=weights,
-        calibration_=np.tile(np.linspace(-3, 0, 100), (2, 1)),
+        nothing=np.zeros((1, 1)), memory_values=np.tile(memory, (len(scales), 1, 1)), weights_values=weights,
+        calibration_values=np.tile(np.linspace(-3, 0, 100), (2, 1)),
     )  # fmt: skip
     for tensor in (*model.graph.input, *model.graph.output[:2]):
         tensor.type.tensor_type.shape.dim[0].dim_param = "segments"

@@ -105,7 +105,7 @@ def learn_own(folder: Path, flagger: Flagger, progress: Progress) -> Own:
 
 def _teach(flagger: Flagger, learners: Sequence[Heard], held: Sequence[Heard]) -> Taught:
     network = flagger.network
-    network.memory = memory_of(learners, network.scales)
+    network.memory = memory_of(learners, network.scales, network.memory.shape[1])
     rows = []
     for row in (LIVE, FILE):
         weights = network.weights[row].copy()

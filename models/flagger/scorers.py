@@ -27,32 +27,53 @@ BLOCK = 10 * RATE
 Double = NDArray[np.float64]
 
 
-def flagger_steps(flagger: Flagger, audio: Audio, live: bool = False) -> list[Step]:
-    """The steps of ``(channels, samples)``, reviewed unless ``live``."""
-    flagger.prepare(RATE, len(audio))
-    steps: list[Step] = []
-    for at in range(0, audio.shape[1], BLOCK):
-        steps += flagger.process(audio[:, at : at + BLOCK], at)
-    steps += flagger.flush()
-    return steps if live else flagger.review(steps)
+class Listener:
+    """A model's ear, which hears a take once however many scorers ask. ``file`` and ``live`` steps of the last one."""
+
+    def __init__(self, model: Path) -> None:
+        self.flagger = Flagger(model)
+        self._audio: Audio | None = None
+
+    def hear(self, audio: Audio) -> None:
+        if audio is self._audio:
+            return
+        flagger = self.flagger
+        flagger.prepare(RATE, len(audio))
+        self.live: list[Step] = []
+        for at in range(0, audio.shape[1], BLOCK):
+            self.live += flagger.process(audio[:, at : at + BLOCK], at)
+        self.live += flagger.flush()
+        self.file = flagger.review(self.live)
+        self._audio = audio
 
 
-def system_scorer(model: Path, live: bool = False, alone: bool = False) -> Scorer:
-    """A flagger with the detectors of technical faults, or ``alone``; of a file, or as it is ``live``."""
-    flagger = Flagger(model)
+def flagger_scorer(listener: Listener, live: bool = False) -> Scorer:
+    """A network of kind ``segments`` alone, as it judges a file, or as it is live."""
 
     def score(audio: Audio) -> Curve:
-        count = max(1, round(audio.shape[1] / RATE / HOP_S))
-        steps = flagger_steps(flagger, audio, live)
-        flags = pick_flags(steps, flagger.step_samples, RATE, THRESHOLD)
-        odds = on_grid(steps, count)
-        if not alone:
-            faults, found = fault_curve(audio, flagger.step_samples)
-            flags += found
-            odds = np.maximum(odds, faults.oddness(count))
-        return Curve(HOP_S, score_of(odds), flags)
+        listener.hear(audio)
+        steps = listener.live if live else listener.file
+        flags = pick_flags(steps, listener.flagger.step_samples, RATE, THRESHOLD)
+        return Curve(HOP_S, score_of(on_grid(steps, count_of(audio))), flags)
 
     return score
+
+
+def system_scorer(listener: Listener, live: bool = False) -> Scorer:
+    """The same with the detectors of technical faults."""
+    alone = flagger_scorer(listener, live)
+
+    def score(audio: Audio) -> Curve:
+        heard = alone(audio)
+        faults, found = fault_curve(audio, listener.flagger.step_samples)
+        odds = np.log(heard.scores / (1 - heard.scores))
+        return Curve(HOP_S, score_of(np.maximum(odds, faults.oddness(len(odds)))), heard.flags + found)
+
+    return score
+
+
+def count_of(audio: Audio) -> int:
+    return max(1, round(audio.shape[1] / RATE / HOP_S))
 
 
 def fault_curve(audio: Audio, step_samples: int) -> tuple[FaultCurve, list[Flag]]:

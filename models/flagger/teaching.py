@@ -72,7 +72,7 @@ def evidence_of(network: SegmentNetwork, heard: Heard, row: int) -> Array:
     return live_evidence(*known) if row == LIVE else file_evidence(*known, network.steps_a_second)
 
 
-def memory_of(heard: Sequence[Heard], scales: Sequence[int], seed: int = 0, count: int = MEMORY) -> Array:
+def memory_of(heard: Sequence[Heard], scales: Sequence[int], count: int = MEMORY, seed: int = 0) -> Array:
     """A coreset for each scale: those farthest from one another, so that rare good sounds are remembered too.
 
     The greedy k-centre choice of Sener and Savarese, Active Learning for Convolutional Neural Networks, ICLR 2018, from
@@ -158,7 +158,7 @@ def set_threshold(network: SegmentNetwork, good: Sequence[Heard], weights: Array
     moved = weights.copy()
     moved[-1] -= high
     all_numbers = np.sort(np.concatenate(numbers) - high)
-    places = np.linspace(0, len(all_numbers) - 1, CALIBRATION).round().astype(int)
+    places = np.linspace(0, len(all_numbers) - 1, network.calibration.shape[1]).round().astype(int)
     calibration: Array = all_numbers[places].astype(np.float32)
     return moved, calibration
 
@@ -179,7 +179,7 @@ def teach(
     network: SegmentNetwork, remembered: Sequence[Heard], clips: Sequence[tuple[Heard, Clip]], good: Sequence[Heard]
 ) -> Taught:
     """All three, for a network. Without ``clips`` the network's own weights stay, but for the threshold."""
-    network.memory = memory_of(remembered, network.scales)
+    network.memory = memory_of(remembered, network.scales, network.memory.shape[1])
     rows = []
     for row in (LIVE, FILE):
         weights = fit_weights(network, clips, row) if clips else network.weights[row]
