@@ -36,10 +36,16 @@ _BUT = 2
 """… of which the greatest do not count: crackle comes in crowds …"""
 _WITHIN = 2
 """… but for so many next to the click's own."""
-_LIMIT = 8.0
+_LIMIT = 10.0
 """Times the greatest on either side."""
-_SILENT = 1e-3
-"""-60 dBFS: a residual under this is not heard."""
+_SILENT = 4e-3
+"""-48 dBFS: a residual under this is not heard."""
+_LOOK_AGAIN = 0.3
+"""Strengths from here on are looked at more closely: with one predictor on both sides, from where a click may end …"""
+_OVER_S = 0.0012
+_CLOSE_S = 0.006
+_CLOSE = 1.5
+"""… to so far, where so much less contrast is enough."""
 _HOPS_AFTER = 5
 _LOUD = 1e6
 
@@ -52,6 +58,7 @@ class Clicks(Detector):
     def open(self) -> None:
         self._starts = np.round(np.linspace(0, self.hop_samples, _BINS + 1)).astype(int)
         self._taper = np.hanning(self.hop_samples // _PIECES + 2)[1:-1].astype(np.float32)
+        self._over, self._near = (round(s * self.rate) for s in (_OVER_S, _CLOSE_S))
         self._half = max(1, round(0.0005 * self.rate))
 
     def clear(self) -> None:
@@ -60,10 +67,18 @@ class Clicks(Detector):
         self._powers = np.zeros((_PAST_HOPS * _PIECES, _ORDER + 1), np.float32)
         self._peaks = np.full(kept, _LOUD, np.float32)  # nothing at the very start is a click
         self._places = np.zeros(kept, np.int64)
+        self._audio = np.zeros(2 * _HOPS_AFTER * self.hop_samples, np.float32)
+        self._weights = np.zeros((2 * _HOPS_AFTER, _ORDER + 1), np.float32)
 
     def hear(self, hops: Block) -> list[Span]:
         count = len(hops)
-        strengths, places = self._stand_out(self._whiten(hops.mean(axis=1, dtype=np.float32)))
+        mono = hops.mean(axis=1, dtype=np.float32)
+        strengths, places = self._stand_out(self._whiten(mono))
+        self._audio = np.concatenate([self._audio, mono.reshape(-1)])
+        for i in np.flatnonzero(strengths >= _LOOK_AGAIN):
+            strengths[i] = min(strengths[i], self._closely(int(places[i])))
+        self._audio = self._audio[count * self.hop_samples :]
+        self._weights = self._weights[count:]
         self.paint(self._heard - _HOPS_AFTER, strengths.reshape(count, _BINS).max(axis=1).astype(np.float32))
         spans = []
         for i in np.flatnonzero(strengths >= self.threshold):
@@ -86,10 +101,27 @@ class Clicks(Detector):
         every = np.concatenate([self._powers, pieces])
         self._powers = every[count * _PIECES :]
         weights = predictors(steady_powers(every)).astype(np.float32)
+        self._weights = np.concatenate([self._weights, weights])
         left = hops.copy()
         for k in range(1, _ORDER + 1):
             left += weights[:, k, None] * lagged[k]
         return np.abs(left)
+
+    def _closely(self, place: int) -> float:
+        """How strong a click is against the few milliseconds around it, by the one predictor of its hop."""
+        size = self.hop_samples
+        first = self._heard - 2 * _HOPS_AFTER  # the hop that audio and weights begin with
+        weights = self._weights[place // size - first]
+        at = place - first * size
+        start = at - self._near - _ORDER
+        if start < 0:
+            return 0.0
+        left = np.abs(np.convolve(self._audio[start : at + self._near], weights, "valid"))
+        middle = self._near
+        own = left[middle - self._half : middle + self._half + 1].max()
+        around = max(left[: middle - self._over].max(), left[middle + self._over :].max())
+        ratio = _CLOSE * float(own) / (float(around) + _SILENT / _LIMIT)
+        return ratio / (ratio + _LIMIT)
 
     def _stand_out(self, left: Array) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """For each millisecond, `_HOPS_AFTER` late: how much it stands out, and the sample that does most."""

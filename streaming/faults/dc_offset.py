@@ -20,6 +20,7 @@ class DcOffset(Steady):
     SHORTEST_S = 0.25
     STEP_HOPS = 10
     HALF_HOPS = 50
+    EDGE_HOPS = 45
 
     def open(self) -> None:
         super().open()

@@ -179,8 +179,8 @@ class Detector(ABC):
                 flags += self._close()
             before = self._open
             if before:
-                end, strength = max(before.end, span.end), max(before.strength, span.strength)
-                self._open = Span(before.start, end, strength)
+                start, end = min(before.start, span.start), max(before.end, span.end)
+                self._open = Span(start, end, max(before.strength, span.strength))
             else:
                 self._open = span
             if self._live and not self._told and self._open.end - self._open.start >= LIVE_LIMIT_S * self.rate:

@@ -23,7 +23,7 @@ _SHARE = 6.0
 """The most that one line adds."""
 _CHANCE = 1.5
 """What a line adds by chance."""
-_LIMIT = 20.0
+_LIMIT = 18.0
 _QUIET = 3e-5
 """-90 dBFS: a line under this is nobody's concern."""
 
@@ -34,7 +34,7 @@ class Hum(Steady):
     SHORTEST_S = 0.6
     STEP_HOPS = 25
     HALF_HOPS = 100
-    EDGE_HOPS = 50
+    EDGE_HOPS = 90
 
     def open(self) -> None:
         super().open()
@@ -51,7 +51,7 @@ class Hum(Steady):
 
     def clear(self) -> None:
         super().clear()
-        self._found = 0
+        self._found, self._off = 0, 0.0
 
     def features(self, hops: Block) -> Features:
         """The lines' amplitude in each hop, ``(T, lines)`` complex."""
@@ -73,14 +73,18 @@ class Hum(Steady):
         ratio = -0.8 * len(pieces) * np.log(np.maximum(1e-6, 1 - line / (power + 1e-15)))
         sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0)
         sums = sure.reshape(len(_DRIFTS), len(_MAINS_HZ), _LINES).sum(axis=2)
-        self._found = int(sums.max(axis=0).argmax())
         most = float(sums.max())
-        return most / (most + _LIMIT)
+        strength = most / (most + _LIMIT)
+        if strength >= self.threshold:  # edges are looked for later, when other things are heard
+            drift, self._found = (int(i) for i in np.unravel_index(sums.argmax(), sums.shape))
+            self._off = float(_DRIFTS[drift])
+        return strength
 
     def edge_features(self, window: Features) -> Features:
         """The lines of the mains that was found, each as heavy as it stands out."""
         lines = slice(self._found * _LINES, (self._found + 1) * _LINES)
-        rows = window[:, lines]
+        times = np.arange(len(window))[:, None] * (self.hop_samples / self.rate)
+        rows = window[:, lines] * np.exp(-2j * np.pi * self._off * times * self._lines[lines])
         noise = rows.std(axis=0) + 1e-9
         weighted: Features = rows / noise
         return weighted

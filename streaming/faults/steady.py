@@ -28,8 +28,8 @@ class Steady(Detector):
     STEP_HOPS: ClassVar[int]
     HALF_HOPS: ClassVar[int]
     """Of a window, to either side of its step."""
-    EDGE_HOPS: ClassVar[int] = 50
-    """How far from where the strength rises or falls an edge is looked for."""
+    EDGE_HOPS: ClassVar[int]
+    """How far into the fault, from where the strength rises or falls, an edge is looked for."""
     RELEASE: ClassVar[float] = 0.8
     """Times the threshold: a passage goes on until the strength falls below."""
 
@@ -80,7 +80,7 @@ class Steady(Detector):
         if self._risen is not None:
             self._begin(self._heard)
         if self._begun is not None:
-            end = self._heard if self._fallen is None else self._edge(self._fallen, self._heard)
+            end = self._heard if self._fallen is None else self._edge(self._fallen, self._heard, False)
             spans.append(Span(self._begun, max(end * self.hop_samples, self._begun), self._strongest))
         return spans
 
@@ -117,36 +117,40 @@ class Steady(Detector):
             self._begin(step + self.HALF_HOPS)
         if self._fallen is None or step < self._fallen + self.EDGE_HOPS or self._begun is None:
             return []
-        end = self._edge(self._fallen, step + self.HALF_HOPS) * self.hop_samples
+        end = self._edge(self._fallen, step + self.HALF_HOPS, False) * self.hop_samples
         span = Span(self._begun, end, self._strongest)
         self._begun = self._fallen = None
         return [span] if end > span.start else []
 
     def _begin(self, heard: int) -> None:
         if self._risen is not None:
-            self._begun = self._edge(self._risen, heard) * self.hop_samples
+            self._begun = self._edge(self._risen, heard, True) * self.hop_samples
         self._risen = None
 
-    def _edge(self, about: int, heard: int) -> int:
-        """The hop near ``about`` where the features change most."""
-        first = max(0, self._base, about - self.HALF_HOPS - self.EDGE_HOPS)
-        last = min(heard, about + self.HALF_HOPS + self.EDGE_HOPS)
-        return first + two_levels(self.edge_features(self._window(first, last)))
+    def _edge(self, about: int, heard: int, rising: bool) -> int:
+        """The hop near ``about`` where the features rise, or fall, most."""
+        outside, inside = round(0.6 * self.HALF_HOPS), self.EDGE_HOPS
+        before, after = (outside, inside) if rising else (inside, outside)
+        first, last = max(0, self._base, about - before), min(heard, about + after)
+        return first + two_levels(self.edge_features(self._window(first, last)), rising)
 
     def _window(self, first: int, last: int) -> Features:
         assert self._rows is not None
         return self._rows[max(0, first - self._base) : max(0, last - self._base)]
 
 
-def two_levels(rows: Features) -> int:
-    """Where ``rows (n, F)`` are best told apart as two levels: the row that the second begins with, 0 for none."""
+def two_levels(rows: Features, rising: bool) -> int:
+    """Where ``rows (n, F)`` are best told apart as two levels, the second further from zero (or nearer to it): the row
+    that the second begins with. 0 or n where there is no such place."""
     count = len(rows)
     if count < 4:
-        return 0
+        return 0 if rising else count
     sums = np.cumsum(rows, axis=0)
     places = np.arange(1, count)
-    before, after = sums[:-1], sums[-1] - sums[:-1]
-    gain = (np.abs(before) ** 2).sum(axis=1) / places + (np.abs(after) ** 2).sum(axis=1) / (count - places)
-    whole = float((np.abs(sums[-1]) ** 2).sum() / count)
+    before = np.square(np.abs(sums[:-1])).sum(axis=1)
+    after = np.square(np.abs(sums[-1] - sums[:-1])).sum(axis=1)
+    gain = before / places + after / (count - places)
+    further = after / np.square(count - places) > before / np.square(places)
+    gain = np.where(further == rising, gain, 0.0)
     best = int(gain.argmax())
-    return int(places[best]) if gain[best] > whole * (1 + 1e-9) else 0
+    return int(places[best]) if gain[best] > 0 else (0 if rising else count)
