@@ -10,7 +10,8 @@ Runs have a least length, which the path obeys exactly::
 
 `keep` looks for the limit at which the asked share of the recording stays, padding counted. The share is a staircase of
 the limit; between the two stairs next to what was asked, the earlier part of one path and the later part of the other
-come nearer still. The same scores always give the same path.
+come nearer still. They meet where they agree if that comes within `NEAR` of the share, or else anywhere: then a passage
+is kept in part. The same scores always give the same path.
 
 Source: A. Viterbi, "Error bounds for convolutional codes" (1967); least lengths as in hidden semi-Markov models.
 """
@@ -28,7 +29,10 @@ SWITCH = 3.0
 """Log odds that a change between keeping and cutting costs."""
 ODDS_LIMIT = 12.0
 """A score of 0 or 1 counts as this much (log odds)."""
+NEAR = 0.02
+"""A share this near is near enough to leave passages whole."""
 _BISECTIONS = 40
+_TRIES = 64
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,13 @@ def keep(scores: NDArray[np.floating], ratio: float, rules: Rules | None = None)
             high, more = middle, found
         if np.array_equal(fewer, more):
             break
-    between = [fewer, more, *_joined(fewer, more, ratio, rules), *_joined(more, fewer, ratio, rules)]
-    return min((padded(mask, rules.pad) for mask in between), key=lambda mask: abs(float(mask.mean()) - ratio))
+    ways = ((fewer, more), (more, fewer))
+    whole = [fewer, more, *(mask for way in ways for mask in _joined(*way, ratio, rules, agreeing=True))]
+    found = _nearest(whole, odds, ratio, rules)
+    if abs(float(found.mean()) - ratio) > NEAR:
+        parts = [mask for way in ways for mask in _joined(*way, ratio, rules, agreeing=False)]
+        found = _nearest([*whole, *parts], odds, ratio, rules)
+    return found
 
 
 def keep_below(scores: NDArray[np.floating], threshold: float, rules: Rules | None = None) -> Mask:
@@ -164,17 +173,25 @@ def obeys(mask: Mask, rules: Rules) -> bool:
     )
 
 
-def _joined(earlier: Mask, later: Mask, ratio: float, rules: Rules) -> list[Mask]:
-    """The path that goes over from one to the other where the share comes nearest, if there is one."""
+def _nearest(masks: list[Mask], odds: Odds, ratio: float, rules: Rules) -> Mask:
+    """Padded, the mask whose share is nearest; of two equally near the one that keeps less of what is odd."""
+    ready = [padded(mask, rules.pad) for mask in masks]
+    return min(ready, key=lambda mask: (round(abs(float(mask.mean()) - ratio) * len(mask)), float(odds[mask].sum())))
+
+
+def _joined(earlier: Mask, later: Mask, ratio: float, rules: Rules, agreeing: bool) -> list[Mask]:
+    """The path that goes over from one to the other where the share comes nearest, if there is one.
+
+    Args:
+        agreeing: only where both keep, or both cut.
+    """
     count = len(earlier)
-    same = np.flatnonzero(earlier == later)
-    if not len(same):
-        return []
+    places = np.flatnonzero(earlier == later) if agreeing else np.arange(count)
     first, second = padded(earlier, rules.pad), padded(later, rules.pad)
     before = np.concatenate([[0], np.cumsum(first)])
     after = np.concatenate([[0], np.cumsum(second)])
-    shares = (before[same] + after[-1] - after[same]) / count
-    for place in same[np.argsort(np.abs(shares - ratio), kind="stable")][:64].tolist():
+    shares = (before[places] + after[-1] - after[places]) / count
+    for place in places[np.argsort(np.abs(shares - ratio), kind="stable")][:_TRIES].tolist():
         mask = np.concatenate([earlier[:place], later[place:]])
         if obeys(mask, rules):
             return [mask]

@@ -62,6 +62,17 @@ def test_the_share_is_met(ratio: float, pad: int) -> None:
     assert abs(mask.mean() - ratio) <= (16 if pad else 8) / 800 + 1e-9
 
 
+@pytest.mark.parametrize("pad", [0, 3])
+@pytest.mark.parametrize("ratio", [0.3, 0.6, 0.9, 0.97])
+def test_a_long_passage_is_kept_in_part_where_the_share_asks_for_it(ratio: float, pad: int) -> None:
+    """One passage of many steps, all equally odd: without cutting it in two, 0.6 or 1 would stay."""
+    scores = np.full(200, 0.05)
+    scores[60:140] = 0.99
+    mask = keep(scores, ratio, Rules(3, 3, pad))
+    assert abs(mask.mean() - ratio) <= 0.02
+    assert (~mask[60:140]).sum() >= min(80 - 2 * pad, 200 * (1 - ratio) - 4)
+
+
 def test_the_odd_ones_go() -> None:
     scores = np.full(200, 0.05)
     scores[60:90] = scores[150:160] = 0.9
