@@ -13,10 +13,13 @@ the shipped threshold lies. Its p-value is conformal: how many of the calibratio
 nothing learned from, are as large: (1 + #) / (n + 1). Source: Vovk et al., Algorithmic Learning in a Random World.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .errors import RequestError
 
 Array = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -128,6 +131,19 @@ def score_of(oddness: Double) -> Double:
     """Log odds to 0 … 1."""
     score: Double = 1 / (1 + np.exp(-np.clip(oddness, -40, 40)))
     return score
+
+
+def score_at(p_value: float, calibration: NDArray[np.float32]) -> float:
+    """The least score whose p-value is at most this. Raises `RequestError` where there is none."""
+    count = len(calibration)
+    larger = math.floor(p_value * (count + 1) + 1e-9) - 1
+    if larger < 0:
+        raise RequestError(
+            f"a threshold of {p_value:g} is finer than this model was calibrated: "
+            f"its least p-value is {1 / (count + 1):.2g}"
+        )
+    above = np.nextafter(calibration[count - 1 - larger], np.float32(np.inf))
+    return float(score_of(np.array([above], np.float64))[0])
 
 
 def p_values(oddness: Double, calibration: Array) -> Double:

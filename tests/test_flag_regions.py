@@ -10,12 +10,12 @@ from bridge.flags.analysis import FlagAnalysis
 from bridge.flags.fine import FineStore
 from bridge.flags.flag_set import FlagSet, Part
 from bridge.flags.learning import embeddings_in
-from bridge.flags.regions import between, curves_of, find_flags, score_at
+from bridge.flags.regions import between, curves_of, find_flags
 from bridge.flags.settings import FlagSettings
 from bridge.flags.snapping import snap_edges
 from bridge.passage import ArrayPassage
 from streaming.errors import RequestError
-from streaming.evidence import p_values, score_of
+from streaming.evidence import p_values, score_at, score_of
 from streaming.flagger import Step
 from streaming.flags import Flag
 

@@ -19,8 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.errors import RequestError
-from streaming.evidence import score_of
+from streaming.evidence import score_at
 from streaming.flag_picker import THRESHOLD, pick_flags
 from streaming.flagger import Step
 from streaming.flags import Flag
@@ -85,19 +84,6 @@ def find_flags(analysis: FlagAnalysis, settings: FlagSettings, fine: Iterable[Fl
         on_beats=settings.snap == "beat" and analysis.beats is not None and len(analysis.beats) > 1,
         notes=analysis.notes,
     )
-
-
-def score_at(p_value: float, calibration: NDArray[np.float32]) -> float:
-    """The least score whose p-value is at most this. Raises `RequestError` where there is none."""
-    count = len(calibration)
-    larger = math.floor(p_value * (count + 1) + 1e-9) - 1
-    if larger < 0:
-        raise RequestError(
-            f"a threshold of {p_value:g} is finer than this model was calibrated: "
-            f"its least p-value is {1 / (count + 1):.2g}"
-        )
-    above = np.nextafter(calibration[count - 1 - larger], np.float32(np.inf))
-    return float(score_of(np.array([above], np.float64))[0])
 
 
 def curves_of(analysis: FlagAnalysis) -> Curves:
