@@ -1,4 +1,4 @@
-"""Technical faults put into clean music and speech: how well the detectors tell them, where, and how often they cry wolf.
+"""Technical faults put into clean music and speech: how well detectors tell them, where, and how often they cry wolf.
 
     python benchmarks/faults.py ROOT [--set tuning] [--songs 40] [--seconds 120]
 
@@ -49,7 +49,8 @@ def recordings(root: Path, packages: tuple[str, ...], songs: int, seconds: float
 
 
 def _speech(package: str, files: list[Path], count: int, seconds: float) -> Iterator[tuple[str, int, Audio]]:
-    rows, rate, made = [], 0, 0
+    rows: list[Audio] = []
+    rate = made = 0
     for path in files:
         audio, r = soundfile.read(path, dtype="float32", always_2d=True)
         if rows and (r != rate or audio.shape[1] != rows[0].shape[0]):
@@ -90,12 +91,12 @@ def fault(kind: str, rng: np.random.Generator, x: Audio, rate: int) -> tuple[Aud
         for at in np.sort(rng.integers(start, start + length, 4)).tolist():
             n = int(rng.integers(1, max(2, rate // 2000)))
             near = float(np.abs(y[:, at - 1000 : at + 1000]).max())
-            shape = np.exp(-np.arange(n) / max(1, n / 3)).astype(np.float32)
-            y[:, at : at + n] += shape * np.float32(rng.choice([-1, 1]) * max(near, 0.02) * rng.uniform(0.5, 1.5))
+            decay = np.exp(-np.arange(n) / max(1, n / 3)).astype(np.float32)
+            y[:, at : at + n] += decay * np.float32(rng.choice([-1, 1]) * max(near, 0.02) * rng.uniform(0.5, 1.5))
             spans.append((at, at + n))
     elif kind == "hum":
-        mains, n = rng.choice([50, 60]) * (1 + rng.uniform(-0.001, 0.001)), np.arange(length)
-        lines = [rng.uniform(0.3, 1) / k * np.sin(2 * np.pi * k * mains * n / rate + 7 * k) for k in range(1, 9)]
+        mains, places = rng.choice([50, 60]) * (1 + rng.uniform(-0.001, 0.001)), np.arange(length)
+        lines = [rng.uniform(0.3, 1) / k * np.sin(2 * np.pi * k * mains * places / rate + 7 * k) for k in range(1, 9)]
         total = np.sum(lines, axis=0)
         level = loud * 10 ** (rng.uniform(-20, -8) / 20)
         part += (total * level / np.sqrt(np.square(total).mean())).astype(np.float32)

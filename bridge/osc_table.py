@@ -17,8 +17,8 @@ STRING_MAX = 4096
 """Longest string (characters) that a request may carry."""
 
 Value = int | float | str | bool
-Kind = Literal["levels", "statistics", "events", "chops"]
-KINDS: tuple[Kind, ...] = ("levels", "statistics", "events", "chops")
+Kind = Literal["levels", "statistics", "events", "chops", "flags"]
+KINDS: tuple[Kind, ...] = ("levels", "statistics", "events", "chops", "flags")
 SEED_MAX = 2**31 - 1
 SECONDS_MAX = 1e7
 """Longest time (four months) that a request may name: beyond all audio, but no sample is beyond an integer."""
@@ -234,6 +234,21 @@ REQUESTS: tuple[Message, ...] = (
         slow=True,
         job=True,
     ),
+    Message(
+        "/sidechop/flag/live", (_ON,), "Flag what does not belong in what is being played, or no longer", slow=True
+    ),
+    Message(
+        "/sidechop/flag/live/fine",
+        (_POSITION, _ON),
+        "The flag that was told at this position was fine: it joins the model's memory; or take that back",
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/flag/threshold",
+        (Argument("p_value", "d", "", 0, 0.5),),
+        "Live, flag what is as odd as at most this share of good audio; 0 is the model's own threshold",
+    ),
     Message("/sidechop/cancel", (Argument("request", "i"),), "End a job that this client asked for with that id"),
     Message("/sidechop/reset", (), "Forget the past: the engine starts afresh and takes over", slow=True),
     Message("/sidechop/authorise", (Argument("token", "s"),), "Show the daemon's token, before anything else"),
@@ -291,6 +306,22 @@ EVENTS: tuple[Message, ...] = (
         (Argument("position", "h", "samples"), _RATE, Argument("score", "d"), Argument("kind", "s")),
         "Something begins at this place of what is being played, told as soon as it is heard",
         kind="chops",
+    ),
+    Message(
+        "/sidechop/event/flag",
+        (
+            Argument("position", "h", "samples"),
+            Argument("end", "h", "samples"),
+            _RATE,
+            Argument("score", "d"),
+            Argument("p_value", "d"),
+            Argument("kind", "s"),
+            Argument("low", "f", "Hz"),
+            Argument("high", "f", "Hz"),
+        ),
+        "A passage of what is being played does not belong: from where to where (so far, where it lasts), how odd it is, "
+        "how often good audio is as odd, what it most resembles, and in which band; once for each passage",
+        kind="flags",
     ),
     Message(
         "/sidechop/event/levels",

@@ -45,6 +45,9 @@ class Remote:
             "/sidechop/flag/recent": self._flag_recent,
             "/sidechop/flag/fine": self._flag_fine,
             "/sidechop/flag/export": self._flag_export,
+            "/sidechop/flag/live": self._flag_live,
+            "/sidechop/flag/live/fine": self._flag_live_fine,
+            "/sidechop/flag/threshold": self._flag_threshold,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -81,6 +84,11 @@ class Remote:
             "wet": round(controls.wet, 6),
             "bypass": controls.bypass,
             "chops": {"live": daemon.listens_for_chops, "heard": daemon.chops_heard, "worker": daemon.jobs.pid},
+            "flags": {
+                "live": daemon.listens_for_flags,
+                "heard": daemon.flags.count,
+                "threshold": round(daemon.flags.threshold, 9),
+            },
             "history_s": lane.history_frames / lane.rate,
             "latency_samples": int(lane.header["host_latency"]),
         }
@@ -163,10 +171,25 @@ class Remote:
         return daemon.jobs.run(answer, "flag/recent", lane=daemon.lane.name, seconds=seconds, options=options)
 
     def _flag_fine(self, answer: JobAnswer, job: int, index: int, on: bool) -> Sequence[Value]:
-        return self._daemon.jobs.run(answer, "flag/fine", job=job, index=index, on=on)
+        reply = self._daemon.jobs.run(answer, "flag/fine", job=job, index=index, on=on)
+        self._daemon.flags.learned()
+        return reply
 
     def _flag_export(self, answer: JobAnswer, job: int, formats: str, folder: str) -> Sequence[Value]:
         return self._daemon.jobs.run(answer, "flag/export", job=job, formats=formats, folder=folder)
+
+    def _flag_live(self, progress: Progress, on: bool) -> Sequence[Value]:
+        progress(0.0, "listening for what does not belong" if on else "listening no longer")
+        self._daemon.listen_for_flags(on)
+        return ()
+
+    def _flag_live_fine(self, answer: JobAnswer, position: int, on: bool) -> Sequence[Value]:
+        self._daemon.flags.fine(answer, position, on)
+        return ()
+
+    def _flag_threshold(self, p_value: float) -> Sequence[Value]:
+        self._daemon.flags.threshold = p_value
+        return ()
 
     def _reset(self, progress: Progress) -> Sequence[Value]:
         progress(0.0, "starting the engine afresh")

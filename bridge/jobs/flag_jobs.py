@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from ..flags.analysis import analyse_passage, open_flagger
+from ..flags.fine import FineStore
 from ..flags.kept import KeptFlags
+from ..flags.learning import embeddings_in
 from ..flags.settings import FlagSettings
-from ..passage import FilePassage, Passage
+from ..passage import ArrayPassage, FilePassage, Passage
 from .answers import Answers
 from .requests import Handler, Request, formats_and_folder, read_options
 from .shelf import Shelf
@@ -24,6 +26,8 @@ class FlagJobs:
             "flag/recent": Handler("listen", self._flag_recent),
             "flag/export": Handler("listen", self._export),
             "flag/fine": Handler("choose", self._fine),
+            "flag/learn": Handler("listen", self._learn),
+            "flag/unlearn": Handler("choose", self._unlearn),
         }
 
     def _flag_file(self, request: Request) -> list[int]:
@@ -52,6 +56,21 @@ class FlagJobs:
 
     def _fine(self, request: Request) -> list[int]:
         return [self._shelf.get(request["job"]).fine(request["index"], request["on"])]
+
+    def _learn(self, request: Request) -> list[int]:
+        """A flag of what was played was fine. On the engine's own grid of steps: it hears what the engine heard."""
+        flagger, store = open_flagger(request["model"])
+        passage: ArrayPassage = request.pop("heard")
+        step = flagger.network.step_frames * flagger.network.features.hop_at(passage.rate)
+        late = -passage.start % step
+        passage = ArrayPassage(passage.audio[:, late:], passage.rate, passage.start + late)
+        analysis = analyse_passage(passage, flagger, FlagSettings(), self._answers.listening(request["id"]), [])
+        start, end = (request[name] - passage.start for name in ("start", "end"))
+        return [store.add(embeddings_in(analysis, start, end))]
+
+    def _unlearn(self, request: Request) -> list[int]:
+        FineStore(Path(request["model"])).undo(request["number"])
+        return [request["number"]]
 
     def _export(self, request: Request) -> list[int]:
         kept = self._shelf.get(request["job"])

@@ -2,8 +2,8 @@
 
 Each hop is whitened by linear prediction; a click, or a jump in the wave, stands out of what is left. The predictor is
 that of the last 30 ms without the pieces that are brighter than most: with a click among them it would not see clicks.
-A drum stands out as well, but it decays, and pulses of a voice or a saw come again: what is left must be
-much greater than all but the greatest two of its milliseconds within 40 ms, on *both* sides. Channels are heard together.
+A drum stands out as well, but it decays, and pulses of a voice or a saw come again: what is left must be much greater
+than all but the greatest two milliseconds within 40 ms, on *both* sides. Channels are heard together.
 
 ::
 

@@ -71,7 +71,8 @@ def _sums(counts: NDArray[np.int64], around: int) -> NDArray[np.float64]:
     """Of each ``2 around + 1`` in a row."""
     sums = np.concatenate([[0], np.cumsum(counts)])
     width = 2 * around + 1
-    return (sums[width:] - sums[:-width]).astype(np.float64)
+    near: NDArray[np.float64] = (sums[width:] - sums[:-width]).astype(np.float64)
+    return near
 
 
 def _count_flat(run: NDArray[np.float32], hops: Array, counts: NDArray[np.int64], edges: NDArray[np.int64]) -> None:

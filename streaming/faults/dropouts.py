@@ -52,15 +52,15 @@ class Dropouts(Detector):
         new = hops.transpose(1, 0, 2).reshape(channels, -1)
         last = self._past[:, -1:] if self._past.shape[1] else np.full((channels, 1), np.inf, np.float32)
         steps = np.abs(np.diff(np.concatenate([last, new], axis=1), axis=1))
-        quiet: Mask = np.asarray((np.abs(new) <= _QUIET) | (steps <= 1e-7))
+        quiet = np.logical_or(np.abs(new) <= _QUIET, steps <= 1e-7)
         self._past = np.concatenate([self._past, new], axis=1)[:, -(self._keep + count * size) :]
         end = position + count * size
-        silent: Mask = quiet.all(axis=0)
+        masks: list[Mask] = [*quiet, np.logical_and.reduce(quiet)]
         for channel, runs in enumerate(self._runs):
             both = channel == channels
             if both and channels == 1:
                 break
-            found = runs.process(silent if both else quiet[channel], position)
+            found = runs.process(masks[channel], position)
             self._waiting += [(run, channel) for run in found if run.end - run.start <= _LONGEST_S * self.rate]
         spans = []
         still: deque[tuple[Run, int]] = deque()

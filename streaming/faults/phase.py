@@ -1,8 +1,8 @@
 """A flipped channel: left and right are what they were, but from one moment to the next against each other.
 
 In each band of 100 Hz left and right have a phase between them. Whatever the music does, most of it sounds on from one
-twelfth of a second to the next, and its phases with it; a flip turns them all by half a turn at once. So a flip is found
-at its edges, in wide stereo as well, where left and right correlate no more than they do against each other:
+twelfth of a second to the next, and its phases with it; a flip turns them all by half a turn at once. So a flip is
+found at its edges, in wide stereo as well, where left and right correlate no more than they do against each other:
 
 ::
 
@@ -14,7 +14,6 @@ against right is a fault without an edge.
 """
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from .detector import LIVE_LIMIT_S, Detector, Span
@@ -139,7 +138,7 @@ class Phase(Detector):
         self.paint_span(span)
         return [span]
 
-    def _compare(self, spectra: NDArray[np.complex64]) -> None:
+    def _compare(self, spectra: NDArray[np.complexfloating]) -> None:
         """Each tenth of a second, correlations with those of the last seconds."""
         left, right = spectra[:, 0], spectra[:, 1]
         parts = (left.real * right.real + left.imag * right.imag, np.abs(left) ** 2, np.abs(right) ** 2)
@@ -183,7 +182,7 @@ def strength_of_turn(beyond: float) -> float:
     return 1 / (1 + float(np.exp(-_SURE * beyond)))
 
 
-def correlation(sums: NDArray[np.float32]) -> float:
+def correlation(sums: NDArray[np.floating]) -> float:
     """Of left and right, from rows of left × right, left², right²; 0 for silence."""
     both, left, right = sums.sum(axis=0, dtype=np.float64).tolist()
     power = (left * right) ** 0.5
