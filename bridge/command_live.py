@@ -43,7 +43,8 @@ def live(
         "audio.input": input, "audio.output": output, "audio.file": file, "audio.folder": folder, "audio.paced": paced,
         "audio.loop": loop, "audio.reastream": identifier if reastream else None,
         "audio.block": block, "audio.rate": rate, "audio.channels": channels,
-        "model": model, "chops": chops, "flags": flags, "flags_threshold": flags_threshold, "history_s": history_s, "budget_ms": budget_ms,
+        "model": model, "chops": chops, "flags": flags, "flags_threshold": flags_threshold,
+        "history_s": history_s, "budget_ms": budget_ms,
         "osc.port": osc_port, "osc.listen": listen, "osc.token": token,
     }  # fmt: skip
     daemon = Daemon(read_session(config, given))

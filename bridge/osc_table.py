@@ -319,8 +319,8 @@ EVENTS: tuple[Message, ...] = (
             Argument("low", "f", "Hz"),
             Argument("high", "f", "Hz"),
         ),
-        "A passage of what is being played does not belong: from where to where (so far, where it lasts), how odd it is, "
-        "how often good audio is as odd, what it most resembles, and in which band; once for each passage",
+        "A passage of what is being played does not belong: from where to where (so far, where it lasts), how odd it "
+        "is, how often good audio is as odd, what it most resembles, and in which band; once for each passage",
         kind="flags",
     ),
     Message(
