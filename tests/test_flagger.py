@@ -1,4 +1,4 @@
-"""The learned flagger: segments, evidence, scores, what is learned as fine. All against a model that is known exactly."""
+"""The learned flagger: segments, evidence, scores, what was fine. All against a model that is known exactly."""
 
 from dataclasses import replace
 from pathlib import Path

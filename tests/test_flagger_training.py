@@ -1,4 +1,4 @@
-"""Training and teaching flaggers: clips, networks, memory, thresholds, a user's folder, baselines, files and reports."""
+"""Training and teaching flaggers: clips, networks, memory, thresholds, own folders, baselines, files, reports."""
 
 import json
 from pathlib import Path

@@ -26,9 +26,9 @@ from .recordings import RATE, Audio, Decoded, Recording, read_file, read_stereo
 SEED = 4
 EXCERPT_S = 40.0
 CLEAN_S = 150.0
-SONGS_A_KIND = {"validation": 5, "test": 8}
-CLEAN = {"validation": 40, "test": 60}
-EDITS = {"validation": 10, "test": 20}
+SONGS_A_KIND = {"validation": 5, "test": 6}
+CLEAN = {"validation": 40, "test": 48}
+EDITS = {"validation": 10, "test": 16}
 SPEECH_EACH = 5
 """Every fifth base is speech; talk in speech is no fault."""
 Rng = np.random.Generator

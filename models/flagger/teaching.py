@@ -82,7 +82,7 @@ def memory_of(heard: Sequence[Heard], scales: Sequence[int], count: int = MEMORY
     kept = []
     for scale in scales:
         pool = np.concatenate(
-            [averaged(h.embeddings, scale - 1, 0)[scale - 1 :] for h in heard if len(h.embeddings) >= scale]
+            [averaged(h.embeddings, scale - 1, 0)[min(scale, len(h.embeddings)) - 1 :] for h in heard]
         )
         pool = pool[rng.permutation(len(pool))[:POOL]]
         kept.append(coreset(pool, count, rng))
