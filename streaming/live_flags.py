@@ -123,7 +123,7 @@ class LiveFlags:
 def read_fine(path: Path) -> NDArray[np.float32]:
     """The embeddings ``(n, D)`` of what was fine, as the bridge keeps them; none without a file that can be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             fine: NDArray[np.float32] = file["embeddings"].astype(np.float32)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return np.zeros((0, 0), np.float32)

@@ -162,8 +162,14 @@ class Detector(ABC):
         first, last = span.start // self.hop_samples, -(-span.end // self.hop_samples)
         self.paint(first, np.full(last - first, span.strength, np.float32))
 
+    @property
+    def settled(self) -> int:
+        """Every flag that starts before this position has been told."""
+        settled = self._settled()
+        return self._origin + (min(settled, self._open.start) if self._open and not self._told else settled)
+
     def _settled(self) -> int:
-        """No span that is still to come starts before this."""
+        """No span that is still to come starts before this (samples since listening began)."""
         return max(0, self._heard - self.delay_hops) * self.hop_samples
 
     def _give(self, count: int) -> Array:

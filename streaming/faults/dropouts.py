@@ -37,6 +37,7 @@ class Dropouts(Detector):
 
     def open(self) -> None:
         self._edge, self._round = (max(2, round(s * self.rate)) for s in (_EDGE_S, _ROUND_S))
+        self._longest = round(_LONGEST_S * self.rate)
         self._keep = round((_LONGEST_S + 3 * _ROUND_S) * self.rate)
         self._runs = [Runs(max(4, round(_SHORTEST_S * self.rate))) for _ in range(self.channels + 1)]
 
@@ -61,7 +62,7 @@ class Dropouts(Detector):
             if both and channels == 1:
                 break
             found = runs.process(masks[channel], position)
-            self._waiting += [(run, channel) for run in found if run.end - run.start <= _LONGEST_S * self.rate]
+            self._waiting += [(run, channel) for run in found if run.end - run.start <= self._longest]
         spans = []
         still: deque[tuple[Run, int]] = deque()
         for run, channel in self._waiting:
@@ -78,6 +79,13 @@ class Dropouts(Detector):
 
     def finish(self) -> list[Span]:
         return []
+
+    def _settled(self) -> int:
+        """What is without sound now, or was a moment ago, may be a dropout, nothing before it."""
+        now = self._heard * self.hop_samples
+        starts = [run.start for run, _ in self._waiting]
+        starts += [runs.open for runs in self._runs if runs.open is not None and now - runs.open <= self._longest]
+        return min([now, *starts])
 
     def _judge(self, run: Run, channel: int, end: int) -> Span:
         """How much a run without sound looks cut out. ``_past`` ends at ``end``."""

@@ -1,4 +1,7 @@
-"""All fault detectors side by side, on one grid of hops."""
+"""All fault detectors side by side, on one grid of hops.
+
+Where sound is cut off there is a click: one that lies at the edge of a dropout or of a silence is that, and not told.
+"""
 
 from collections.abc import Sequence
 
@@ -14,6 +17,10 @@ from .phase import Phase
 from .silence import Silence
 
 DETECTORS: tuple[type[Detector], ...] = (Clipping, Dropouts, Clicks, Hum, DcOffset, Phase, Silence)
+GAPS = (Dropouts.KIND, Silence.KIND)
+TOUCH_S = 0.003
+REMEMBERED = 8
+"""Of the latest gaps."""
 KINDS = tuple(detector.KIND for detector in DETECTORS)
 
 
@@ -36,7 +43,14 @@ class Faults:
             detector.prepare(rate, channels)
         self.latency_samples = max(detector.latency_samples for detector in self.detectors)
         """From the end of a fault until it is told, at the latest, blocks not counted."""
+        self._touch = round(TOUCH_S * rate)
         self._next: int | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._clicks: list[Flag] = []
+        """Those that wait until it is known what they belong to."""
+        self._gaps: list[Flag] = []
 
     @property
     def threshold(self) -> float:
@@ -55,6 +69,7 @@ class Faults:
     def reset(self) -> None:
         """Forget all that was heard."""
         self._hops.reset()
+        self._clear()
         self._next = None
         for detector in self.detectors:
             detector.reset()
@@ -72,11 +87,27 @@ class Faults:
         if len(hops):
             for detector in self.detectors:
                 flags += detector.process_hops(hops)
-        return sorted(flags)
+        return self._without_edges(flags, min((d.settled for d in self.detectors if d.KIND in GAPS), default=None))
 
     def flush(self) -> list[Flag]:
         """What is still open at the end of the audio. Then `reset`."""
         flags = [flag for detector in self.detectors for flag in detector.flush()]
+        flags = self._without_edges(flags, None)
         self._hops.reset()
+        self._clear()
         self._next = None
-        return sorted(flags)
+        return flags
+
+    def _without_edges(self, flags: list[Flag], settled: int | None) -> list[Flag]:
+        """Sorted, without the clicks at the edges of gaps; clicks not before ``settled`` wait."""
+        self._gaps = [*self._gaps, *(flag for flag in flags if flag.kind in GAPS)][-REMEMBERED:]
+        self._clicks += [flag for flag in flags if flag.kind == Clicks.KIND]
+        told = [flag for flag in flags if flag.kind != Clicks.KIND]
+        waiting: list[Flag] = []
+        for click in self._clicks:
+            first, last = click.start - self._touch, click.end + self._touch
+            if any(gap.start < last and gap.end > first for gap in self._gaps):
+                continue
+            (waiting if settled is not None and last >= settled else told).append(click)
+        self._clicks = waiting
+        return sorted(told)

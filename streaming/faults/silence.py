@@ -52,6 +52,11 @@ class Silence(Detector):
     def finish(self) -> list[Span]:
         return []
 
+    def _settled(self) -> int:
+        """What is silent now may be a fault, nothing before it."""
+        now = self._heard * self.hop_samples
+        return now if self._runs.open is None else min(now, self._runs.open)
+
     def _span(self, run: Run) -> Span:
         length = (run.end - run.start) / self.rate
         return Span(run.start, run.end, length / (length + _LIMIT_S))
