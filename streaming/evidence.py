@@ -50,6 +50,15 @@ def averaged(values: Array, before: int, after: int) -> Array:
     return mean
 
 
+def averaged_in_groups(values: Array, groups: NDArray[np.int64]) -> Array:
+    """Each row ``(n, width)`` the mean of its group; ``groups (n,)`` never falls."""
+    firsts = np.flatnonzero(np.diff(groups, prepend=groups[:1] - 1))
+    sums = np.add.reduceat(values.astype(np.float64), firsts, axis=0)
+    means = sums / np.diff(np.append(firsts, len(groups)))[:, None]
+    spread: Array = np.repeat(means, np.diff(np.append(firsts, len(groups))), axis=0).astype(np.float32)
+    return spread
+
+
 def live_evidence(
     scales: Sequence[int], memory: Array, embeddings: Array, odds: Array, count: int | None = None
 ) -> Array:
@@ -68,16 +77,30 @@ def live_evidence(
     return np.stack(columns, axis=1)
 
 
-def file_evidence(scales: Sequence[int], memory: Array, embeddings: Array, odds: Array, steps_a_second: float) -> Array:
-    """Evidence of a whole file's steps ``(n, 3 × scales)``: passages are centred, and compared with each other."""
+def file_evidence(
+    scales: Sequence[int],
+    memory: Array,
+    embeddings: Array,
+    odds: Array,
+    steps_a_second: float,
+    groups: Sequence[NDArray[np.int64] | None] | None = None,
+) -> Array:
+    """Evidence of a whole file's steps ``(n, 3 × scales)``: passages are centred, and compared with each other.
+
+    Args:
+        groups: for each scale which passage each step belongs to, rising, where a beat says so; None centres.
+    """
     columns = []
-    for scale, known in zip(scales, memory, strict=True):
-        before = scale // 2
-        mean = averaged(embeddings, before, scale - before - 1)
-        odds_mean = averaged(odds[:, None], before, scale - before - 1)[:, 0]
-        apart = round(SELF_APART_S * steps_a_second) + before
-        columns += [odds_mean, distances(mean, known), self_distances(mean, apart, scale)]
+    for scale, known, group in zip(scales, memory, groups or [None] * len(scales), strict=True):
+        mean, odds_mean = (_around(values, scale, group) for values in (embeddings, odds[:, None]))
+        apart = round(SELF_APART_S * steps_a_second) + scale // 2
+        columns += [odds_mean[:, 0], distances(mean, known), self_distances(mean, apart, scale)]
     return np.stack(columns, axis=1)
+
+
+def _around(values: Array, scale: int, group: NDArray[np.int64] | None) -> Array:
+    before = scale // 2
+    return averaged(values, before, scale - before - 1) if group is None else averaged_in_groups(values, group)
 
 
 def distances(points: Array, memory: Array, nearest: int = NEAREST) -> Array:

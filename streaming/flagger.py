@@ -132,14 +132,18 @@ class Flagger:
         self._steps += count
         return steps
 
-    def review(self, steps: Sequence[Step]) -> list[Step]:
-        """The steps of a whole file judged anew, each with what comes after it and with the rest of the file."""
+    def review(self, steps: Sequence[Step], groups: Sequence[NDArray[np.int64] | None] | None = None) -> list[Step]:
+        """The steps of a whole file judged anew, each with what comes after it and with the rest of the file.
+
+        Args:
+            groups: for each scale which bar, say, each step belongs to, rising; None hears a scale around each step.
+        """
         if not steps:
             return []
         network = self.network
         embeddings = np.stack([step.embedding for step in steps])
         odds = np.array([step.odds for step in steps], np.float32)
-        evidence = file_evidence(network.scales, network.memory, embeddings, odds, network.steps_a_second)
+        evidence = file_evidence(network.scales, network.memory, embeddings, odds, network.steps_a_second, groups)
         odd = oddness(evidence, network.weights[FILE])
         odd = self._forgive(odd, embeddings, FILE)
         scores, p = score_of(odd), p_values(odd, network.calibration[FILE])

@@ -6,6 +6,7 @@ Deciding anew, with another share to keep or another threshold, costs no more li
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,13 @@ from streaming.flags import Flag
 
 from ..passage import ArrayPassage, FilePassage, Passage, Progress
 from ..registry import find_model
+from .bars import groups_of
 from .fine import FineStore
-from .listening import Detector, listen
+from .listening import Detector, at_rate, listen
 from .settings import FlagSettings
+
+if TYPE_CHECKING:
+    from ..chops.analysis import Analysis
 
 SHORT_S = 10.0
 """Shorter passages do not show how a recording usually sounds."""
@@ -32,7 +37,7 @@ class FlagAnalysis:
     """One passage, heard once. Positions count from its beginning, at its own rate.
 
     Attributes:
-        steps: how odd each moment is, reviewed with the whole passage as a witness.
+        steps: how odd each moment is, reviewed with the whole passage as a witness, bar by bar where beats are known.
         faults: what the specialised detectors found, on the sample.
         hop_s: from step to step.
         calibration: sorted numbers of good audio, for thresholds that are p-values.
@@ -91,17 +96,20 @@ def analyse_passage(
     share = HEARING if settings.snap == "beat" else 1.0
     found = open_detectors() if detectors is None else detectors
     heard = listen(passage, flagger, found, lambda part: report(share * part))
-    beats = None
+    network, beats, groups = flagger.network, None, None
     if settings.snap == "beat":
-        beats = _beats(passage, lambda part: report(share + (1 - share) * part))
+        music = _hear_beats(passage, lambda part: report(share + (1 - share) * part))
+        beats = music.beats.positions
+        positions = np.array([step.position for step in at_rate(heard.steps, heard.step_rate, passage.rate)])
+        groups = groups_of(positions, beats, music.beat_numbers, network.scales)
+    steps = at_rate(flagger.review(heard.steps, groups), heard.step_rate, passage.rate)
     report(1.0)
-    network = flagger.network
     return FlagAnalysis(
         passage=passage,
         rate=passage.rate,
         frames=heard.samples,
         start=passage.start,
-        steps=tuple(heard.steps),
+        steps=tuple(steps),
         faults=tuple(heard.faults),
         hop_s=network.step_frames / network.features.frame_rate,
         calibration=network.calibration[FILE],
@@ -115,11 +123,11 @@ def open_detectors() -> list[Detector]:
     return [Faults()]
 
 
-def _beats(passage: Passage, report: Callable[[float], None]) -> NDArray[np.int64]:
-    from ..chops.analysis import analyse_passage as hear_beats
+def _hear_beats(passage: Passage, report: Callable[[float], None]) -> "Analysis":
+    from ..chops.analysis import analyse_passage as hear
     from ..chops.listening import open_network
 
-    return hear_beats(passage, open_network(BEATS_MODEL), report).beats.positions
+    return hear(passage, open_network(BEATS_MODEL), report)
 
 
 def _notes(passage: Passage, samples: int, flagger: Flagger, beats: NDArray[np.int64] | None) -> list[str]:

@@ -3,7 +3,7 @@
 ::
 
     file ─► block ─┬─► detectors, at the file's own rate and channels ─► faults, on the sample
-                   └─► mono ─► [to a rate whose frames fall on samples] ─► flagger ─► steps ─► reviewed as a whole
+                   └─► mono ─► [to a rate whose frames fall on samples] ─► flagger ─► steps
 
 The audio is read once, front to back, and never held: an hour costs the memory of its steps.
 """
@@ -38,12 +38,11 @@ class Detector(Protocol):
 
 
 class Heard(NamedTuple):
-    """Positions count from the passage's beginning, at its own rate.
-
-    ``steps`` are reviewed; ``samples`` is how many there really were.
-    """
+    """Positions count from the passage's beginning; those of ``steps``, which are not reviewed yet, at ``step_rate``,
+    those of ``faults`` at the passage's own. ``samples`` is how many there really were."""
 
     steps: list[Step]
+    step_rate: int
     faults: list[Flag]
     samples: int
 
@@ -92,10 +91,10 @@ def listen(passage: Passage, flagger: Flagger, detectors: Iterable[Detector], re
         raise RequestError(
             f"{name}: lasts {samples / passage.rate:.2f} s, too short to be judged; give at least {least:.2f} s"
         )
-    return Heard(_at_rate(flagger.review(steps), rate, passage.rate), sorted(faults), samples)
+    return Heard(steps, rate, sorted(faults), samples)
 
 
-def _at_rate(steps: Sequence[Step], heard: int, rate: int) -> list[Step]:
+def at_rate(steps: Sequence[Step], heard: int, rate: int) -> list[Step]:
     """Steps with positions and bands of the source."""
     return [
         step._replace(
