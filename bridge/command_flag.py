@@ -250,7 +250,9 @@ def _report(done: Flagged, as_json: bool) -> None:
 
 
 def band(low_hz: float, high_hz: float, rate: int) -> str:
-    """Where in the spectrum, in words: ``2.1-8.0 kHz``; ``all`` for everything."""
+    """Where in the spectrum, in words: ``2.1-8.0 kHz``, ``50-150 Hz``; ``all`` for everything."""
     if low_hz <= 0 and high_hz >= rate / 2:
         return "all"
+    if high_hz < 1000:
+        return f"{low_hz:.0f}-{high_hz:.0f} Hz"
     return f"{low_hz / 1000:.1f}-{high_hz / 1000:.1f} kHz"

@@ -237,6 +237,7 @@ def test_the_table_tells_what_the_json_tells(tmp_path: Path, flag: Flag) -> None
         assert f"{item['p_value']:.4f}" in row
     assert band(0, 24000, 48000) == "all"
     assert band(2100, 8000, 48000) == "2.1-8.0 kHz"
+    assert band(0, 20.4, 48000) == "0-20 Hz"
 
 
 def test_every_export_and_only_those_asked_for(tmp_path: Path, flag: Flag, monkeypatch: pytest.MonkeyPatch) -> None:

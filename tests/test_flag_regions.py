@@ -99,6 +99,9 @@ def test_a_share_takes_faults_into_account() -> None:
     assert abs(flags.kept_s / (COUNT * HOP_S) - 0.79) < 0.02
     for first, second in zip(flags.parts, flags.parts[1:], strict=False):
         assert first.end < second.start
+    short = Flag(25 * HOP, 25 * HOP + 50, 0.95, 0.01, "clipping", 0.0, RATE / 2)
+    assert kinds(find_flags(analysis_of({(20, 30): (0.8, "speech")}, short), settings(keep=0.9))) == ["speech"]
+    assert kinds(find_flags(analysis_of({(20, 30): (0.4, "speech")}, short), settings(keep=0.9))) == ["clipping"]
     click = Flag(80 * HOP, 80 * HOP + 9, 0.6, 0.01, "click", 0.0, RATE / 2)
     kept = find_flags(analysis_of({(20, 30): (0.8, "speech")}, click), settings(keep=0.9))
     assert "click" in kinds(kept)  # it is told, though it stays

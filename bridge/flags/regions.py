@@ -170,15 +170,20 @@ def between(spans: Iterable[Span], frames: int) -> list[Span]:
 
 
 def _describe(analysis: FlagAnalysis, start: int, end: int) -> Flag:
-    """What is odd in a stretch that has to go: its worst fault, or else what its steps resemble most."""
+    """What is odd in a stretch that has to go: what its steps resemble most, or its worst fault where that is worse and
+    either fills most of it or stands alone in it."""
     inside = [step for step in analysis.steps if start <= step.position < end]
     middle = (start + end) / 2
     steps = inside or [min(analysis.steps, key=lambda step: abs(step.position - middle))]
     worst = max(steps, key=lambda step: step.score)
+
+    def fills(fault: Flag) -> bool:
+        return min(fault.end, end) - max(fault.start, start) >= (end - start) / 2
+
     faults = [
         fault
         for fault in analysis.faults
-        if fault.start < end and start < fault.end and fault.kind not in REPAIRED and fault.score >= worst.score
+        if _is_cut(fault, [(start, end)]) and fault.score >= worst.score and (fills(fault) or worst.score < THRESHOLD)
     ]
     if faults:
         return max(faults, key=lambda fault: fault.score)._replace(start=start, end=end)
