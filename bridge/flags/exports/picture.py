@@ -48,7 +48,7 @@ def write(job: Job) -> list[str]:
     if kinds:
         wave.legend(
             handles=[Patch(facecolor=colours[kind], alpha=0.5, label=kind) for kind in kinds],
-            loc="upper right", ncols=len(kinds), fontsize=8,
+            loc="lower right", bbox_to_anchor=(1, 1), ncols=len(kinds), fontsize=8, frameon=False,
         )  # fmt: skip
     count = f"{len(flags.flags)} flag{'s' if len(flags.flags) != 1 else ''}"
     share = flags.kept_s * flags.rate / (flags.end - flags.start)
