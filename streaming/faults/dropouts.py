@@ -5,8 +5,8 @@
     ~~~~~~~|________|~~~~~~~      a dropout: full to the edge on both sides, as loud after as before
     ~~~~~\\___________|~~~~~       a note that ends and another that begins: none
 
-A gap is a run without sound, or of one and the same value (a converter that hangs), in all channels or in one. Edges
-are exact to the sample.
+A gap is a run without sound, or of one and the same value (a converter that hangs), in all channels or in one. A block
+that comes twice instead of the next one (`Repeats`) is one, too. Edges are exact to the sample.
 """
 
 from collections import deque
@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 from .detector import Detector, Span
 from .hops import Block
 from .quiet import Mask, Run, Runs
+from .repeats import Repeats
 
 _QUIET = 4e-5
 """-88 dBFS; a step of 16 bits is 3e-5."""
 _SHORTEST_S = 0.001
 _LONGEST_S = 0.8
+_REPEATED_S = 0.19
+_REPEATED = 0.8
+"""How strong a block is that comes twice: chance does not do that."""
 _EDGE_S = 0.002
 _ROUND_S = 0.03
 _SOUND = 2e-3
@@ -39,11 +43,13 @@ class Dropouts(Detector):
         self._edge, self._round = (max(2, round(s * self.rate)) for s in (_EDGE_S, _ROUND_S))
         self._longest = round(_LONGEST_S * self.rate)
         self._keep = round((_LONGEST_S + 3 * _ROUND_S) * self.rate)
+        self._repeats = Repeats(round(_REPEATED_S * self.rate), self.hop_samples // 2, round(0.0025 * self.rate))
         self._runs = [Runs(max(4, round(_SHORTEST_S * self.rate))) for _ in range(self.channels + 1)]
 
     def clear(self) -> None:
         self._past: Block = np.zeros((self.channels, 0), np.float32)
         self._waiting: deque[tuple[Run, int]] = deque()
+        self._repeats.reset()
         for runs in self._runs:
             runs.reset()
 
@@ -74,6 +80,10 @@ class Dropouts(Detector):
             if span.strength >= self.threshold:
                 spans.append(span)
         self._waiting = still
+        reach = self._past[:, -(count * size + self._repeats.before + self._repeats.after + self._repeats.apart) :]
+        for run in self._repeats.process(reach.mean(axis=0, dtype=np.float32), end - reach.shape[1]):
+            spans.append(Span(run.start, run.end, _REPEATED))
+            self.paint_span(spans[-1])
         self._past = self._past[:, -self._keep :]
         return sorted(spans)
 
@@ -82,7 +92,7 @@ class Dropouts(Detector):
 
     def _settled(self) -> int:
         """What is without sound now, or was a moment ago, may be a dropout, nothing before it."""
-        now = self._heard * self.hop_samples
+        now = self._heard * self.hop_samples - self._repeats.after - self._repeats.before
         starts = [run.start for run, _ in self._waiting]
         starts += [runs.open for runs in self._runs if runs.open is not None and now - runs.open <= self._longest]
         return min([now, *starts])
