@@ -43,7 +43,9 @@ class Dropouts(Detector):
         self._edge, self._round = (max(2, round(s * self.rate)) for s in (_EDGE_S, _ROUND_S))
         self._longest = round(_LONGEST_S * self.rate)
         self._keep = round((_LONGEST_S + 3 * _ROUND_S) * self.rate)
-        self._repeats = Repeats(round(_REPEATED_S * self.rate), self.hop_samples // 2, round(0.0025 * self.rate))
+        self._repeats = Repeats(
+            round(_REPEATED_S * self.rate), max(16, round(0.0015 * self.rate)), round(0.0025 * self.rate)
+        )
         self._runs = [Runs(max(4, round(_SHORTEST_S * self.rate))) for _ in range(self.channels + 1)]
 
     def clear(self) -> None:

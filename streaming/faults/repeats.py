@@ -15,6 +15,10 @@ from .quiet import Run
 Array = NDArray[np.float32]
 
 _SOUND = 1e-4
+_CERTAIN = 16
+"""Samples that must be equal."""
+_MANY = 50_000
+_MIX = tuple(np.array([0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35], np.uint32))
 _MEANT = 2.5
 """Times the lag: equal for longer is no accident."""
 
@@ -50,17 +54,16 @@ class Repeats:
         self._next = max(self._next, last)
         if not len(anchors):
             return []
-        values = audio[anchors]
-        loud = (np.abs(values) > _SOUND) & (values != audio[anchors - 1])
-        anchors, values = anchors[loud], values[loud]
-        # column c of a row: the sample longest - c before the anchor
-        past = np.lib.stride_tricks.sliding_window_view(audio, self._longest)[anchors - self._longest]
-        rows, columns = np.nonzero(past == values[:, None])
-        at, lags = anchors[rows], self._longest - columns
-        for k in (1, 2, 3, 5, 8, 13):
-            same = audio[at - k] == audio[at - k - lags]
-            at, lags = at[same], lags[same]
-        return self._runs(audio, position, at, lags)
+        loud = (np.abs(audio[anchors]) > _SOUND) & (audio[anchors] != audio[anchors - 1])
+        at, earlier = _alike(audio, anchors[loud])
+        near = (earlier < at) & (at - earlier <= self._longest)
+        at, earlier = at[near], earlier[near]
+        if len(at) > _MANY:  # a tone that repeats to the bit
+            return []
+        for k in range(_CERTAIN):
+            same = audio[at - k] == audio[earlier - k]
+            at, earlier = at[same], earlier[same]
+        return self._runs(audio, position, at, at - earlier)
 
     def _runs(self, audio: Array, position: int, anchors: NDArray[np.intp], lags: NDArray[np.intp]) -> list[Run]:
         runs: list[Run] = []
@@ -82,3 +85,21 @@ class Repeats:
                 runs.append(Run(start + position, end + position))
                 self._found_to = end + position
         return runs
+
+
+def _alike(audio: Array, anchors: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs of an anchor and another place that three samples may lead to alike: those of one hash."""
+    bits = np.ascontiguousarray(audio).view(np.uint32)
+    mixed = bits * _MIX[0]
+    mixed[1:] ^= bits[:-1] * _MIX[1]
+    mixed[2:] ^= bits[:-2] * _MIX[2]
+    keys = mixed >> np.uint32(16)
+    wanted = np.zeros(1 << 16, np.bool_)
+    wanted[keys[anchors]] = True
+    places = np.flatnonzero(wanted[keys])
+    order = np.argsort(keys[anchors], kind="stable")
+    ordered = keys[anchors][order]
+    first, last = (np.searchsorted(ordered, keys[places], side) for side in ("left", "right"))
+    counts = last - first
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return anchors[order][np.repeat(first, counts) + within], np.repeat(places, counts)
