@@ -13,15 +13,17 @@ from rich.console import Console
 
 from models.flagger import library
 from models.flagger.baselines import Kind
-from models.flagger.clips import SHARD, draw_clip, read_shards, write_shard
+from models.flagger.clips import SHARD, draw_clip, mel, read_shards, write_shard
 from models.flagger.corruptions import Pools
+from models.flagger.mel_faults import Frames, Library
 from models.flagger.network import SCALES, Size
 from models.flagger.own import Own, Progress, learn_own
 from models.flagger.pairs import read_folder
 from models.flagger.recordings import RATE, Audio, Decoded, Recording
 from models.flagger.report import write_report
-from models.flagger.teaching import Heard, Taught, hear_clip, measured, memory_of, set_threshold, teach
-from models.flagger.training import Settings, train_baseline, train_network
+from models.flagger.teaching import Heard as HeardSteps
+from models.flagger.teaching import Taught, hear_clip, measured, memory_of, set_threshold, teach
+from models.flagger.training import Heard, Settings, train_baseline, train_network
 from streaming.card import Source
 from streaming.errors import AudioError, RequestError
 from streaming.flagger import FILE, LIVE, Flagger
@@ -30,8 +32,8 @@ from .flagger import export_network, put_constants
 from .parity import Parity
 
 LEAST_RECORDINGS = 4
-MEMORY_S, CALIBRATION_S = 40, 120
-"""Of each recording, what is remembered, and what calibrates."""
+MEMORY_S, CALIBRATION_S, FRAMES_S = 40, 120, 110
+"""Of each recording, what is remembered, what calibrates, and what examples are made of."""
 JUDGED_CLIPS = 240
 
 
@@ -72,7 +74,8 @@ def fresh_flagger(
     for number in range(-(-clips // SHARD)):
         shards.append(write_shard(settings.seed, number, split.learn, output / "clips"))
         console.print(f"clips {SHARD * (number + 1)}", soft_wrap=True)
-    heard = read_shards(shards)
+    console.print("frames", soft_wrap=True)
+    heard = Heard(library_of(split.learn), read_shards(shards))
     if kind is None:
         checkpoint = train_network(heard, settings, Size(), output, split.sources, console.quiet)
     else:
@@ -100,7 +103,7 @@ def finish(
     return output / f"{name}.onnx", rows
 
 
-def plain_constants(flagger: Flagger, remembered: Sequence[Heard], good: Sequence[Heard]) -> Taught:
+def plain_constants(flagger: Flagger, remembered: Sequence[HeardSteps], good: Sequence[HeardSteps]) -> Taught:
     """A baseline's: its own odds at the shortest scale are the oddness."""
     network = flagger.network
     network.memory = memory_of(remembered, network.scales, network.memory.shape[1])
@@ -108,6 +111,23 @@ def plain_constants(flagger: Flagger, remembered: Sequence[Heard], good: Sequenc
     weights[0] = 1
     rows = [set_threshold(network, good, weights, row) for row in (LIVE, FILE)]
     return Taught(network.memory, np.stack([w for w, _ in rows]), np.stack([c for _, c in rows]))
+
+
+def library_of(pools: Pools) -> Library:
+    """The frames of what there is to learn from, the middle of every recording."""
+
+    def frames_of(decoded: Decoded | None) -> Frames | None:
+        if not decoded:
+            return None
+        parts = []
+        for i in range(len(decoded)):
+            start = max(0, int(decoded.seconds(i)) - FRAMES_S) // 2 * RATE
+            parts.append(mel(decoded.excerpt(i, start, FRAMES_S * RATE)))
+        return Frames(parts)
+
+    music = frames_of(pools.music)
+    assert music is not None
+    return Library(music, frames_of(pools.speech), frames_of(pools.sounds))
 
 
 def excerpts(pools: Pools, seconds: int) -> Iterator[Audio]:

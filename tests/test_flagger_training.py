@@ -13,16 +13,18 @@ from typer.testing import CliRunner
 
 from bridge.cli import app
 from export.flagger import export_network, put_constants
-from export.flagger_runs import own_split
+from export.flagger_runs import library_of, own_split
 from models.flagger.baselines import KINDS, Baseline
-from models.flagger.clips import CLIP_S, draw_clip
+from models.flagger.clips import CLIP_S, draw_clip, mel
 from models.flagger.corruptions import CLASSES, FAMILIES, Pools
 from models.flagger.evaluation import Curve, Take, auroc, f_measure, find_takes, measure, partial_auc
+from models.flagger.mel_faults import BEFORE, CHANGES
 from models.flagger.network import SCALES, FlagNetwork, Size, folded
 from models.flagger.pairs import kept_steps, read_folder
 from models.flagger.recordings import RATE, Decoded, Recording
-from models.flagger.teaching import Heard, coreset, memory_of, set_threshold, step_shares
-from models.flagger.training import Batches, Settings, save_checkpoint, shares, train_baseline, train_network
+from models.flagger.teaching import Heard as HeardSteps
+from models.flagger.teaching import coreset, memory_of, set_threshold, step_shares
+from models.flagger.training import Examples, Heard, Settings, save_checkpoint, shares, train_baseline, train_network
 from streaming.card import Source
 from streaming.errors import ModelError, RequestError
 from streaming.flagger import FILE, Flagger
@@ -79,6 +81,30 @@ def test_every_corruption_changes_audio_and_keeps_its_length(name: str, pools: P
     assert changed >= 3
 
 
+@pytest.mark.parametrize("name", list(CHANGES))
+def test_every_family_in_frames_changes_them_and_keeps_their_shape(name: str, pools: Pools) -> None:
+    library = library_of(pools)
+    changed = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        both = library.music.power(library.music.draw(rng)[1], BEFORE + 64)
+        before, power = both[:BEFORE], both[BEFORE:]
+        worse = CHANGES[name](rng, power.copy(), before, library)
+        assert worse.shape == power.shape
+        assert np.isfinite(worse).all()
+        changed += float(np.abs(np.log10(1 + np.maximum(0, worse)) - np.log10(1 + power)).mean()) > 0.05
+    assert changed >= 4
+
+
+def test_sounds_that_play_together_add_up_in_power(pools: Pools) -> None:
+    """What frames say of a mix of two, as far as they do not beat: the median error is small."""
+    rng = np.random.default_rng(0)
+    one, two = (pools.music.draw(rng, 5 * RATE) for _ in range(2))
+    both = mel(one + two).astype(np.float32)
+    summed = np.log10(1 + sum(np.power(10, mel(x).astype(np.float32)) - 1 for x in (one, two)))
+    assert np.median(np.abs(both - summed)) < 0.05
+
+
 def test_a_clip_hangs_on_its_seed_alone_and_says_where_it_is_worse(pools: Pools) -> None:
     clips = [draw_clip(np.random.default_rng((3, i)), pools) for i in range(6)]
     again = draw_clip(np.random.default_rng((3, 0)), pools)
@@ -121,12 +147,14 @@ def test_training_lowers_the_loss_and_exports_what_it_trained(pools: Pools, tmp_
 
     clips = [draw_clip(np.random.default_rng((1, i)), pools) for i in range(4)]
     stacked = Clip(*(np.stack(parts) for parts in zip(*clips, strict=True)))
-    settings = Settings(steps=12, batch=48, warm_up_steps=4, bf16=False)
-    batches = Batches(stacked, len(CLASSES), settings)
-    segments, context, target = batches.draw()
+    settings = Settings(steps=12, batch=48, warm_up_steps=4, bf16=False, workers=0)
+    heard = Heard(library_of(pools), stacked)
+    segments, context, target = Examples(heard, settings, len(CLASSES)).batch(0)
     assert segments.shape == (48, 64, 64)
+    again = Examples(heard, settings, len(CLASSES)).batch(0)
+    torch.testing.assert_close(segments, again[0], rtol=0, atol=0)
     np.testing.assert_allclose(target.sum(dim=1), 1, atol=1e-6)
-    checkpoint = train_network(stacked, settings, Size(), tmp_path, [SOURCE], quiet=True)
+    checkpoint = train_network(heard, settings, Size(), tmp_path, [SOURCE], quiet=True)
     rows = export_network(checkpoint, tmp_path, "trained")
     assert len(rows) == 4
     assert all(row.holds for row in rows)
@@ -149,8 +177,8 @@ def test_every_baseline_trains_and_stands_in_for_the_flagger(kind: str, pools: P
 
     clip = draw_clip(np.random.default_rng(5), pools)
     stacked = Clip(*(part[None] for part in clip))
-    settings = Settings(steps=3, batch=16)
-    checkpoint = train_baseline(stacked, kind, settings, tmp_path, [SOURCE], quiet=True)  # type: ignore[arg-type]
+    settings = Settings(steps=3, batch=16, workers=0)
+    checkpoint = train_baseline(Heard(library_of(pools), stacked), kind, settings, tmp_path, [SOURCE], quiet=True)  # type: ignore[arg-type]
     export_network(checkpoint, tmp_path, kind)
     network = SegmentNetwork(OnnxModel.open(tmp_path / f"{kind}.onnx"))
     assert network.classes == ("clean", "odd")
@@ -175,7 +203,7 @@ def test_a_coreset_covers_what_is_rare() -> None:
     pool = np.concatenate([common, rare]).astype(np.float32)
     chosen = coreset(pool, 40, rng)
     assert 1 <= (chosen[:, 0] > 2).sum() <= 20
-    assert memory_of([Heard(pool, np.zeros(len(pool), np.float32))], SCALES, 16).shape == (3, 16, 4)
+    assert memory_of([HeardSteps(pool, np.zeros(len(pool), np.float32))], SCALES, 16).shape == (3, 16, 4)
 
 
 def test_the_threshold_leaves_few_false_flags(base: Path) -> None:
