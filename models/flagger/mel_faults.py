@@ -89,7 +89,8 @@ def smooth(rng: Rng, count: int, points: int) -> Array:
 def added(rng: Rng, power: Array, other: Array, low_db: float, high_db: float) -> Array:
     """With something else on top, so many dB from the level of ``power``."""
     gain = (power.mean() + 1) / (other.mean() + 1e-3) * db(rng.uniform(low_db, high_db)) ** 2
-    return power + np.float32(gain) * other
+    both: Array = power + np.float32(gain) * other
+    return both
 
 
 def instead(rng: Rng, power: Array, other: Array) -> Array:
@@ -192,7 +193,8 @@ def level(rng: Rng, power: Array, before: Array, library: Library) -> Array:
     if way == 1:
         wave = np.sin(2 * np.pi * np.arange(len(power)) / rng.uniform(3, 40) + rng.uniform(0, 6))
         wave = np.sign(wave) if rng.random() < 0.4 else wave
-        return power * (1 - rng.uniform(0.7, 0.999) * (0.5 + 0.5 * wave))[:, None].astype(np.float32)
+        gain: Array = (1 - rng.uniform(0.7, 0.999) * (0.5 + 0.5 * wave)).astype(np.float32)
+        return power * gain[:, None]
     swing = smooth(rng, len(power), int(rng.integers(3, 12))) * rng.uniform(0.8, 2)
     return power * (10**swing)[:, None].astype(np.float32)
 
@@ -260,7 +262,8 @@ def smear(rng: Rng, power: Array, before: Array, library: Library) -> Array:
         kernel = np.ones(int(rng.integers(3, 9)))
         axis = int(rng.integers(2))
         x = np.apply_along_axis(lambda v: np.convolve(v, kernel / len(kernel), "same"), axis, x)
-    return np.power(10, x).astype(np.float32) - 1
+    smeared: Array = np.power(10, x).astype(np.float32) - 1
+    return smeared
 
 
 CHANGES: dict[str, Change] = {

@@ -73,7 +73,7 @@ def system_scorer(listener: Listener, live: bool = False) -> Scorer:
 
 
 def count_of(audio: Audio) -> int:
-    return max(1, round(audio.shape[1] / RATE / HOP_S))
+    return max(1, round(float(audio.shape[1] / RATE / HOP_S)))
 
 
 def fault_curve(audio: Audio, step_samples: int) -> tuple[FaultCurve, list[Flag]]:
