@@ -39,7 +39,12 @@ class FaultCurve:
     def oddness(self, count: int) -> Double:
         """Log odds of the first ``count`` steps."""
         values = np.pad(self._values, (0, max(0, count - len(self._values))))[:count]
-        least = 1 / (1 + np.exp(LIMIT / STEEPNESS))
-        inside = np.clip(values, least, 1 - least)
-        odds: Double = STEEPNESS * np.log(inside / (1 - inside))
-        return odds
+        return odds_of(values)
+
+
+def odds_of(strengths: NDArray[np.floating]) -> Double:
+    """Strengths 0 … 1 as log odds, within ±`LIMIT`."""
+    least = 1 / (1 + np.exp(LIMIT / STEEPNESS))
+    inside = np.clip(strengths, least, 1 - least)
+    odds: Double = STEEPNESS * np.log(inside / (1 - inside))
+    return odds

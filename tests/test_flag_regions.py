@@ -16,6 +16,7 @@ from bridge.flags.snapping import snap_edges
 from bridge.passage import ArrayPassage
 from streaming.errors import RequestError
 from streaming.evidence import p_values, score_at, score_of
+from streaming.fault_curve import odds_of
 from streaming.flagger import Step
 from streaming.flags import Flag
 
@@ -36,8 +37,14 @@ def analysis_of(odd: dict[tuple[int, int], tuple[float, str]], *faults: Flag, st
         for i in range(2, COUNT - 1)
     )
     passage = ArrayPassage(np.zeros((1, COUNT * HOP), np.float32) + 0.1, RATE, start)
+    odds, cut_odds = np.full(COUNT, -20.0), np.full(COUNT, -20.0)
+    for fault in faults:
+        inside = slice(fault.start // HOP, -(-fault.end // HOP))
+        odds[inside] = np.maximum(odds[inside], odds_of(np.array(fault.score)))
+        if fault.kind not in ("hum", "dc", "phase"):
+            cut_odds[inside] = odds[inside]
     return FlagAnalysis(
-        passage, RATE, COUNT * HOP, start, steps, faults, HOP_S, CALIBRATION, beats=None, notes=("a word",)
+        passage, RATE, COUNT * HOP, start, steps, faults, odds, cut_odds, HOP_S, CALIBRATION, None, ("a word",)
     )
 
 
@@ -123,9 +130,15 @@ def test_the_curve_covers_the_passage_and_holds_faults() -> None:
     curves = curves_of(analysis_of({(2, 10): (0.3, "noise")}, click))
     assert len(curves.scores) == COUNT
     assert curves.scores[:10].tolist() == [0.3] * 10  # before the first step it is as there
-    assert (curves.scores[40], curves.p_values[40], curves.scores[42]) == (0.8, 0.02, 0.05)
-    short = replace(analysis_of({}), frames=3 * HOP - 1)
-    assert len(curves_of(short).scores) == 3
+    assert (curves.p_values[40], curves.scores[42]) == (0.02, 0.05)
+    assert curves.scores[40] == curves.to_cut[40] == pytest.approx(0.8**4 / (0.8**4 + 0.2**4))
+    hum = Flag(0, COUNT * HOP, 0.9, 0.01, "hum", 40.0, 60.0)
+    curves = curves_of(analysis_of({}, hum))
+    assert (curves.scores > 0.9).all()
+    assert (curves.to_cut == 0.05).all()
+    calm = curves_of(analysis_of({(20, 30): (0.9, "noise")}, hum), [(19 * HOP, 30 * HOP)])
+    assert calm.scores[20:30].tolist() == [0.0] * 10
+    assert calm.scores[31] > 0.9
 
 
 @pytest.mark.parametrize("p_value", [0.9, 0.5, 0.1, 0.01, 0.0011])

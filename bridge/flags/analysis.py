@@ -3,7 +3,7 @@
 Deciding anew, with another share to keep or another threshold, costs no more listening (`..flags.regions`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.faults.faults import Faults
 from streaming.flagger import FILE, Flagger, Step
 from streaming.flags import Flag
 
@@ -19,7 +18,7 @@ from ..passage import ArrayPassage, FilePassage, Passage, Progress
 from ..registry import find_model
 from .bars import groups_of
 from .fine import FineStore
-from .listening import Detector, at_rate, listen
+from .listening import at_rate, listen
 from .settings import FlagSettings
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ class FlagAnalysis:
     Attributes:
         steps: how odd each moment is, reviewed with the whole passage as a witness, bar by bar where beats are known.
         faults: what the specialised detectors found, on the sample.
+        fault_odds: how sure they were, log odds every ``hop_s`` from the beginning on.
+        cut_odds: the same without the kinds that are repaired, not cut out.
         hop_s: from step to step.
         calibration: sorted numbers of good audio, for thresholds that are p-values.
         beats: increasing; None where nobody looked for any.
@@ -50,6 +51,8 @@ class FlagAnalysis:
     start: int
     steps: tuple[Step, ...]
     faults: tuple[Flag, ...]
+    fault_odds: NDArray[np.float64]
+    cut_odds: NDArray[np.float64]
     hop_s: float
     calibration: NDArray[np.float32]
     beats: NDArray[np.int64] | None
@@ -89,13 +92,11 @@ def analyse_passage(
     flagger: Flagger,
     settings: FlagSettings,
     progress: Progress | None = None,
-    detectors: Iterable[Detector] | None = None,
 ) -> FlagAnalysis:
-    """Hear any passage. ``detectors``: None takes all there are. Raises `AudioError`, `RequestError`."""
+    """Hear any passage. Raises `AudioError`, `RequestError`."""
     report = progress or (lambda part: None)
     share = HEARING if settings.snap == "beat" else 1.0
-    found = open_detectors() if detectors is None else detectors
-    heard = listen(passage, flagger, found, lambda part: report(share * part))
+    heard = listen(passage, flagger, lambda part: report(share * part))
     network, beats, groups = flagger.network, None, None
     if settings.snap == "beat":
         music = _hear_beats(passage, lambda part: report(share + (1 - share) * part))
@@ -111,16 +112,13 @@ def analyse_passage(
         start=passage.start,
         steps=tuple(steps),
         faults=tuple(heard.faults),
+        fault_odds=heard.fault_odds,
+        cut_odds=heard.cut_odds,
         hop_s=network.step_frames / network.features.frame_rate,
         calibration=network.calibration[FILE],
         beats=beats,
         notes=tuple(_notes(passage, heard.samples, flagger, beats)),
     )
-
-
-def open_detectors() -> list[Detector]:
-    """The specialised detectors, fresh."""
-    return [Faults()]
 
 
 def _hear_beats(passage: Passage, report: Callable[[float], None]) -> "Analysis":

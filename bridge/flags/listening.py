@@ -8,13 +8,16 @@
 The audio is read once, front to back, and never held: an hour costs the memory of its steps.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import AudioError, RequestError
+from streaming.fault_curve import FaultCurve
+from streaming.faults.faults import Faults
 from streaming.flagger import Flagger, Step
 from streaming.flags import Flag
 
@@ -25,29 +28,27 @@ QUIET = 3e-5
 """A passage whose peak lies below this (-90 dBFS) is silence."""
 
 
-class Detector(Protocol):
-    """A specialised detector of `streaming.faults`. Chunked equals one-shot."""
-
-    def prepare(self, rate: int, channels: int) -> None: ...
-
-    def process(self, block: NDArray[np.float32], position: int) -> Sequence[Flag]:
-        """Flags that are certain by now; the block is ``(channels, n)``."""
-
-    def flush(self) -> Sequence[Flag]:
-        """What the end makes certain."""
+REPAIRED = frozenset(("hum", "dc", "phase"))
+"""Kinds of faults that are repaired; nobody cuts them out."""
 
 
 class Heard(NamedTuple):
     """Positions count from the passage's beginning; those of ``steps``, which are not reviewed yet, at ``step_rate``,
-    those of ``faults`` at the passage's own. ``samples`` is how many there really were."""
+    those of ``faults`` at the passage's own. ``samples`` is how many there really were.
+
+    ``fault_odds`` and ``cut_odds`` are the detectors' log odds every step from the beginning on ``(n,)``: of all kinds,
+    and of those that can be cut out.
+    """
 
     steps: list[Step]
     step_rate: int
     faults: list[Flag]
+    fault_odds: NDArray[np.float64]
+    cut_odds: NDArray[np.float64]
     samples: int
 
 
-def listen(passage: Passage, flagger: Flagger, detectors: Iterable[Detector], report: Progress) -> Heard:
+def listen(passage: Passage, flagger: Flagger, report: Progress) -> Heard:
     """Hear it once, front to back.
 
     Raises:
@@ -58,15 +59,21 @@ def listen(passage: Passage, flagger: Flagger, detectors: Iterable[Detector], re
     rate = hearing_rate(network.features, passage.rate)
     resampler = Resampler(passage.rate, rate, 1) if rate != passage.rate else None
     flagger.prepare(rate, 1)
-    detectors = list(detectors)
-    for detector in detectors:
-        detector.prepare(passage.rate, passage.channels)
+    detectors = Faults()
+    detectors.prepare(passage.rate, passage.channels)
+    hop = network.step_frames / network.features.frame_rate * passage.rate
+    curve, cut_curve = FaultCurve(hop), FaultCurve(hop)
     steps: list[Step] = []
     faults: list[Flag] = []
+
+    def gather(found: Sequence[Flag]) -> None:
+        faults.extend(found)
+        curve.add(detectors.strengths.values())
+        cut_curve.add(strength for kind, strength in detectors.strengths.items() if kind not in REPAIRED)
+
     samples, heard, peak = 0, 0, 0.0
     for block in passage.blocks():
-        for detector in detectors:
-            faults += detector.process(block, samples)
+        gather(detectors.process(block, samples))
         samples += block.shape[1]
         peak = max(peak, float(np.abs(block).max(initial=0)))
         mono = block.mean(axis=0, dtype=np.float32)[None]
@@ -84,14 +91,14 @@ def listen(passage: Passage, flagger: Flagger, detectors: Iterable[Detector], re
         mono = resampler.flush()
         steps += flagger.process(mono, heard)
     steps += flagger.flush()
-    for detector in detectors:
-        faults += detector.flush()
+    gather(detectors.flush())
     if not steps:
         least = network.segment_frames / network.features.frame_rate
         raise RequestError(
             f"{name}: lasts {samples / passage.rate:.2f} s, too short to be judged; give at least {least:.2f} s"
         )
-    return Heard(steps, rate, sorted(faults), samples)
+    count = max(1, math.ceil(samples / hop))
+    return Heard(steps, rate, sorted(faults), curve.oddness(count), cut_curve.oddness(count), samples)
 
 
 def at_rate(steps: Sequence[Step], heard: int, rate: int) -> list[Step]:

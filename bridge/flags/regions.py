@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.evidence import score_at
+from streaming.evidence import score_at, score_of
+from streaming.fault_curve import odds_of
 from streaming.flag_picker import THRESHOLD, pick_flags
 from streaming.flagger import Step
 from streaming.flags import Flag
@@ -27,21 +28,23 @@ from streaming.keep import Rules, keep
 
 from .analysis import FlagAnalysis
 from .flag_set import FlagSet, Part
+from .listening import REPAIRED
 from .settings import FlagSettings
 from .snapping import snap_edges
-
-REPAIRED = frozenset(("hum", "dc", "phase"))
-"""Kinds of faults that nobody cuts out."""
 
 Curve = NDArray[np.float64]
 Span = tuple[int, int]
 
 
 class Curves(NamedTuple):
-    """A value every hop, the first at the passage's beginning; faults that can be cut out are in it."""
+    """A value every hop, the first at the passage's beginning: network and detectors, whichever is the more alarming.
+
+    ``to_cut`` are scores without the faults that are repaired.
+    """
 
     scores: Curve
     p_values: Curve
+    to_cut: Curve
 
 
 def find_flags(analysis: FlagAnalysis, settings: FlagSettings, fine: Iterable[Flag] = ()) -> FlagSet:
@@ -61,10 +64,10 @@ def find_flags(analysis: FlagAnalysis, settings: FlagSettings, fine: Iterable[Fl
         limit = score_at(settings.threshold, analysis.calibration)
         faults = tuple(fault for fault in analysis.faults if fault.p_value <= settings.threshold)
         analysis = replace(analysis, faults=faults)
-    curves = curves_of(analysis)
+    curves = curves_of(analysis, spans)
     if limit is None:
         assert settings.keep is not None
-        flags, parts = _by_share(analysis, settings, settings.keep, curves.scores)
+        flags, parts = _by_share(analysis, settings, settings.keep, curves.to_cut)
     else:
         flags, parts = _by_threshold(analysis, settings, limit)
     start = analysis.start
@@ -86,20 +89,27 @@ def find_flags(analysis: FlagAnalysis, settings: FlagSettings, fine: Iterable[Fl
     )
 
 
-def curves_of(analysis: FlagAnalysis) -> Curves:
-    """How odd the passage is over time, steps and faults in one."""
+def curves_of(analysis: FlagAnalysis, fine: Sequence[Span] = ()) -> Curves:
+    """How odd the passage is over time, but for ``fine`` spans of it."""
     hop = analysis.hop_s * analysis.rate
-    count = max(1, math.ceil(analysis.frames / hop))
+    count = len(analysis.fault_odds)
     at = np.round(np.array([step.position for step in analysis.steps]) / hop).astype(int)
     nearest = np.clip(np.searchsorted(at, np.arange(count)), 0, len(at) - 1)
-    scores = np.array([step.score for step in analysis.steps])[nearest]
+    heard = np.array([step.score for step in analysis.steps])[nearest]
+    scores, to_cut = (np.maximum(heard, score_of(odds)) for odds in (analysis.fault_odds, analysis.cut_odds))
     p_values = np.array([step.p_value for step in analysis.steps])[nearest]
     for fault in analysis.faults:
-        if fault.kind not in REPAIRED:
-            first, end = max(0, round(fault.start / hop)), min(count, round(fault.end / hop) + 1)
-            scores[first:end] = np.maximum(scores[first:end], fault.score)
-            p_values[first:end] = np.minimum(p_values[first:end], fault.p_value)
-    return Curves(scores, p_values)
+        first, end = _cells(fault.start, fault.end, hop)
+        p_values[first:end] = np.minimum(p_values[first:end], fault.p_value)
+    for start, end in fine:
+        inside = slice(*_cells(start, end, hop))
+        scores[inside], to_cut[inside], p_values[inside] = 0.0, 0.0, 1.0
+    return Curves(scores, p_values, to_cut)
+
+
+def _cells(start: int, end: int, hop: float) -> Span:
+    """The values of a curve that a span touches: value i speaks of half a hop to either side."""
+    return max(0, round(start / hop)), round(end / hop) + 1
 
 
 def _without(analysis: FlagAnalysis, spans: Sequence[Span]) -> FlagAnalysis:
@@ -183,7 +193,9 @@ def _describe(analysis: FlagAnalysis, start: int, end: int) -> Flag:
     faults = [
         fault
         for fault in analysis.faults
-        if _is_cut(fault, [(start, end)]) and fault.score >= worst.score and (fills(fault) or worst.score < THRESHOLD)
+        if _is_cut(fault, [(start, end)])
+        and float(score_of(odds_of(np.array([fault.score])))[0]) >= worst.score
+        and (fills(fault) or worst.score < THRESHOLD)
     ]
     if faults:
         return max(faults, key=lambda fault: fault.score)._replace(start=start, end=end)
