@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from streaming.faults.detector import Strengths
 from streaming.faults.faults import DETECTORS, KINDS, Faults
+from streaming.faults.rarity import GRADES
 from streaming.flags import Flag
 
 Audio = NDArray[np.float32]
@@ -132,6 +133,22 @@ def auroc(odd: Audio, usual: Audio) -> float:
     return float(below.mean() / 2 / len(usual))
 
 
+def rarity(clean: Iterator[tuple[str, int, Audio]]) -> None:
+    """How many steps of 0.16 s of clean audio hold a strength that great, as ``streaming/faults/rarity.py`` has it."""
+    steps: dict[str, list[Audio]] = {kind: [] for kind in KINDS}
+    for _, rate, audio in clean:
+        for kind in KINDS:
+            strengths, _ = hear(kind, audio, rate)
+            whole = strengths[: len(strengths) // 16 * 16].reshape(-1, 16)
+            steps[kind].append(whole.max(axis=1))
+    count = sum(map(len, steps[KINDS[0]]))
+    print(f"STEPS = {count}")
+    for kind in KINDS:
+        every = np.sort(np.concatenate(steps[kind]))
+        larger = [int(count - np.searchsorted(every, grade)) for grade in GRADES]
+        print(f'    "{kind}": {tuple(larger)},')
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
@@ -139,9 +156,13 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=40, help="of each package")
     parser.add_argument("--seconds", type=float, default=120.0, help="of each song, for false flags and the cost")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--rarity", action="store_true", help="print how rare strengths are in these recordings")
     parser.add_argument("--list", action="store_true", help="each false flag and each weak recording")
     options = parser.parse_args()
     packages = TEST if options.set == "test" else TUNING
+    if options.rarity:
+        rarity(recordings(options.root, packages, options.songs, options.seconds))
+        return
     areas: dict[str, list[float]] = {kind: [] for kind in options.kinds}
     edges: dict[str, list[float]] = {kind: [] for kind in options.kinds}
     missed = dict.fromkeys(options.kinds, 0)

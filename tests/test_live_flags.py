@@ -16,11 +16,14 @@ RATE = 44100
 
 
 def music(seconds: float, rate: int = RATE, channels: int = 2, seed: int = 0) -> Audio:
-    """Low tones that swell: nothing in it is odd to the tiny model."""
+    """Low tones that swell, from silence to silence: nothing in it is odd to the tiny model."""
     t = np.arange(round(seconds * rate)) / rate
     rng = np.random.default_rng(seed)
-    tones = sum(np.sin(2 * np.pi * hz * t + rng.random()) * (1 + np.sin(t * hz / 70)) for hz in (131.3, 174.9, 221.7))
-    return np.tile((0.05 * tones).astype(np.float32), (channels, 1))
+    tones = np.zeros(len(t))
+    for hz in (131.3, 174.9, 221.7):
+        tones += np.sin(2 * np.pi * hz * t + rng.random()) * (1 + np.sin(t * hz / 70))
+    tones *= 0.05 * np.clip(20 * np.minimum(t, t[-1] - t), 0, 1)
+    return np.tile(tones.astype(np.float32), (channels, 1))
 
 
 def hiss(audio: Audio, start: float, end: float, rate: int = RATE, gain: float = 0.3) -> Audio:

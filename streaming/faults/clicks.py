@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .detector import Array, Detector, Span
 from .hops import Block
 
-_ORDER = 20
+_ORDER = 16
 _PIECES = 2
 """Of a hop, from which predictors are made."""
 _PAST_HOPS = 2
@@ -36,7 +36,7 @@ _BUT = 2
 """… of which the greatest do not count: crackle comes in crowds …"""
 _WITHIN = 2
 """… but for so many next to the click's own."""
-_LIMIT = 10.0
+_LIMIT = 12.0
 """Times the greatest on either side."""
 _SILENT = 4e-3
 """-48 dBFS: a residual under this is not heard."""
@@ -97,7 +97,7 @@ class Clicks(Detector):
         lagged = [run[_ORDER - k : len(run) - k].reshape(count, size) for k in range(_ORDER + 1)]
         part = self._taper * hops[:, : _PIECES * len(self._taper)].reshape(count * _PIECES, -1)
         long = part.shape[1]
-        pieces = np.stack([(part[:, k:] * part[:, : long - k]).sum(axis=1) for k in range(_ORDER + 1)], axis=1)
+        pieces = np.stack([np.einsum("ij,ij->i", part[:, k:], part[:, : long - k]) for k in range(_ORDER + 1)], axis=1)
         every = np.concatenate([self._powers, pieces])
         self._powers = every[count * _PIECES :]
         weights = predictors(steady_powers(every)).astype(np.float32)

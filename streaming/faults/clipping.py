@@ -22,7 +22,7 @@ _STEEP = 10.0
 """Times what is flat: the step next to a flat top."""
 _SQUARE = 1.5
 """Of the hop's peak: a greater step leads to the top of a square wave, which is no fault."""
-_LIMIT = 12.0
+_LIMIT = 15.0
 """Flat samples in 0.2 s at 44.1 kHz from where on it is a fault."""
 _AROUND_HOPS = 10
 _WIDE_HOPS = 50

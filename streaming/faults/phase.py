@@ -24,7 +24,7 @@ _SIDE_HOPS = 8
 _HIGHEST_HZ = 6000
 _TURNED = 0.5
 """Of all that is heard: so much turned round at once may be a flip …"""
-_PAIR = 1.55
+_PAIR = 1.75
 """… and is one, where that much is turned at its two edges together, and as much between them, three times over …"""
 _ALONE = 0.85
 """… or that much at one."""
