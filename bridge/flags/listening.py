@@ -75,7 +75,8 @@ def listen(passage: Passage, flagger: Flagger, report: Progress) -> Heard:
     for block in passage.blocks():
         gather(detectors.process(block, samples))
         samples += block.shape[1]
-        peak = max(peak, float(np.abs(block).max(initial=0)))
+        if peak < QUIET:
+            peak = float(np.abs(block).max(initial=0))
         mono = block.mean(axis=0, dtype=np.float32)[None]
         if resampler:
             mono = resampler.process(mono)
