@@ -64,7 +64,7 @@ class FlagJobs:
         step = flagger.network.step_frames * flagger.network.features.hop_at(passage.rate)
         late = -passage.start % step
         passage = ArrayPassage(passage.audio[:, late:], passage.rate, passage.start + late)
-        analysis = analyse_passage(passage, flagger, FlagSettings(), self._answers.listening(request["id"]), [])
+        analysis = analyse_passage(passage, flagger, FlagSettings(), self._answers.listening(request["id"]))
         start, end = (request[name] - passage.start for name in ("start", "end"))
         return [store.add(embeddings_in(analysis, start, end))]
 
