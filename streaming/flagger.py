@@ -56,9 +56,17 @@ class Step(NamedTuple):
 
 
 class Flagger:
-    """Raises `ModelError` where the model is of another kind."""
+    """A model's ear.
+
+    Attributes:
+        live: whether steps are judged as they come; without, `review` judges them first, and time is saved.
+
+    Raises:
+        ModelError: the model is of another kind.
+    """
 
     def __init__(self, model: OnnxModel | Path | str) -> None:
+        self.live = True
         self.network = SegmentNetwork(model if isinstance(model, OnnxModel) else OnnxModel.open(model))
         self._edges = mel_edges(self.network.features)
         self._fine: list[Array] = []
@@ -112,14 +120,8 @@ class Flagger:
         embeddings, classes = self.network.run(segments)
         network, count = self.network, len(embeddings)
         odds = log_odds(classes[:, 0])
-        all_embeddings = np.concatenate([self._past_embeddings, embeddings])
-        all_odds = np.concatenate([self._past_odds, odds])
-        evidence = live_evidence(network.scales, network.memory, all_embeddings, all_odds, count)
-        keep = max(0, len(all_odds) - network.scales[-1] + 1)
-        self._past_embeddings, self._past_odds = all_embeddings[keep:], all_odds[keep:]
-        odd = oddness(evidence, network.weights[LIVE])
-        odd = self._forgive(odd, embeddings, LIVE)
-        scores, p = score_of(odd), p_values(odd, self.network.calibration[LIVE])
+        odd = self._judge_live(embeddings, odds) if self.live else np.zeros(count)
+        scores, p = score_of(odd), p_values(odd, network.calibration[LIVE])
         kinds = classes[:, 1:].argmax(axis=1) + 1
         bands = self._bands(segments)
         hop, middle = self._frames.hop_samples, self.network.segment_frames // 2
@@ -131,6 +133,16 @@ class Flagger:
             steps.append(Step(at, *values, embeddings[i]))
         self._steps += count
         return steps
+
+    def _judge_live(self, embeddings: Array, odds: Array) -> NDArray[np.float64]:
+        """How odd steps are by themselves and what came before."""
+        network = self.network
+        all_embeddings = np.concatenate([self._past_embeddings, embeddings])
+        all_odds = np.concatenate([self._past_odds, odds])
+        evidence = live_evidence(network.scales, network.memory, all_embeddings, all_odds, len(embeddings))
+        keep = max(0, len(all_odds) - network.scales[-1] + 1)
+        self._past_embeddings, self._past_odds = all_embeddings[keep:], all_odds[keep:]
+        return self._forgive(oddness(evidence, network.weights[LIVE]), embeddings, LIVE)
 
     def review(self, steps: Sequence[Step], groups: Sequence[NDArray[np.int64] | None] | None = None) -> list[Step]:
         """The steps of a whole file judged anew, each with what comes after it and with the rest of the file.

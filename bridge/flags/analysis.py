@@ -72,6 +72,7 @@ def open_flagger(name_or_path: str | Path) -> tuple[Flagger, FineStore]:
     """
     path = find_model(name_or_path)
     flagger = Flagger(path)
+    flagger.live = False
     store = FineStore(path)
     store.teach(flagger)
     return flagger, store
