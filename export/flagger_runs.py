@@ -19,13 +19,13 @@ from models.flagger.mel_faults import Frames, Library
 from models.flagger.network import SCALES, Size
 from models.flagger.own import Own, Progress, learn_own
 from models.flagger.pairs import read_folder
-from models.flagger.recordings import RATE, Audio, Decoded, Recording
+from models.flagger.recordings import RATE, Audio, Decoded, Recording, readable
 from models.flagger.report import write_report
 from models.flagger.teaching import Heard as HeardSteps
 from models.flagger.teaching import Taught, hear_clip, measured, memory_of, set_threshold, teach
 from models.flagger.training import Heard, Settings, train_baseline, train_network
 from streaming.card import Source
-from streaming.errors import AudioError, RequestError
+from streaming.errors import RequestError
 from streaming.flagger import FILE, LIVE, Flagger
 
 from .flagger import export_network, put_constants
@@ -164,15 +164,3 @@ def own_split(folder: Path, cache: Path) -> Split:
     learn = [one for one in usable if one not in held]
     pools = [Pools(Decoded(some, cache), None, None) for some in (learn, held)]
     return Split(pools[0], pools[1], (source,))
-
-
-def readable(recordings: Sequence[Recording], cache: Path) -> list[Recording]:
-    """Those that can be decoded."""
-    found = []
-    for recording in recordings:
-        try:
-            Decoded([recording], cache)
-        except AudioError:
-            continue
-        found.append(recording)
-    return found

@@ -21,14 +21,14 @@ from models.corpus.sources import Sources, default_cache
 
 from . import library
 from .faults import FAULTS, JUNK, Others
-from .recordings import RATE, Audio, Decoded, Recording, read_file, read_stereo
+from .recordings import RATE, Audio, Decoded, Recording, read_file, read_stereo, readable, seconds_of
 
 SEED = 4
 EXCERPT_S = 40.0
 CLEAN_S = 150.0
-SONGS_A_KIND = {"validation": 5, "test": 6}
-CLEAN = {"validation": 40, "test": 48}
-EDITS = {"validation": 10, "test": 16}
+SONGS_A_KIND = {"validation": 5, "test": 5}
+CLEAN = {"validation": 40, "test": 45}
+EDITS = {"validation": 10, "test": 14}
 SPEECH_EACH = 5
 """Every fifth base is speech; talk in speech is no fault."""
 Rng = np.random.Generator
@@ -45,8 +45,8 @@ class Take(NamedTuple):
 def takes(split: str, decoded: Path) -> Iterator[Take]:
     """All of a split."""
     music, speech = library.music(split), library.speech(split)
-    sounds = Decoded(library.sounds(split), decoded)
-    others = Others(Decoded(music, decoded), Decoded(speech, decoded), sounds, sticks())
+    pools = [Decoded(readable(some, decoded), decoded) for some in (music, speech, library.sounds(split))]
+    others = Others(*pools, sticks())
     rng = np.random.default_rng((SEED, split == "test"))
     songs = [music[i] for i in rng.permutation(len(music))]
     turn = 0
@@ -60,7 +60,7 @@ def takes(split: str, decoded: Path) -> Iterator[Take]:
         base = songs[(turn + number) % len(songs)]
         yield raw_take(np.random.default_rng((SEED, 1, number)), base, number, others)
     for number in range(min(CLEAN[split], len(songs))):
-        audio = read_stereo(songs[number])[:, : round(CLEAN_S * RATE)]
+        audio = read_stereo(songs[number], CLEAN_S)
         yield Take(f"clean-{number:02d}", audio, facts("clean", songs[number], []))
 
 
@@ -72,11 +72,8 @@ def facts(task: str, base: Recording, faults: list[dict[str, object]]) -> dict[s
 
 def excerpt(rng: Rng, base: Recording, seconds: float) -> Audio:
     """From anywhere that is not silent."""
-    audio = read_stereo(base)
-    length = round(seconds * RATE)
     for _ in range(20):
-        start = int(rng.integers(0, max(1, audio.shape[1] - length)))
-        part = audio[:, start : start + length].copy()
+        part = read_stereo(base, seconds, rng.uniform(0, max(1e-3, seconds_of(base) - seconds)))
         if np.square(part).mean() > 1e-6:
             break
     return part

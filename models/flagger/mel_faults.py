@@ -120,7 +120,7 @@ def distortion(rng: Rng, power: Array, before: Array, library: Library) -> Array
     spill = np.tril(np.exp(-np.abs(np.subtract.outer(np.arange(BANDS), np.arange(BANDS))) / rng.uniform(3, 25))).T
     up = power @ (spill / spill.sum(axis=1, keepdims=True)).astype(np.float32)
     loud = power.mean(axis=1, keepdims=True) ** rng.uniform(0.8, 2.0)
-    flat = loud / loud.mean() * 10 ** (smooth(rng, BANDS, 4) * rng.uniform(0, 1))
+    flat = loud / (loud.mean() + 1e-6) * 10 ** (smooth(rng, BANDS, 4) * rng.uniform(0, 1))
     out = added(rng, power, up, -22, 3)
     out = added(rng, out, flat.astype(np.float32), -32, -3) if rng.random() < 0.7 else out
     return out * np.float32(db(rng.uniform(-6, 6)) ** 2)

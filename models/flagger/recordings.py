@@ -23,8 +23,7 @@ from streaming.errors import AudioError, RequestError
 RATE = 44100
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a")
 LONGEST_S = 1200.0
-SHORTEST_S = 3.0
-"""A file shorter than this teaches nothing of how music goes on; `Group` joins short ones."""
+PAUSE_S = 0.2
 Audio = NDArray[np.float32]
 
 
@@ -38,16 +37,31 @@ class Recording:
     speech: bool = False
 
 
-def read_file(file: str, limit_s: float = LONGEST_S) -> Audio:
-    """A file or member of an archive at 44.1 kHz, ``(channels, samples)``. Raises `AudioError`."""
+def _content(file: str) -> str | io.BytesIO:
     path, _, member = file.partition("::")
+    if not member:
+        return path
+    with zipfile.ZipFile(path) as archive:
+        return io.BytesIO(archive.read(member))
+
+
+def seconds_of(recording: Recording) -> float:
+    """How long it is, pauses between files counted. Raises `AudioError`."""
+    total = 0.0
+    for file in recording.files:
+        try:
+            total += float(soundfile.info(_content(file)).duration)
+        except (soundfile.LibsndfileError, OSError, KeyError, zipfile.BadZipFile) as error:
+            raise AudioError(f"{file}: not readable as audio ({error})") from None
+    return total + (PAUSE_S * len(recording.files) if len(recording.files) > 1 else 0)
+
+
+def read_file(file: str, limit_s: float = LONGEST_S, start_s: float = 0.0) -> Audio:
+    """A file or member of an archive at 44.1 kHz, ``(channels, samples)``. Raises `AudioError`."""
     try:
-        content: str | io.BytesIO = path
-        if member:
-            with zipfile.ZipFile(path) as archive:
-                content = io.BytesIO(archive.read(member))
-        with soundfile.SoundFile(content) as sound:
+        with soundfile.SoundFile(_content(file)) as sound:
             rate = sound.samplerate
+            sound.seek(min(sound.frames, round(start_s * rate)))
             wave = sound.read(round(limit_s * rate), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise AudioError(f"{file}: not readable as audio ({error})") from None
@@ -58,15 +72,17 @@ def read_file(file: str, limit_s: float = LONGEST_S) -> Audio:
     return audio
 
 
-def read_stereo(recording: Recording) -> Audio:
-    """``(2, samples)``; short files are joined with a pause of a fifth of a second."""
-    parts = []
+def read_stereo(recording: Recording, limit_s: float = LONGEST_S, start_s: float = 0.0) -> Audio:
+    """``(2, samples)``; short files are joined with a pause of `PAUSE_S`, and read whole."""
+    parts, one = [], len(recording.files) == 1
     for file in recording.files:
-        audio = read_file(file)
+        audio = read_file(file, limit_s, start_s) if one else read_file(file)
         parts.append(np.broadcast_to(audio[:2] if len(audio) > 1 else audio, (2, audio.shape[1])))
-        if len(recording.files) > 1:
-            parts.append(np.zeros((2, RATE // 5), np.float32))
-    return np.ascontiguousarray(np.concatenate(parts, axis=1))
+        if not one:
+            parts.append(np.zeros((2, round(PAUSE_S * RATE)), np.float32))
+    whole = np.concatenate(parts, axis=1)
+    first = 0 if one else round(start_s * RATE)
+    return np.ascontiguousarray(whole[:, first : first + round(limit_s * RATE)])
 
 
 class Decoded:
@@ -108,6 +124,18 @@ class Decoded:
         start = int(rng.integers(0, max(1, int(lengths[index]) - samples)))
         part = self.excerpt(index, start, samples)
         return np.pad(part, (0, samples - len(part)))
+
+
+def readable(recordings: Sequence[Recording], cache: Path) -> list[Recording]:
+    """Those that can be decoded."""
+    found = []
+    for recording in recordings:
+        try:
+            Decoded([recording], cache)
+        except AudioError:
+            continue
+        found.append(recording)
+    return found
 
 
 def find_audio(folder: Path) -> list[Path]:
