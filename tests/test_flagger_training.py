@@ -215,7 +215,7 @@ def test_the_threshold_leaves_few_false_flags(base: Path) -> None:
     rng = np.random.default_rng(7)
     sets = [
         [
-            Heard(rng.normal(size=(750, 8)).astype(np.float32), rng.normal(-4, 2, 750).astype(np.float32))
+            HeardSteps(rng.normal(size=(750, 8)).astype(np.float32), rng.normal(-4, 2, 750).astype(np.float32))
             for _ in range(40)
         ]
         for _ in range(2)
