@@ -33,7 +33,7 @@ away."""
 
 class Clipping(Detector):
     KIND = "clipping"
-    GAP_S = 0.3
+    GAP_S = 1.0
     DELAY_S = _WIDE_HOPS / 100
 
     def open(self) -> None:

@@ -23,7 +23,9 @@ _SHARE = 6.0
 """The most that one line adds."""
 _CHANCE = 1.5
 """What a line adds by chance."""
-_LIMIT = 19.0
+_BESIDE_HZ = np.concatenate([np.arange(-4, -0.9, 0.5), np.arange(1, 4.1, 0.5)])
+"""A line must be stronger than everything there: a loop has lines at all multiples of its tempo, too."""
+_LIMIT = 17.0
 _QUIET = 3e-5
 """-90 dBFS: a line under this is nobody's concern."""
 
@@ -47,6 +49,9 @@ class Hum(Steady):
         times = np.arange(2 * self.HALF_HOPS // (_PIECE_HOPS // 2)) * (_PIECE_HOPS // 2 * self.hop_samples / self.rate)
         off = np.outer(_DRIFTS, self._lines)
         self._drift = np.exp(-2j * np.pi * off[:, None] * times[:, None])  # (drifts, pieces, lines)
+        self._taper = np.hanning(2 * self.HALF_HOPS + 2)[1:-1]
+        turns = np.outer(_BESIDE_HZ, np.arange(2 * self.HALF_HOPS)) * (self.hop_samples / self.rate)
+        self._beside = self._taper * np.exp(-2j * np.pi * turns)
         self._piece = (window / window.sum())[:, None]
 
     def clear(self) -> None:
@@ -71,7 +76,7 @@ class Hum(Steady):
         power = np.square(np.abs(pieces)).mean(axis=0)
         line = np.square(np.abs((pieces * self._drift[:, : len(pieces)]).mean(axis=1)))  # (drifts, lines)
         ratio = -0.8 * len(pieces) * np.log(np.maximum(1e-6, 1 - line / (power + 1e-15)))
-        sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0)
+        sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0) * self._alone(window)
         sums = sure.reshape(len(_DRIFTS), len(_MAINS_HZ), _LINES).sum(axis=2)
         most = float(sums.max())
         strength = most / (most + _LIMIT)
@@ -79,6 +84,13 @@ class Hum(Steady):
             drift, self._found = (int(i) for i in np.unravel_index(sums.argmax(), sums.shape))
             self._off = float(_DRIFTS[drift])
         return strength
+
+    def _alone(self, window: Features) -> Features:
+        """How far each line stands above what is beside it, 0 … 1."""
+        there = np.square(np.abs((window * self._taper[:, None]).sum(axis=0)))
+        beside = np.square(np.abs(self._beside @ window)).max(axis=0)
+        alone: Features = np.clip(there / (beside + 1e-20) - 1, 0, 1)
+        return alone
 
     def edge_features(self, window: Features) -> Features:
         """The lines of the mains that was found, each as heavy as it stands out."""

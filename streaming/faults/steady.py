@@ -5,7 +5,7 @@
     features, one row a hop   ▫▫▫▫▫▫▫▫▫▫▫▫▫▪▪▪▪▪▪▪▪▪▪▪▪▪▪▫▫▫▫▫▫▫▫▫▫▫▫▫
     windows, one a step           ├────────┤    judge: how strong
                                       ├────────┤
-    edges                                  ▲ two levels fit best here
+    edges                                  ▲ a level fits best from here
 
 At the beginning and the end of the audio windows are shorter.
 """
@@ -140,17 +140,14 @@ class Steady(Detector):
 
 
 def two_levels(rows: Features, rising: bool) -> int:
-    """Where ``rows (n, F)`` are best told apart as two levels, the second further from zero (or nearer to it): the row
-    that the second begins with. 0 or n where there is no such place."""
+    """Where ``rows (n, F)`` leave zero for a level of their own, or return from it: the first row of the second part.
+
+    The most likely place where noise alone turns into noise on a constant; 0 or n when there is none.
+    """
     count = len(rows)
     if count < 4:
         return 0 if rising else count
-    sums = np.cumsum(rows, axis=0)
-    places = np.arange(1, count)
-    before = np.square(np.abs(sums[:-1])).sum(axis=1)
-    after = np.square(np.abs(sums[-1] - sums[:-1])).sum(axis=1)
-    gain = before / places + after / (count - places)
-    further = after / np.square(count - places) > before / np.square(places)
-    gain = np.where(further == rising, gain, 0.0)
-    best = int(gain.argmax())
-    return int(places[best]) if gain[best] > 0 else (0 if rising else count)
+    sums = np.cumsum(rows if not rising else rows[::-1], axis=0)
+    gain = np.square(np.abs(sums)).sum(axis=1) / np.arange(1, count + 1)
+    best = int(gain.argmax()) + 1
+    return count - best if rising else best
