@@ -87,7 +87,7 @@ def flag(
     flagger, store = open_flagger(settings.model)
     if undo_fine:
         store.undo()
-        print(f"taken back: {store.count} passages are known as fine to {settings.model}", file=sys.stderr)
+        print(f"taken back; passages known as fine to {settings.model}: {store.count}", file=sys.stderr)
         flagger, store = open_flagger(settings.model)
     if passages:
         _learn(files[0], passages, flagger, store, settings)
@@ -168,7 +168,7 @@ def _learn(
     for embeddings in found:
         store.add(embeddings)
     print(
-        f"learned: {store.count} passages are known as fine to {settings.model} (--undo-fine takes the last one back)",
+        f"learned; passages known as fine to {settings.model}: {store.count} (--undo-fine takes the last one back)",
         file=sys.stderr,
     )
 
@@ -241,12 +241,17 @@ def _report(done: Flagged, as_json: bool) -> None:
                 f"{(found.end - found.start) / flags.rate:.3f} s",
                 found.kind,
                 f"{found.score:.2f}",
-                f"{found.p_value:.4f}",
+                rarity(found.p_value),
                 band(found.low_hz, found.high_hz, flags.rate),
             )
         Console().print(table)
     if done.folder:
         print(f"→ {done.folder}: {', '.join(str(path.relative_to(done.folder)) for path in done.files)}")
+
+
+def rarity(p_value: float) -> str:
+    """A p-value with four digits, or that it is less than those can say."""
+    return f"{p_value:.4f}" if p_value >= 0.0001 else "<0.0001"
 
 
 def band(low_hz: float, high_hz: float, rate: int) -> str:

@@ -14,7 +14,7 @@ from bridge.flags.settings import FlagSettings
 recording = Path(sys.argv[1])
 folder = Path(sys.argv[2] if len(sys.argv) > 2 else "flags")
 flagger, fine = open_flagger(sys.argv[3] if len(sys.argv) > 3 else "flagger")
-print(f"{fine.count} passages are known as fine")
+print(f"passages known as fine: {fine.count}")
 
 settings = FlagSettings()
 analysis = analyse(recording, flagger, settings)  # all that takes long
