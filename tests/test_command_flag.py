@@ -345,10 +345,12 @@ def _bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
     yield folder / "silence.wav", "is silent .*: there is nothing to flag"
     soundfile.write(folder / "short.wav", take(0.3), RATE)
     yield folder / "short.wav", r"lasts 0\.30 s, too short to be judged; give at least 0\.64 s"
+    soundfile.write(folder / "low.wav", take(3.0, 4000), 4000)
+    yield folder / "low.wav", "4000 Hz, expected 8000 to 192000; convert it"
     yield folder, "is a folder"
 
 
-@pytest.mark.parametrize("which", range(9))
+@pytest.mark.parametrize("which", range(10))
 def test_a_bad_file_is_one_line_and_leaves_nothing(tmp_path: Path, flag: Flag, which: int) -> None:
     source, message = list(_bad_files(tmp_path))[which]
     code, out, error = flag(source, "-o", tmp_path / "out", "--cut")

@@ -60,7 +60,11 @@ def listen(passage: Passage, flagger: Flagger, report: Progress) -> Heard:
     resampler = Resampler(passage.rate, rate, 1) if rate != passage.rate else None
     flagger.prepare(rate, 1)
     detectors = Faults()
-    detectors.prepare(passage.rate, passage.channels)
+    name = passage.source or "the recording"
+    try:
+        detectors.prepare(passage.rate, passage.channels)
+    except AudioError as error:
+        raise AudioError(f"{name}: {error}; convert it and try again") from None
     hop = network.step_frames / network.features.frame_rate * passage.rate
     curve, cut_curve = FaultCurve(hop), FaultCurve(hop)
     steps: list[Step] = []
@@ -83,7 +87,6 @@ def listen(passage: Passage, flagger: Flagger, report: Progress) -> Heard:
         steps += flagger.process(mono, heard)
         heard += mono.shape[1]
         report(min(1.0, samples / passage.frames))
-    name = passage.source or "the recording"
     if not samples:
         raise AudioError(f"{name}: no audio can be read from {passage.start / passage.rate:.3f} s on")
     if peak < QUIET:
