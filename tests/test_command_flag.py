@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -263,6 +264,26 @@ def test_every_export_and_only_those_asked_for(tmp_path: Path, flag: Flag, monke
     assert flag.json("My Take.wav", "-o", "here", "--export", "json")["files"] == [
         str(Path("here") / "My Take" / "My Take-flags.json")
     ]
+
+
+def test_what_is_heavy_is_loaded_only_when_asked_for(tmp_path: Path, model: Path) -> None:
+    source = write(tmp_path / "take.wav", 3.0)
+    script = (
+        "import sys\n"
+        f"sys.argv = ['sidechop', 'flag', {str(source)!r}, '--model', {str(model)!r}, *sys.argv[1:]]\n"
+        "import bridge.cli\n"
+        "try:\n    bridge.cli.main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print([name in sys.modules for name in ('matplotlib', 'opentimelineio', 'torch', 'scipy')])\n"
+    )
+    for extra, loaded in (
+        ([], [False, False, False, False]),
+        (["-o", str(tmp_path), "--export", "reaper,csv,json,cut"], [False, False, False, False]),
+        (["-o", str(tmp_path), "--export", "otio"], [False, True, False, False]),
+        (["-o", str(tmp_path)], [True, True, False, False]),
+    ):
+        command = [sys.executable, "-c", script, *extra]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == str(loaded)
 
 
 def test_the_source_is_never_written_over(tmp_path: Path, flag: Flag) -> None:
