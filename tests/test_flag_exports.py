@@ -255,13 +255,15 @@ def test_the_picture_shows_flags_and_parts(tmp_path: Path) -> None:
     for run, (start, end) in zip(runs, PARTS, strict=True):
         assert abs(run[0] - runs[0][0] - start * scale) < 4
         assert abs(run[-1] - runs[0][0] - end * scale) < 4
-    bare = replace(flags_of(passage), flags=())
-    plain = only(export(bare, passage, ["picture"], tmp_path / "plain", "take").files, ".png")
-    below = slice(40, None)  # the title counts the flags
-    differs = (np.asarray(Image.open(plain).convert("RGB")).astype(int) != pixels)[below].any(axis=(0, 2))
+    first, *others = flags_of(passage).flags
+    moved = replace(flags_of(passage), flags=(first._replace(start=25_000, end=27_000), *others))
+    other = only(export(moved, passage, ["picture"], tmp_path / "moved", "take").files, ".png")
+    differs = (np.asarray(Image.open(other).convert("RGB")).astype(int) != pixels).any(axis=(0, 2))
     inside = (np.arange(len(differs)) - runs[0][0]) / scale
-    assert not differs[(inside > 100) & (inside < 8900)].any()
-    assert differs[(inside > 9300) & (inside < 10_700)].all()
+    for start, end in ((9300, 10_700), (25_300, 26_700)):
+        assert differs[(inside > start) & (inside < end)].all()
+    for start, end in ((100, 8900), (11_300, 24_700), (27_300, 39_900)):
+        assert not differs[(inside > start) & (inside < end)].any()
 
 
 # --- the cut
