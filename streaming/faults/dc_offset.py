@@ -11,7 +11,7 @@ from .steady import Features, Steady
 _SMOOTH_HOPS = 25
 _SWING = 2.0
 """Times their deviation: so far do means move without an offset."""
-_LIMIT = 0.016
+_LIMIT = 0.022
 
 
 class DcOffset(Steady):

@@ -25,7 +25,7 @@ _CHANCE = 1.5
 """What a line adds by chance."""
 _BESIDE_HZ = np.concatenate([np.arange(-4, -0.9, 0.5), np.arange(1, 4.1, 0.5)])
 """A line must be stronger than everything there: a loop has lines at all multiples of its tempo, too."""
-_LIMIT = 17.0
+_LIMIT = 24.0
 _QUIET = 3e-5
 """-90 dBFS: a line under this is nobody's concern."""
 

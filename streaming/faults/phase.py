@@ -25,7 +25,7 @@ _SIDE_HOPS = 8
 _HIGHEST_HZ = 6000
 _TURNED = 0.4
 """Of all that is heard: so much turned round at once may be a flip …"""
-_PAIR = 1.95
+_PAIR = 2.1
 """… and is one, where that much is turned at its two edges together, and as much between them, three times over …"""
 _ALONE = 0.9
 """… or that much at one."""
@@ -57,7 +57,7 @@ _KNOWN_HOPS = _SIDE_HOPS + _APART_HOPS
 class Phase(Detector):
     KIND = "phase"
     GAP_S = 0.1
-    SHORTEST_S = 0.1
+    SHORTEST_S = 0.3
     DELAY_S = 10.0
     """Flips that are shorter are told when they are over."""
 
