@@ -73,12 +73,13 @@ def learn_own(folder: Path, flagger: Flagger, progress: Progress) -> Own:
     there = read_folder(folder)
     notes: list[str] = []
     heard: list[tuple[str, Heard]] = []
+    seconds = 0.0
     for i, path in enumerate(there.good):
         mono = _read(path, notes)
         if mono is not None:
             heard.append((path.name, hear(flagger, mono)))
+            seconds += len(mono) / RATE
         progress("listening", (i + 1) / (len(there.good) + len(there.pairs)))
-    seconds = sum(len(h.odds) for _, h in heard) / flagger.network.steps_a_second
     if not heard:
         raise RequestError(f"{folder}: no file that can be used; {notes[0] if notes else 'all are silent'}")
     if len(heard) < LEAST_FILES:
