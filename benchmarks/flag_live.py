@@ -90,7 +90,7 @@ def main() -> None:
     costs(flags, np.tile(audio, 5))
     audio[:, round(DROPOUT_S[0] * RATE) : round(DROPOUT_S[1] * RATE)] = 0
     noise = audio[:, round(NOISE_S[0] * RATE) : round(NOISE_S[1] * RATE)]
-    noise += np.random.default_rng(1).standard_normal(noise.shape[1]).astype(np.float32) * 0.3
+    noise += 0.3 * np.random.default_rng(1).standard_normal(noise.shape[1], np.float32)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "loop.wav"
         soundfile.write(file, audio.T, RATE, subtype="FLOAT")
