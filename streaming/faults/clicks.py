@@ -36,7 +36,7 @@ _BUT = 2
 """… of which the greatest do not count: crackle comes in crowds …"""
 _WITHIN = 2
 """… but for so many next to the click's own."""
-_LIMIT = 12.0
+_LIMIT = 10.0
 """Times the greatest on either side."""
 _SILENT = 4e-3
 """-48 dBFS: a residual under this is not heard."""

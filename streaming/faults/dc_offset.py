@@ -11,13 +11,15 @@ from .steady import Features, Steady
 _SMOOTH_HOPS = 25
 _SWING = 2.0
 """Times their deviation: so far do means move without an offset."""
-_LIMIT = 0.022
+_LIMIT = 0.02
+_HINT = 0.98
+"""Of the threshold: the most that half a window counts for, so that edges stand out in the curve."""
 
 
 class DcOffset(Steady):
     KIND = "dc"
     GAP_S = 0.5
-    SHORTEST_S = 0.25
+    SHORTEST_S = 0.5
     STEP_HOPS = 10
     HALF_HOPS = 50
     EDGE_HOPS = 45
@@ -36,9 +38,13 @@ class DcOffset(Steady):
             return 0.0
         smooth = np.stack([np.convolve(channel, self._smooth, "valid") for channel in window.T])
         half = max(1, smooth.shape[1] // 2)
-        parts = (smooth[:, :half], smooth[:, half:]) if len(window) == 2 * self.HALF_HOPS else (smooth,)
-        offset = max(float((np.abs(p.mean(axis=1)) - _SWING * p.std(axis=1)).max()) for p in parts)
-        return max(0.0, offset) / (max(0.0, offset) + _LIMIT)
+        whole, first, last = (self._strength(part) for part in (smooth, smooth[:, :half], smooth[:, half:]))
+        return whole if whole >= self.threshold else max(whole, min(_HINT * self.threshold, max(first, last)))
+
+    def _strength(self, means: Features) -> float:
+        """Of smoothed means ``(channels, n)``."""
+        offset = max(0.0, float((np.abs(means.mean(axis=1)) - _SWING * means.std(axis=1)).max()))
+        return offset / (offset + _LIMIT)
 
     def band(self) -> tuple[float, float]:
         return 0.0, 20.0
