@@ -219,6 +219,14 @@ REQUESTS: tuple[Message, ...] = (
         job=True,
     ),
     Message(
+        "/sidechop/flag/again",
+        (_JOB, _OPTIONS),
+        "Decide anew on what was heard: another share, threshold, length or snap",
+        _FLAGGED,
+        slow=True,
+        job=True,
+    ),
+    Message(
         "/sidechop/flag/fine",
         (_JOB, Argument("index", "i", "", 0), _ON),
         "This flag of the job was fine: it leaves the job and joins the model's memory; or take that back",
@@ -383,8 +391,9 @@ without listening again; the last 16 are kept. Paths are the daemon's, best abso
 
 ## Flags
 
-Here `options` are the settings of `sidechop flag`, such as `{"keep": 0.7}`. A flag's index is that of its item. What is
-called fine is remembered for good, for files and live; `/sidechop/flag/fine` with `on` false takes it back.
+Here `options` are the settings of `sidechop flag`, such as `{"keep": 0.7}`; `/sidechop/flag/again` takes all but
+`model`. A flag's index is that of its item, as told last. What is called fine is remembered for good, for files and
+live; `/sidechop/flag/fine` with `on` false takes it back.
 
 ## Example
 

@@ -43,6 +43,7 @@ class Remote:
             "/sidechop/chop/live": self._chop_live,
             "/sidechop/flag/file": self._flag_file,
             "/sidechop/flag/recent": self._flag_recent,
+            "/sidechop/flag/again": self._flag_again,
             "/sidechop/flag/fine": self._flag_fine,
             "/sidechop/flag/export": self._flag_export,
             "/sidechop/flag/live": self._flag_live,
@@ -169,6 +170,9 @@ class Remote:
     def _flag_recent(self, answer: JobAnswer, seconds: float, options: str) -> Sequence[Value]:
         daemon = self._daemon
         return daemon.jobs.run(answer, "flag/recent", lane=daemon.lane.name, seconds=seconds, options=options)
+
+    def _flag_again(self, answer: JobAnswer, job: int, options: str) -> Sequence[Value]:
+        return self._daemon.jobs.run(answer, "flag/again", job=job, options=options)
 
     def _flag_fine(self, answer: JobAnswer, job: int, index: int, on: bool) -> Sequence[Value]:
         reply = self._daemon.jobs.run(answer, "flag/fine", job=job, index=index, on=on)

@@ -174,6 +174,38 @@ def test_fine_is_remembered_and_taken_back(
     assert not list(home.rglob("*.fine.npz"))
 
 
+def test_another_share_is_decided_without_listening_again(
+    client: Client, folder: Path, options: Callable[..., str]
+) -> None:
+    job, _, _, _ = flag_take(client, folder, options())
+    first = client.flags
+    for ratio in (0.95, 0.8):
+        again, count, parts, rate = client.ask("/sidechop/flag/again", job, json.dumps({"keep": ratio, "snap": "none"}))
+        assert (again, count, parts, rate) == (job, len(client.flags), len(client.parts), RATE)
+        assert abs(sum(part[2] - part[1] for part in client.parts) / (20 * RATE) - ratio) < 0.05
+        assert "listening" not in [text for _, text in client.progress]
+    client.ask("/sidechop/flag/again", job, "{}")
+    assert client.flags == first
+    index = client.noise[0][0]
+    client.ask("/sidechop/flag/fine", job, index, True)
+    client.ask("/sidechop/flag/again", job, json.dumps({"threshold": 0.1}))
+    assert not any(flag[1] < 7.5 * RATE < flag[2] for flag in client.noise)
+    assert len(client.noise) == 1
+    for wish, words in (
+        ({"snap": "beat"}, "no beat was listened for in this job"),
+        ({"model": "chopper"}, "model belongs to the hearing"),
+        ({"keep": 2}, "less than or equal to 1"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            client.ask("/sidechop/flag/again", job, json.dumps(wish))
+    subprocess.run(
+        [sys.executable, "-m", "bridge.cli", "flag", "--undo-fine", "--model", str(folder / "tiny-flags.onnx")],
+        check=True,
+    )
+    flag_take(client, folder, options())
+    assert client.flags == first
+
+
 def test_exports_are_written_and_only_there(
     client: Client, folder: Path, tmp_path: Path, options: Callable[..., str]
 ) -> None:

@@ -4,28 +4,49 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streaming.errors import RequestError
+from streaming.flags import Flag
 
 from ..exporting import Exported
 from .analysis import FlagAnalysis
 from .exports import export
 from .fine import FineStore
+from .flag_set import FlagSet
 from .learning import embeddings_in
 from .regions import find_flags
 from .settings import FlagSettings
 
 
 class KeptFlags:
-    """One passage with its flags. ``flags`` stays as it was found, so that indices mean the same. Not thread-safe."""
+    """One passage with its flags. ``flags`` stays as it was decided, so that indices mean the same. Not thread-safe."""
 
     def __init__(self, analysis: FlagAnalysis, settings: FlagSettings, store: FineStore) -> None:
         self._analysis, self._settings, self._store = analysis, settings, store
         self._fine: dict[int, int] = {}
         """By index of the flag, the number under which it was learned."""
+        self._gone: list[Flag] = []
+        """What was called fine before the last `decide`."""
         self.flags = find_flags(analysis, settings)
 
     @property
     def audio_bytes(self) -> int:
         return self._analysis.audio_bytes
+
+    def decide(self, settings: FlagSettings) -> FlagSet:
+        """Flags and parts anew, of what was heard. What was called fine stays so, and can be taken back here no more.
+
+        Raises:
+            RequestError: it asks for another model or passage, or for beats that were not listened for.
+            AudioError: the passage has to be read again and cannot be.
+        """
+        for name in ("model", "start_s", "end_s"):
+            if name in settings.model_fields_set:
+                raise RequestError(f"{name} belongs to the hearing: flag the file again to change it")
+        if settings.snap == "beat" and self._analysis.beats is None:
+            raise RequestError('no beat was listened for in this job: flag the file again with "snap": "beat"')
+        gone = [*self._gone, *(self.flags.flags[index] for index in self._fine)]
+        self.flags = find_flags(self._analysis, settings, gone)
+        self._settings, self._gone, self._fine = settings, gone, {}
+        return self.flags
 
     def fine(self, index: int, on: bool) -> int:
         """Learn that a flag was none, or take that back; gives how many flags are left.
@@ -52,8 +73,8 @@ class KeptFlags:
 
     def export(self, formats: list[str], folder: Path, progress: Callable[[str], None]) -> Exported:
         """Write the flags that are left, and what is kept then. Raises `RequestError`, `AudioError`."""
-        fine = [self.flags.flags[index] for index in self._fine]
-        flags = find_flags(self._analysis, self._settings, fine) if fine else self.flags
+        fine = [*self._gone, *(self.flags.flags[index] for index in self._fine)]
+        flags = find_flags(self._analysis, self._settings, fine) if self._fine else self.flags
         passage = self._analysis.passage
         stem = passage.source.stem if passage.source else f"take-{passage.start}"
         return export(flags, passage, formats, folder, stem, progress)

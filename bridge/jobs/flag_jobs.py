@@ -24,6 +24,7 @@ class FlagJobs:
         return {
             "flag/file": Handler("listen", self._flag_file),
             "flag/recent": Handler("listen", self._flag_recent),
+            "flag/again": Handler("listen", self._again),
             "flag/export": Handler("listen", self._export),
             "flag/fine": Handler("choose", self._fine),
             "flag/learn": Handler("listen", self._learn),
@@ -47,12 +48,21 @@ class FlagJobs:
         kept = KeptFlags(analyse_passage(passage, flagger, settings, report), settings, store)
         self._answers.go_on(id)
         self._shelf.put(id, kept)
+        return self._tell(id, id, kept)
+
+    def _again(self, request: Request) -> list[int]:
+        settings = read_options(FlagSettings, request["options"])
+        kept = self._shelf.get(request["job"])
+        kept.decide(settings)
+        return self._tell(request["id"], request["job"], kept)
+
+    def _tell(self, id: int, job: int, kept: KeptFlags) -> list[int]:
         flags = kept.flags
         self._answers.items(id, "/sidechop/flag/item", kept.rows())
         self._answers.items(id, "/sidechop/flag/part", [(i, *part) for i, part in enumerate(flags.parts)])
         for note in flags.notes:
             self._answers.progress(id, 1.0, note)
-        return [id, len(flags.flags), len(flags.parts), flags.rate]
+        return [job, len(flags.flags), len(flags.parts), flags.rate]
 
     def _fine(self, request: Request) -> list[int]:
         return [self._shelf.get(request["job"]).fine(request["index"], request["on"])]
