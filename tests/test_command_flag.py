@@ -475,6 +475,25 @@ def test_no_file_and_too_many(tmp_path: Path, flag: Flag) -> None:
     assert "--fine names a passage of one file, and 2 are given" in flag(*sources, "--fine", "0-1")[2]
 
 
+def test_the_shipped_flagger_passes_the_demo_and_hears_what_is_wrong_with_it(tmp_path: Path, flag: Flag) -> None:
+    """The clip three times over is fine; with a gap and hiss as loud as itself in it, just those are flagged."""
+    clip, rate = soundfile.read(ROOT / "bridge" / "assets" / "demo.ogg", always_2d=True)
+    audio = np.tile(clip, (3, 1))
+    soundfile.write(tmp_path / "fine.wav", audio, rate)
+    assert flag.json(tmp_path / "fine.wav", "--model", "flagger")["items"] == []
+    hiss = np.random.default_rng(0).standard_normal((4 * rate, audio.shape[1]))
+    audio[20 * rate : 24 * rate] += np.sqrt(np.mean(audio**2)) * hiss
+    audio[8 * rate : 8 * rate + rate // 20] = 0
+    soundfile.write(tmp_path / "odd.wav", audio, rate)
+    items = flag.json(tmp_path / "odd.wav", "--model", "flagger")["items"]
+    gap, noise = items
+    assert (gap["label"], noise["label"]) == ("dropout", "noise")
+    assert (abs(gap["start_s"] - 8) < 0.002, abs(gap["end_s"] - 8.05) < 0.002) == (True, True)
+    assert abs(noise["start_s"] - 20) < 1
+    assert abs(noise["end_s"] - 24) < 1
+    assert max(item["p_value"] for item in items) < 0.01
+
+
 def test_the_guide_knows_every_export_and_setting() -> None:
     guide = (ROOT / "docs" / "flags.md").read_text(encoding="utf-8")
     for word in {*get_args(Snap), *EXPORTS, *set(FlagCommandSettings.model_fields) - {"start_s", "end_s"}}:
