@@ -24,7 +24,14 @@ from streaming.faults.rarity import GRADES
 from streaming.flags import Flag
 
 Audio = NDArray[np.float32]
-TUNING = ("naev-data", "warzone2100-music", "supertux-data", "wesnoth-1.16-music", "festvox-ru")
+TUNING = (
+    "naev-data",
+    "supertux-data",
+    "wesnoth-1.16-music",
+    "hedgewars-data",
+    "colobot-common-sounds",
+    "festvox-ru",
+)
 TEST = ("ufoai-music", "marsshooter-data", "supertuxkart-data", "nexuiz-music", "fillets-ng-data-cs")
 SMALLEST = 400_000
 """Bytes: less is a jingle. Speech files are shorter, and joined."""

@@ -11,17 +11,16 @@ from .steady import Features, Steady
 _SMOOTH_HOPS = 25
 _SWING = 2.0
 """Times their deviation: so far do means move without an offset."""
-_LIMIT = 0.02
-_HINT = 0.98
-"""Of the threshold: the most that half a window counts for, so that edges stand out in the curve."""
+_LIMIT = 0.03
 
 
 class DcOffset(Steady):
     KIND = "dc"
-    GAP_S = 0.5
+    GAP_S = 2.0
     SHORTEST_S = 0.5
-    STEP_HOPS = 10
+    STEP_HOPS = 20
     HALF_HOPS = 50
+    OUTSIDE_HOPS = 80
     EDGE_HOPS = 45
 
     def open(self) -> None:
@@ -33,13 +32,13 @@ class DcOffset(Steady):
         means: Features = hops.mean(axis=2, dtype=np.float64)
         return means
 
-    def judge(self, window: Features) -> float:
+    def judge(self, window: Features) -> tuple[float, float]:
         if len(window) < 2 * _SMOOTH_HOPS:
-            return 0.0
+            return 0.0, 0.0
         smooth = np.stack([np.convolve(channel, self._smooth, "valid") for channel in window.T])
         half = max(1, smooth.shape[1] // 2)
         whole, first, last = (self._strength(part) for part in (smooth, smooth[:, :half], smooth[:, half:]))
-        return whole if whole >= self.threshold else max(whole, min(_HINT * self.threshold, max(first, last)))
+        return whole, max(whole, first, last)
 
     def _strength(self, means: Features) -> float:
         """Of smoothed means ``(channels, n)``."""

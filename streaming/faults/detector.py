@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 
 THRESHOLD = 0.5
 LIVE_LIMIT_S = 2.0
-_BATCH_HOPS = 64
+_BATCH_HOPS = 100
 """Hops heard at once: enough to spread numpy's overhead, small enough for the cache."""
 
 
@@ -131,7 +131,7 @@ class Detector(ABC):
 
     @abstractmethod
     def hear(self, hops: Block) -> list[Span]:
-        """Listen to at most 64 hops: `paint` the strengths, return the spans that are known now, in order. ``_heard``
+        """Listen to at most a second: `paint` the strengths, return the spans that are known now, in order. ``_heard``
         hops came before."""
 
     def finish(self) -> list[Span]:

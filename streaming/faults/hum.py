@@ -32,10 +32,11 @@ _QUIET = 3e-5
 
 class Hum(Steady):
     KIND = "hum"
-    GAP_S = 1.0
+    GAP_S = 2.0
     SHORTEST_S = 0.6
     STEP_HOPS = 25
     HALF_HOPS = 100
+    OUTSIDE_HOPS = 60
     EDGE_HOPS = 90
 
     def open(self) -> None:
@@ -68,9 +69,9 @@ class Hum(Steady):
         lines: Features = (parts[:, :half] + 1j * parts[:, half:]) * turned
         return lines
 
-    def judge(self, window: Features) -> float:
+    def judge(self, window: Features) -> tuple[float, float]:
         if len(window) < 2 * self.HALF_HOPS:
-            return 0.0
+            return 0.0, 0.0
         starts = range(0, len(window) - _PIECE_HOPS + 1, _PIECE_HOPS // 2)
         pieces = np.stack([(window[s : s + _PIECE_HOPS] * self._piece).sum(axis=0) for s in starts])
         power = np.square(np.abs(pieces)).mean(axis=0)
@@ -83,7 +84,7 @@ class Hum(Steady):
         if strength >= self.threshold:  # edges are looked for later, when other things are heard
             drift, self._found = (int(i) for i in np.unravel_index(sums.argmax(), sums.shape))
             self._off = float(_DRIFTS[drift])
-        return strength
+        return strength, strength
 
     def _alone(self, window: Features) -> Features:
         """How far each line stands above what is beside it, 0 … 1."""

@@ -36,10 +36,10 @@ _EVEN = 2.5
 _APART_HOPS = 4
 """Edges nearer than this are one."""
 _EDGES_HZ = (100, 200, 400, 800, 1600, 3200)
-_STEP_HOPS, _HALF_HOPS = 10, 25
+_STEP_HOPS, _HALF_HOPS = 20, 25
 _HINT = 0.49
 """The most that a correlation unlike the usual counts for, without an edge."""
-_USUAL_STEPS = 20
+_USUAL_STEPS = 10
 _AS_USUAL = 0.3
 _LOST_HOPS = 6000
 """A flip's beginning is forgotten after so long."""
@@ -148,7 +148,7 @@ class Phase(Detector):
         return [span] if span.strength >= self.threshold else []
 
     def _compare(self, spectra: NDArray[np.complexfloating]) -> list[Span]:
-        """Each tenth of a second, correlations with those of the last seconds. A flip whose end was not heard is over
+        """Each fifth of a second, correlations with those of the last seconds. A flip whose end was not heard is over
         when they have long been as usual."""
         left, right = spectra[:, 0], spectra[:, 1]
         parts = (left.real * right.real + left.imag * right.imag, np.abs(left) ** 2, np.abs(right) ** 2)

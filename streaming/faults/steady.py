@@ -28,8 +28,9 @@ class Steady(Detector):
     STEP_HOPS: ClassVar[int]
     HALF_HOPS: ClassVar[int]
     """Of a window, to either side of its step."""
+    OUTSIDE_HOPS: ClassVar[int]
     EDGE_HOPS: ClassVar[int]
-    """How far into the fault, from where the strength rises or falls, an edge is looked for."""
+    """How far out of the fault and into it, from where the strength rises or falls, an edge is looked for."""
     RELEASE: ClassVar[float] = 0.8
     """Times the threshold: a passage goes on until the strength falls below."""
 
@@ -38,8 +39,9 @@ class Steady(Detector):
         """One row a hop, ``(T, F)``, real or complex."""
 
     @abstractmethod
-    def judge(self, window: Features) -> float:
-        """The strength of a window ``(hops, F)``, which is short at both ends of the audio."""
+    def judge(self, window: Features) -> tuple[float, float]:
+        """The strength of a window ``(hops, F)``, which is short at both ends of the audio: the one that decides, and
+        the one of its middle for the curve, which may know less of what lasts and more of where it begins."""
 
     def edge_features(self, window: Features) -> Features:
         """What changes at an edge, ``(hops, F)``."""
@@ -89,9 +91,9 @@ class Steady(Detector):
         spans = []
         while self._step + (0 if at_end else self.HALF_HOPS) < heard:
             spans += self._move_on(self._step)
-            strength = self.judge(self._window(self._step - self.HALF_HOPS, self._step + self.HALF_HOPS))
+            strength, shown = self.judge(self._window(self._step - self.HALF_HOPS, self._step + self.HALF_HOPS))
             first = self._step - self.STEP_HOPS // 2
-            self.paint(first, np.full(self.STEP_HOPS, strength, np.float32))
+            self.paint(first, np.full(self.STEP_HOPS, shown, np.float32))
             spans += self._follow(strength, self._step)
             self._step += self.STEP_HOPS
         return spans
@@ -129,7 +131,7 @@ class Steady(Detector):
 
     def _edge(self, about: int, heard: int, rising: bool) -> int:
         """The hop near ``about`` where the features rise, or fall, most."""
-        outside, inside = round(0.6 * self.HALF_HOPS), self.EDGE_HOPS
+        outside, inside = self.OUTSIDE_HOPS, self.EDGE_HOPS
         before, after = (outside, inside) if rising else (inside, outside)
         first, last = max(0, self._base, about - before), min(heard, about + after)
         return first + two_levels(self.edge_features(self._window(first, last)), rising)

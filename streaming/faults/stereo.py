@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-_FORGET = 0.012
+_FORGET = 0.024
 """How much of the memory a step replaces: it holds some 8 s."""
-_FORGET_ODD = 0.001
+_FORGET_ODD = 0.002
 _QUIET = 1e-9
 _STEADY = 0.15
 """A mean square correlation under this is no habit."""
