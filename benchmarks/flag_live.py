@@ -100,7 +100,18 @@ def main() -> None:
 def daemon_of(file: Path, model: str, flags: Path, seconds: float) -> None:
     command = ["--file", str(file), "--loop", "--osc-port", "0", "--block", "256", "--model", model]
     daemon = subprocess.Popen(
-        [sys.executable, "-m", "bridge.cli", "live", "--json", *command, "--flags", str(flags)],
+        [
+            sys.executable,
+            "-m",
+            "bridge.cli",
+            "live",
+            "--json",
+            *command,
+            "--flags",
+            str(flags),
+            "--flags-threshold",
+            "0.01",
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )

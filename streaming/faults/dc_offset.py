@@ -29,7 +29,7 @@ class DcOffset(Steady):
         self._smooth = window / window.sum()
 
     def features(self, hops: Block) -> Features:
-        means: Features = hops.mean(axis=2, dtype=np.float64)
+        means: Features = hops.mean(axis=2, dtype=np.float32).astype(np.float64)
         return means
 
     def judge(self, window: Features) -> tuple[float, float]:

@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 
 THRESHOLD = 0.5
 LIVE_LIMIT_S = 2.0
-_BATCH_HOPS = 100
+_BATCH_HOPS = 200
 """Hops heard at once: enough to spread numpy's overhead, small enough for the cache."""
 
 
@@ -131,8 +131,8 @@ class Detector(ABC):
 
     @abstractmethod
     def hear(self, hops: Block) -> list[Span]:
-        """Listen to at most a second: `paint` the strengths, return the spans that are known now, in order. ``_heard``
-        hops came before."""
+        """Listen to at most two seconds: `paint` the strengths, return the spans that are known now, in order.
+        ``_heard`` hops came before."""
 
     def finish(self) -> list[Span]:
         """The spans that only the end completes: as if silence followed."""

@@ -53,7 +53,10 @@ class Hum(Steady):
         self._taper = np.hanning(2 * self.HALF_HOPS + 2)[1:-1]
         turns = np.outer(_BESIDE_HZ, np.arange(2 * self.HALF_HOPS)) * (self.hop_samples / self.rate)
         self._beside = self._taper * np.exp(-2j * np.pi * turns)
-        self._piece = (window / window.sum())[:, None]
+        starts = range(0, 2 * self.HALF_HOPS - _PIECE_HOPS + 1, _PIECE_HOPS // 2)
+        self._pieces = np.zeros((len(starts), 2 * self.HALF_HOPS))
+        for piece, start in zip(self._pieces, starts, strict=True):
+            piece[start : start + _PIECE_HOPS] = window / window.sum()
 
     def clear(self) -> None:
         super().clear()
@@ -72,12 +75,14 @@ class Hum(Steady):
     def judge(self, window: Features) -> tuple[float, float]:
         if len(window) < 2 * self.HALF_HOPS:
             return 0.0, 0.0
-        starts = range(0, len(window) - _PIECE_HOPS + 1, _PIECE_HOPS // 2)
-        pieces = np.stack([(window[s : s + _PIECE_HOPS] * self._piece).sum(axis=0) for s in starts])
+        alone = self._alone(window)
+        if not alone.any():
+            return 0.0, 0.0
+        pieces = self._pieces @ window
         power = np.square(np.abs(pieces)).mean(axis=0)
         line = np.square(np.abs((pieces * self._drift[:, : len(pieces)]).mean(axis=1)))  # (drifts, lines)
         ratio = -0.8 * len(pieces) * np.log(np.maximum(1e-6, 1 - line / (power + 1e-15)))
-        sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0) * self._alone(window)
+        sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0) * alone
         sums = sure.reshape(len(_DRIFTS), len(_MAINS_HZ), _LINES).sum(axis=2)
         most = float(sums.max())
         strength = most / (most + _LIMIT)
