@@ -5,7 +5,7 @@ For each scale (a beat, a bar, a phrase: embeddings of so many steps averaged) t
 =========  ===========================================================================================
 odds       what the network itself says: log odds of anything but good, averaged
 distance   to the nearest of the memory of good audio (mean of the two nearest)
-self       to the nearest of the recording's own other passages; only for whole files, 0 live
+self       to the nearest quarter of the recording's own other passages; only for whole files, 0 live
 =========  ===========================================================================================
 
 Weights that were fitted on faults of kinds made for training make one number of them, ``oddness``: log odds, 0 where
@@ -25,9 +25,13 @@ Array = NDArray[np.float32]
 Double = NDArray[np.float64]
 
 NEAREST = 2
-SELF_NEAREST = 5
-SELF_APART_S = 8.0
+SELF_SHARE = 0.25
+"""Of a recording's passages, how many a passage is held against, the nearest ones: a fault that comes again and again is
+still rare."""
+SELF_APART_S = 2.0
 """Passages nearer in time are no witness of each other: a fault would speak for itself."""
+SELF_LEAST = 2
+"""A recording shorter than this times what is left out round a passage says nothing of itself."""
 SELF_PASSAGES = 2048
 """How many of a recording's passages are compared with, spread over it."""
 ODDS_LIMIT = 12.0
@@ -124,22 +128,22 @@ def self_distances(points: Array, apart: int, steps: int) -> Array:
     Args:
         points: ``(n, D)`` in the order of time.
         apart: rows nearer than this are left out.
-        steps: rows that one point averages; fewer than this and twice ``apart`` of them say nothing: zeros.
+        steps: rows that one point averages; too few of them say nothing: zeros.
     """
     count = len(points)
-    if count < 2 * apart + steps:
+    if count < SELF_LEAST * (2 * apart + steps):
         return np.zeros(count, np.float32)
     places = np.unique(np.linspace(0, count - 1, min(count, SELF_PASSAGES)).astype(int))
     others = points[places]
     norm = np.square(others).sum(axis=1)
+    nearest = max(1, int(SELF_SHARE * len(places)))
     out = np.zeros(count, np.float32)
     for i in range(0, count, 512):
         some = points[i : i + 512]
         square = np.square(some).sum(axis=1)[:, None] + norm - 2 * (some @ others.T)
         square[np.abs(np.arange(i, i + len(some))[:, None] - places) < apart] = np.inf
-        near = np.partition(square, SELF_NEAREST - 1, axis=1)[:, :SELF_NEAREST]
-        near = np.where(np.isfinite(near), near, np.nan)
-        out[i : i + 512] = np.sqrt(np.maximum(np.nanmean(near, axis=1), 0))
+        near = np.sqrt(np.maximum(np.partition(square, nearest - 1, axis=1)[:, :nearest], 0))
+        out[i : i + 512] = near.mean(axis=1)
     result: Array = out - np.median(out).astype(np.float32)
     return result
 
