@@ -26,8 +26,8 @@ Double = NDArray[np.float64]
 
 NEAREST = 2
 SELF_SHARE = 0.25
-"""Of a recording's passages, how many a passage is held against, the nearest ones: a fault that comes again and again is
-still rare."""
+"""Of a recording's passages, how many a passage is held against, the nearest ones: a fault that comes again and again
+is still rare."""
 SELF_APART_S = 2.0
 """Passages nearer in time are no witness of each other: a fault would speak for itself."""
 SELF_LEAST = 2

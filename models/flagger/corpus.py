@@ -45,8 +45,9 @@ class Take(NamedTuple):
 def takes(split: str, decoded: Path) -> Iterator[Take]:
     """All of a split."""
     music, speech = library.music(split), library.speech(split)
-    pools = [Decoded(readable(some, decoded), decoded) for some in (music, speech, library.sounds(split))]
-    others = Others(*pools, sticks())
+    pools = (Decoded(readable(some, decoded), decoded) for some in (music, speech, library.sounds(split)))
+    songs_pool, voices, sounds = pools
+    others = Others(songs_pool, voices, sounds, sticks())
     rng = np.random.default_rng((SEED, split == "test"))
     songs = [music[i] for i in rng.permutation(len(music))]
     turn = 0

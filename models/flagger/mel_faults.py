@@ -141,7 +141,8 @@ def filtered(rng: Rng, power: Array, before: Array, library: Library) -> Array:
         gain_db = rng.choice([-1, 1]) * rng.uniform(6, 24) * np.exp(-(((bands - cut) / rng.uniform(2, 12)) ** 2))
     else:
         gain_db = smooth(rng, BANDS, int(rng.integers(4, 40))) * rng.uniform(5, 18)
-    return power * (10 ** (gain_db / 10)).astype(np.float32)
+    weighed: Array = power * (10 ** (gain_db / 10)).astype(np.float32)
+    return weighed
 
 
 def wrong_take(rng: Rng, power: Array, before: Array, library: Library) -> Array:
