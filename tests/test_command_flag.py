@@ -489,8 +489,8 @@ def test_the_shipped_flagger_passes_the_demo_and_hears_what_is_wrong_with_it(tmp
     gap, noise = items
     assert (gap["label"], noise["label"]) == ("dropout", "noise")
     assert (abs(gap["start_s"] - 8) < 0.002, abs(gap["end_s"] - 8.05) < 0.002) == (True, True)
-    assert abs(noise["start_s"] - 20) < 1
-    assert abs(noise["end_s"] - 24) < 1
+    assert abs(noise["start_s"] - 20) < 1.4  # a bar of 2.4 s is heard as one: half of it, and a step
+    assert abs(noise["end_s"] - 24) < 1.4
     assert max(item["p_value"] for item in items) < 0.01
 
 
