@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .faults.detector import Strengths
 
-STEEPNESS = 4.0
+STEEPNESS = 8.0
 LIMIT = 20.0
 """Log odds of a strength of 1."""
 Double = NDArray[np.float64]
