@@ -6,13 +6,15 @@
                    └─▶ Flagger ─▶ steps ─▶ FlagPicker ─▶ those no fault explains
 
 Runs in the engine's process after the separation of a block. Audio is gathered first, since a call costs the same for
-one hop as for ten. When a flag is told (`LiveFlags.latency_samples`): a fault as soon as its detector is sure of its
-end, a learned flag half a second after its passage; anything that lasts, after two seconds, with its end so far.
+one hop as for ten, and then heard piece by piece, a detector or the network each block, so that none takes long. When a
+flag is told (`LiveFlags.latency_samples`): a fault as soon as its detector is sure of its end, a learned flag half a
+second after its passage; anything that lasts, after two seconds, with its end so far.
 
 What the user said was fine lies in a file that the daemon writes (`read_fine`); it is read again when told to.
 """
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +58,7 @@ class LiveFlags:
         self._gather = round(GATHERED_S * rate)
         self._memory = round(EXPLAINED_S * rate)
         self._reach = self._flagger.network.segment_frames * self._flagger.network.features.hop_at(rate)
-        self.latency_samples = self._gather + max(
+        self.latency_samples = 2 * self._gather + max(
             self._faults.latency_samples,
             self._flagger.latency_samples + round(GAP_S * rate) + 2 * self._flagger.step_samples,
         )
@@ -89,29 +91,35 @@ class LiveFlags:
         self._picker.reset()
         self._waiting = np.zeros((self._channels, 0), np.float32)
         self._told: list[Flag] = []
+        self._work: Iterator[list[Flag]] = iter(())
         self._next: int | None = None
 
     def process(self, block: NDArray[np.float32], position: int) -> list[Flag]:
-        """The flags that a block ``(channels, n)`` completes. ``position`` is that of its first sample; where it does
-        not follow on the last block's end, listening begins anew."""
+        """The flags that are known with a block ``(channels, n)``. ``position`` is that of its first sample; where it
+        does not follow on the last block's end, listening begins anew."""
         if position != self._next:
             self.reset()
         self._next = position + block.shape[1]
         self._waiting = np.concatenate([self._waiting, block], axis=1)
         flags: list[Flag] = []
         while self._waiting.shape[1] >= self._gather:
-            at = self._next - self._waiting.shape[1]
-            flags += self._hear(self._waiting[:, : self._gather], at)
+            for found in self._work:
+                flags += found
+            self._work = self._hear(self._waiting[:, : self._gather], self._next - self._waiting.shape[1])
             self._waiting = self._waiting[:, self._gather :]
-        return flags
+        return flags + next(self._work, [])
 
-    def _hear(self, audio: NDArray[np.float32], position: int) -> list[Flag]:
-        faults = self._faults.process(audio[:2], position)
+    def _hear(self, audio: NDArray[np.float32], position: int) -> Iterator[list[Flag]]:
+        """Piece by piece."""
+        faults: list[Flag] = []
+        for found in self._faults.steps(audio[:2], position):
+            faults += found
+            yield []
         if self._threshold > SHIPPED:
             faults = [fault for fault in faults if fault.p_value <= self._threshold]
         self._told = [flag for flag in self._told if flag.end > position - self._memory] + faults
         learned = self._picker.process(self._flagger.process(audio, position))
-        return faults + [flag for flag in learned if not self._explained(flag)]
+        yield faults + [flag for flag in learned if not self._explained(flag)]
 
     def _explained(self, flag: Flag) -> bool:
         """Whether it lies within a fault and what the flagger's segments hear around one."""

@@ -3,7 +3,7 @@
 Where sound is cut off there is a click: one that lies at the edge of a dropout or of a silence is that, and not told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..flags import Flag
 from .clicks import Clicks
@@ -77,6 +77,11 @@ class Faults:
     def process(self, block: Block, position: int) -> list[Flag]:
         """The flags that a block ``(channels, n)`` completes. ``position`` is that of its first sample; where it does
         not follow on the last block's end, listening begins anew."""
+        return [flag for flags in self.steps(block, position) for flag in flags]
+
+    def steps(self, block: Block, position: int) -> Iterator[list[Flag]]:
+        """`process` in pieces, a detector each, for who has little time at once; the last piece gives the flags. All
+        of them must be taken before the next block."""
         flags: list[Flag] = []
         if position != self._next:
             flags = self.flush() if self._next is not None else []
@@ -87,7 +92,8 @@ class Faults:
         if len(hops):
             for detector in self.detectors:
                 flags += detector.process_hops(hops)
-        return self._without_edges(flags, min((d.settled for d in self.detectors if d.KIND in GAPS), default=None))
+                yield []
+        yield self._without_edges(flags, min((d.settled for d in self.detectors if d.KIND in GAPS), default=None))
 
     def flush(self) -> list[Flag]:
         """What is still open at the end of the audio. Then `reset`."""
