@@ -209,6 +209,13 @@ def test_clipping_at_any_level_and_after_16_bits(level: float) -> None:
     assert abs(flag.start / RATE - 4.1) < 0.2
 
 
+def test_eight_bits_are_no_clipping_but_can_be_clipped() -> None:
+    audio, clipped = band(8), with_fault("clipping", band(11))[0]
+    for sound, kinds in ((audio, set()), (clipped * 4, {"clipping"})):
+        coarse = (np.round(sound * 127) / 128).astype(np.float32)
+        assert {flag.kind for flag in heard(BY_KIND["clipping"](), coarse)} == kinds
+
+
 def test_a_note_that_ends_before_the_next_is_no_dropout() -> None:
     t = np.arange(RATE // 2) / RATE
     note = np.sin(2 * np.pi * 440 * t) * np.clip((0.3 - t) / 0.2, 0, 1) * np.clip(t / 0.005, 0, 1) * 0.3

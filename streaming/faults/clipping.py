@@ -97,7 +97,9 @@ def _count_flat(run: NDArray[np.float32], hops: Array, counts: NDArray[np.int64]
     beyond = np.minimum(places + ends + 2, len(steps) - 1)
     out = np.where(ends + 1 < size, steps[beyond], 0)
     steep = np.maximum(into, out)
-    good = (steep >= _STEEP * flat[rows]) & (steep <= _SQUARE * peaks[rows])
+    moving = steps[1:].reshape(count, size)
+    grain = np.where(moving > flat[:, None], moving, np.inf).min(axis=1)  # of 8 bits, the step: all that moves is steep
+    good = (steep >= _STEEP * np.maximum(flat, grain)[rows]) & (steep <= _SQUARE * peaks[rows])
     rows, starts, ends = rows[good], starts[good], ends[good]
     np.add.at(counts, rows, ends - starts + 2)
     np.minimum.at(edges[:, 0], rows, np.maximum(0, starts - 1))
