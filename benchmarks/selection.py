@@ -23,9 +23,9 @@ from bridge.chops.analysis import Analysis, analyse_audio
 from bridge.chops.candidates import describe, find_places
 from bridge.chops.dispersion import Space
 from bridge.chops.marks import NO_MARKS, Marks
-from bridge.chops.passage import ArrayPassage
 from bridge.chops.selection import ALIKE, METHODS, Candidates, Choice, select
 from bridge.chops.settings import Method
+from bridge.passage import ArrayPassage
 from bridge.registry import find_model
 from streaming.curves import CurveNetwork
 from streaming.features import MEL, MelFrames

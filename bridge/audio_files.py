@@ -135,7 +135,7 @@ class AudioReader:
             ready += chunk.shape[1]
             if ready < block:
                 continue
-            audio = np.concatenate(waiting, axis=1)
+            audio = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=1)
             whole = ready - ready % block
             for start in range(0, whole, block):
                 yield audio[:, start : start + block].copy()
@@ -162,8 +162,8 @@ class AudioReader:
             count = audio.shape[1]
             if count == 0:
                 break
-            finite = np.isfinite(audio).all(axis=0)
-            if not finite.all():
+            if not np.isfinite([audio.min(), audio.max()]).all():  # many times faster than asking every sample
+                finite = np.isfinite(audio).all(axis=0)
                 at_s = (self.file_frames_read + int(np.argmin(finite))) / self.file_rate
                 raise AudioError(
                     f"{self.path}: holds a sample that is not a number (NaN or infinite) at {at_s:.3f} s; "

@@ -106,3 +106,57 @@ def chopper(
         other = "" if f.baseline is None else f"{f.baseline:.3f} {f.unit}"
         table.add_row(f.name, f"{f.value:.3f} {f.unit}", other, str(f.songs))
     Console().print(table)
+
+
+@evaluate.command()
+def flagger(
+    model: Model,
+    corpus: Annotated[Path, typer.Argument(help="Takes that `python -m models.flagger.corpus` made.")],
+    split: Annotated[str, typer.Option(help="validation or test.")] = "test",
+    baselines: Annotated[
+        list[str] | None, typer.Option("--baseline", help="Another model beside it; may be given more than once.")
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="As it is live: every passage judged by its past alone.")
+    ] = False,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="The network without the detectors of technical faults.")
+    ] = False,
+    into_card: IntoCard = False,
+    as_json: Json = False,
+) -> None:
+    """Print how well faults stand out, how near cuts come to true edits, and how often good music is flagged.
+
+    AUROC and pAUC are those of a take, averaged over takes and then over kinds of faults; energy and chance stand
+    beside them, and any other model of the kind, such as a baseline that `sidechop train flagger --kind` made.
+    """
+    _check_split(split)
+    from models.flagger.evaluation import Results, evaluate, find_takes, summarise
+    from models.flagger.scorers import Listener, energy_scorer, flagger_scorer, random_scorer, system_scorer
+
+    path, takes = find_model(model), find_takes(corpus, split)
+    others = {find_model(one).stem: find_model(one) for one in baselines or []}
+    scorers = {"": (flagger_scorer if alone else system_scorer)(Listener(path), live)}
+    scorers |= {name: flagger_scorer(Listener(other), live) for name, other in others.items()}
+    scorers |= {"energy": energy_scorer, "chance": random_scorer}
+    results = {name: Results() for name in scorers}
+    console = Console(stderr=True)
+    for _, measured in track(evaluate(takes, scorers), "takes", len(takes), console=console, transient=True):
+        for name, one in measured.items():
+            results[name].measured.append(one)
+    figures = summarise(results, "")
+    if into_card:
+        from export.flagger import add_figures
+
+        options = (" --live" if live else "") + (" --alone" if alone else "")
+        add_figures(path, figures, corpus.name, split, options + "".join(f" --baseline {o}" for o in others))
+    if as_json:
+        items = [{"kind": "figure", "label": f.name, **f._asdict()} for f in figures]
+        print(json.dumps({"source": str(corpus), "items": items}))
+        return
+    names = [name for name in scorers if name]
+    table = Table("", "this model", *names, "takes")
+    for f in figures:
+        beside = (f"{f.baselines[name]:.3f}" if name in f.baselines else "" for name in names)
+        table.add_row(f.name, f"{f.value:.3f}", *beside, str(f.takes))
+    Console().print(table)

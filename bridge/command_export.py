@@ -47,6 +47,19 @@ def chopper(
 
 
 @export.command()
+def flagger(
+    checkpoint: Checkpoint,
+    output: Output,
+    name: Annotated[str, typer.Option(help="What the model is called.")] = "flagger",
+    as_json: Json = False,
+) -> None:
+    """Export a flagger's network or baseline. It remembers nothing yet: `sidechop train flagger --base` teaches it."""
+    from export.flagger import export_network
+
+    _report(checkpoint, [output / f"{name}.onnx"], export_network(checkpoint, output, name), as_json)
+
+
+@export.command()
 def samplechop(
     checkpoint: Checkpoint,
     output: Output,

@@ -17,6 +17,10 @@ def live(
     identifier: Annotated[str, typer.Option(help="Of the ReaStream packets.")] = "default",
     model: Annotated[str | None, typer.Option(help="Model by name or path; pass-through for none.")] = None,
     chops: Annotated[str | None, typer.Option(help="Model that marks chops in what is played; off for none.")] = None,
+    flags: Annotated[str | None, typer.Option(help="Model that flags what does not belong; off for none.")] = None,
+    flags_threshold: Annotated[
+        float | None, typer.Option(min=0, max=0.5, help="Flag what is as odd as this share of good audio; 0: usual.")
+    ] = None,
     history_s: Annotated[
         float | None, typer.Option(min=0, max=3600, help="Seconds of what was played that can be chopped.")
     ] = None,
@@ -35,14 +39,15 @@ def live(
     from .daemon import Daemon, stop_on_signals
     from .live_view import LiveView
 
-    flags = {
+    given = {
         "audio.input": input, "audio.output": output, "audio.file": file, "audio.folder": folder, "audio.paced": paced,
         "audio.loop": loop, "audio.reastream": identifier if reastream else None,
         "audio.block": block, "audio.rate": rate, "audio.channels": channels,
-        "model": model, "chops": chops, "history_s": history_s, "budget_ms": budget_ms,
+        "model": model, "chops": chops, "flags": flags, "flags_threshold": flags_threshold,
+        "history_s": history_s, "budget_ms": budget_ms,
         "osc.port": osc_port, "osc.listen": listen, "osc.token": token,
     }  # fmt: skip
-    daemon = Daemon(read_session(config, flags))
+    daemon = Daemon(read_session(config, given))
     stop_on_signals(daemon.request_stop)
     with daemon, LiveView(daemon, as_json) as view:
         daemon.run(view.tick)

@@ -149,7 +149,7 @@ def _as_data(entry: ModelEntry) -> dict[str, object]:
             "latency_samples": card.latency_samples,
             "latency_ms": round(latency_ms(card), 2),
             "precision": card.precision,
-            "outputs": card.outputs_heard or card.curves,
+            "outputs": card.outputs_heard or card.curves or card.classes,
             "description": card.description,
         }
     return data
@@ -178,7 +178,8 @@ def _lines(path: Path, card: ModelCard) -> list[tuple[str, str]]:
         f = card.features
         bands = f"{f.bands} bands of {f.kind} from {f.low_hz:g} Hz, window {f.window_samples} at {f.rate} Hz"
         context = f"{card.context_frames} frames of {1000 / f.frame_rate:.1f} ms"
-        frames = [("features", bands), ("curves", ", ".join(card.curves)), ("context", context)]
+        told = ("classes", ", ".join(card.classes)) if card.classes else ("curves", ", ".join(card.curves))
+        frames = [("features", bands), told, ("context", context)]
     return [
         ("name", f"{card.name} {card.version}"),
         ("", card.description),

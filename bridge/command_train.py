@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from streaming.errors import RequestError
 
 from .registry import find_model
 
 MINUTES = 60.0
+FLAGGER_MINUTES = 20.0
 
 train = typer.Typer(help="Train a network on your own songs, or on what models.corpus makes.", no_args_is_help=True)
 
@@ -121,3 +124,67 @@ def samplechop(
 
     kind = Kind("conv" if conv else "mlp", tonnetz)
     print(train_samplechop(corpora, output, Settings(kind, steps, budget, seed)))
+
+
+@train.command()
+def flagger(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx and the report.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="Good recordings; raw takes in raw/ or as NAME.raw.* only judge."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="What the model is called.")] = "my-flagger",
+    base: Annotated[str, typer.Option(help="The model whose hearing is kept.")] = "flagger",
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Train the network itself, too, on faults made from DIR.")
+    ] = False,
+    general: Annotated[
+        bool, typer.Option("--general", help="From scratch, on free music and speech: how the shipped one was made.")
+    ] = False,
+    kind: Annotated[str | None, typer.Option(help="From scratch, a baseline: autoencoder, dual or classifier.")] = None,
+    clips: Annotated[int, typer.Option(min=32, help="From scratch: clips of half a minute to make.")] = 1984,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="From scratch: how long (20 if not said).")] = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+) -> None:
+    """Teach a flagger what is good: minutes for an hour of audio. Only good audio is learned from.
+
+    NAME.onnx holds the network, what it remembers of DIR and its calibration on recordings held out; NAME.html shows
+    how odd all recordings are and what would be cut at several thresholds. A raw take and its edit (raw/NAME.* and
+    edited/NAME.*, or NAME.raw.* and NAME.edited.*) show how near that comes to what was cut by hand.
+    """
+    if (folder is None) != general:
+        raise RequestError("give a folder of good recordings, or --general for the free ones")
+    from export.flagger_runs import fresh_flagger, general_split, own_flagger, own_split
+
+    console = Console(stderr=True)
+    if not (from_scratch or general or kind):
+        if minutes or steps:
+            raise RequestError("--minutes and --steps are for training --from-scratch")
+        assert folder is not None
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task("listening", total=1.0)
+            model, report, own = own_flagger(
+                folder,
+                find_model(base),
+                output,
+                name,
+                lambda what, part: bar.update(task, description=what, completed=part),
+            )
+        for note in own.notes:
+            console.print(note, soft_wrap=True, style="yellow")
+        print(model)
+        print(report)
+        return
+    from models.flagger.baselines import KINDS
+    from models.flagger.training import Settings as FlaggerSettings
+
+    chosen = next((one for one in KINDS if one == kind), None)
+    if kind and chosen is None:
+        raise RequestError(f"{kind}: no such kind; there is {', '.join(KINDS)}")
+    budget = None if steps else minutes or FLAGGER_MINUTES
+    settings = FlaggerSettings(minutes=budget or FLAGGER_MINUTES, steps=steps, seed=seed)
+    cache = output / "decoded"
+    split = own_split(folder, cache) if folder else general_split(cache)
+    model, _ = fresh_flagger(split, output, name, chosen, settings, clips, console)
+    print(model)

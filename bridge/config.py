@@ -4,6 +4,7 @@
 
     model = "live4"
     chops = "chopper-live"
+    flags = "flagger"
     history_s = 120
     budget_ms = 5
 
@@ -96,12 +97,16 @@ class Config(Section):
     Attributes:
         model: a name that ``sidechop models list`` shows, a path, "auto" or "pass-through".
         chops: the model that listens for chops in what is played, or "off".
+        flags: the model that flags what does not belong in what is played, or "off".
+        flags_threshold: a p-value: flag what is as odd as at most this share of good audio; 0 is the model's own.
         history_s: how much of what was played can be chopped afterwards, at least; it lies in shared memory.
         budget_ms: time an engine hop may take before the dry mix is heard instead; it adds to the latency.
     """
 
     model: str = AUTO
     chops: str = "off"
+    flags: str = "off"
+    flags_threshold: float = Field(default=0.0, ge=0, le=0.5)
     history_s: float = Field(default=60.0, ge=0, le=3600)
     budget_ms: float | None = Field(default=None, ge=0, le=1000)
     audio: Audio = Audio()

@@ -26,12 +26,14 @@ from typing import NamedTuple
 
 from streaming.errors import AudioError, RequestError
 from streaming.lane import EventKind, Lane
+from streaming.process import Listeners
 from streaming.separator import model_latency
 
 from .audio_supervisor import AudioProcess, Event
-from .chops.jobs import ChopJobs
 from .config import Audio, Config
 from .engine_supervisor import EngineSupervisor
+from .heard_flags import HeardFlags
+from .jobs.jobs import Jobs
 from .osc_client import NoAnswerError, OscClient
 from .osc_server import OscServer, PortInUseError
 from .registry import find_model, peek_card
@@ -49,6 +51,9 @@ NO_CHOPS = "off"
 """As the name of a model for chops: do not listen for any."""
 LIVE_CHOPPER = "chopper-live"
 """The model that is taken when chops are asked for later and the settings name none."""
+NO_FLAGS = "off"
+LIVE_FLAGGER = "flagger"
+"""The same for flags."""
 PASS_THROUGH_OUTPUTS = ("through", "other")
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread of the daemon may hold the interpreter while another waits (Python's own default is 5 ms): an OSC
@@ -85,12 +90,13 @@ class Daemon:
         self.model_name = config.model
         self.chops_heard = 0
         self.last_chop: HeardChop | None = None
+        self.flags = HeardFlags(self)
         self.notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self._noticed = 0
         self.audio_state = "starting"
         self.block = block_of(config.audio)
         self.remote = Remote(self)
-        self.jobs = ChopJobs()
+        self.jobs = Jobs()
         self._noticing = threading.Lock()
         self._cleanup = ExitStack()
         self._quit = threading.Event()
@@ -115,13 +121,19 @@ class Daemon:
         # The port first: a second daemon ends here, before it has cost anything.
         self.server = listen(osc.listen, osc.port, osc.token, self.remote)
         model, chops = model_path(config.model), chops_path(config.chops)
+        flags = flags_path(config.flags)
         rate = session_rate_of(config.audio)
         self.lane = make_lane(config.audio, rate, model, config.history_s)
         self._cleanup.callback(self.lane.unlink)
         self._cleanup.callback(self.lane.close)
         self._cleanup.callback(self.jobs.close)
         self.lane.header["chops_on"] = chops is not None
-        self.engine = EngineSupervisor(self.lane, model, chops, lambda state, text: self._note("engine", state, text))
+        self.lane.header["flags_on"] = flags is not None
+        self.lane.header["flags_threshold"] = config.flags_threshold
+        listeners = Listeners(chops, flags, fine_path(flags))
+        self.engine = EngineSupervisor(
+            self.lane, model, listeners, lambda state, text: self._note("engine", state, text)
+        )
         self._cleanup.callback(self.engine.stop)
         self._set_faders()
         self.engine.start()
@@ -174,7 +186,7 @@ class Daemon:
         Raises:
             SidechopError: there is no such model, or it does not start; the old one plays on.
         """
-        self.engine.switch(model_path(name), self.engine.chops)
+        self.engine.switch(model_path(name), self.engine.listeners)
         self.model_name = name
         time.sleep(2.0 * self.lane.block / self.lane.rate + TICK_S)  # the host sees a new latency at its next block
 
@@ -185,14 +197,31 @@ class Daemon:
         Raises:
             SidechopError: the network is not there or does not fit; audio goes on as it was.
         """
-        if on and self.engine.chops is None:
+        if on and self.engine.listeners.chops is None:
             name = self.config.chops
-            self.engine.switch(self.engine.model, chops_path(LIVE_CHOPPER if name == NO_CHOPS else name))
+            chops = chops_path(LIVE_CHOPPER if name == NO_CHOPS else name)
+            self.engine.switch(self.engine.model, self.engine.listeners._replace(chops=chops))
         self.lane.header["chops_on"] = on
 
     @property
     def listens_for_chops(self) -> bool:
         return bool(self.lane.header["chops_on"])
+
+    def listen_for_flags(self, on: bool) -> None:
+        """Whether the engine listens for what does not belong, as `listen_for_chops`.
+
+        Raises:
+            SidechopError: the network is not there or does not fit; audio goes on as it was.
+        """
+        if on and self.engine.listeners.flags is None:
+            name = self.config.flags
+            flags = flags_path(LIVE_FLAGGER if name == NO_FLAGS else name)
+            self.engine.switch(self.engine.model, self.engine.listeners._replace(flags=flags, fine=fine_path(flags)))
+        self.lane.header["flags_on"] = on
+
+    @property
+    def listens_for_flags(self) -> bool:
+        return bool(self.lane.header["flags_on"])
 
     def __enter__(self) -> "Daemon":
         self.start()
@@ -216,6 +245,8 @@ class Daemon:
                     self.last_chop = HeardChop(event.start, event.score, event.label)
                     self.chops_heard += 1
                     self.server.push("/sidechop/event/chop", event.start, self.lane.rate, event.score, event.label)
+                elif event.kind == EventKind.FLAG:
+                    self.flags.take(event)
                 elif event.kind == EventKind.STALL:
                     self._note("engine", "stalled", f"{event.value:.0f} hops were dropped, not played late")
                 elif event.kind == EventKind.BAD_OUTPUT:
@@ -256,6 +287,20 @@ def model_path(name: str) -> Path | None:
 def chops_path(name: str) -> Path | None:
     """The file of the model that listens for chops; None for none. Raises `ModelError`."""
     return None if name == NO_CHOPS else find_model(name)
+
+
+def flags_path(name: str) -> Path | None:
+    """The file of the model that flags what does not belong; None for none. Raises `ModelError`."""
+    return None if name == NO_FLAGS else find_model(name)
+
+
+def fine_path(flags: Path | None) -> Path | None:
+    """Where the user's word is kept that something was fine, for this model. Raises `ModelError`."""
+    if flags is None:
+        return None
+    from .flags.fine import FineStore  # here, because it brings the network's runtime with it
+
+    return FineStore(flags).path
 
 
 def make_lane(audio: Audio, rate: int, model: Path | None, history_s: float) -> Lane:

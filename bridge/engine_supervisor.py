@@ -12,7 +12,7 @@ from pathlib import Path
 from streaming.errors import EngineError
 from streaming.lane import EngineState, Lane
 from streaming.mixer import Controls
-from streaming.process import EngineProcess
+from streaming.process import EngineProcess, Listeners
 
 WATCH_S = 0.02
 HANG_S = 10.0
@@ -26,11 +26,11 @@ Notify = Callable[[str, str], None]
 
 
 class EngineSupervisor:
-    """Owns the engine process of ``lane``. ``model`` None is the pass-through; ``chops`` None listens for none."""
+    """Owns the engine process of ``lane``. ``model`` None is the pass-through."""
 
-    def __init__(self, lane: Lane, model: Path | None, chops: Path | None, notify: Notify) -> None:
+    def __init__(self, lane: Lane, model: Path | None, listeners: Listeners, notify: Notify) -> None:
         self._lane, self._notify = lane, notify
-        self._engine = EngineProcess(lane, model, chops)
+        self._engine = EngineProcess(lane, model, listeners)
         self._changing = threading.Lock()
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="engine-supervisor", daemon=True)
@@ -41,8 +41,8 @@ class EngineSupervisor:
         return self._engine.model
 
     @property
-    def chops(self) -> Path | None:
-        return self._engine.chops
+    def listeners(self) -> Listeners:
+        return self._engine.listeners
 
     @property
     def pid(self) -> int | None:
@@ -54,7 +54,7 @@ class EngineSupervisor:
         self._notify("ready", self._described())
         self._watcher.start()
 
-    def switch(self, model: Path | None, chops: Path | None) -> None:
+    def switch(self, model: Path | None, listeners: Listeners) -> None:
         """Run other models from a moment to the next. Stems that both have keep their faders.
 
         Raises:
@@ -62,7 +62,7 @@ class EngineSupervisor:
         """
         with self._changing:
             old, faders = self._engine, _faders(self._lane.controls)
-            new = EngineProcess(self._lane, model, chops)
+            new = EngineProcess(self._lane, model, listeners)
             try:
                 new.start()
             except BaseException:

@@ -85,6 +85,7 @@ class LiveView:
             Text(statistics_line(statistics)),
             Text(f"audio {status['audio']['state']}, engine {status['engine']['state']}, OSC on {host}:{port}"),
             *([Text(chops_line(daemon))] if daemon.listens_for_chops else []),
+            *([Text(flags_line(daemon))] if daemon.listens_for_flags else []),
         )
 
 
@@ -99,6 +100,13 @@ def chops_line(daemon: Daemon) -> str:
     last = daemon.last_chop
     where = f", the last at {last.position / daemon.lane.rate:.2f} s ({last.kind}, {last.score:.2f})" if last else ""
     return f"{daemon.chops_heard} chops{where}"
+
+
+def flags_line(daemon: Daemon) -> str:
+    """How many passages were flagged, and which was the last."""
+    last, rate = daemon.flags.last, daemon.lane.rate
+    where = f", the last at {last.start / rate:.2f} to {last.end / rate:.2f} s ({last.kind})" if last else ""
+    return f"{daemon.flags.count} flags{where}"
 
 
 def statistics_line(statistics: dict[str, Any]) -> str:

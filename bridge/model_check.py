@@ -16,6 +16,7 @@ from streaming.curves import CurveNetwork, CurveStream
 from streaming.engine import Engine
 from streaming.errors import CardError, ModelError
 from streaming.features import open_features
+from streaming.segments import SegmentNetwork
 from streaming.session import OnnxModel
 
 from .latency import lag_of
@@ -28,6 +29,7 @@ NOISE_ALIKE, VOWEL_ALIKE = 0.1, 0.9
 """Correlation above which a lag counts as measured: noise is like itself at one lag only, a vowel at many."""
 
 CURVES_CHECK_S = 4.0
+SUM_ALIKE = 1e-4
 CURVES_ALIKE = 1e-6
 """Curves nearer than this are the same: sums in another order differ by less."""
 
@@ -54,6 +56,9 @@ def check_model(path: Path) -> Iterator[Finding]:
     yield _check_bytes(path, card)
     if card.curves:
         yield from _check_curves(model)
+        return
+    if card.kind == "segments":
+        yield from _check_segments(model)
         return
     if not card.stems:
         yield Finding("sound", f"not tried: a model for {card.task} gives no stems")
@@ -134,6 +139,27 @@ def _check_curves(model: OnnxModel) -> Iterator[Finding]:
     if reach > allowed:
         raise CardError("context_frames", f"is {card.context_frames}, but a frame is heard {reach} frames away from it")
     yield Finding("context", f"{card.context_frames} frames by the card; one changed frame is heard {reach} away")
+
+
+def _check_segments(model: OnnxModel) -> Iterator[Finding]:
+    """A vowel and noise go in; likelihoods sum to one, and what the file brings along is fit for use."""
+    card, network = model.card, SegmentNetwork(model)
+    rate = network.features.rate
+    source = open_features(network.features, rate)
+    frames = source.process(np.concatenate([vowel(rate, 4 * rate), noise(2 * rate)]))
+    embeddings, likely = network.run(network.segmenter().process(frames))
+    if not np.isfinite(embeddings).all() or np.abs(likely.sum(axis=1) - 1).max() > SUM_ALIKE or likely.min() < 0:
+        raise ModelError(f"{card.name}: gives no likelihoods that sum to one; the file is broken")
+    yield Finding("classes", f"{', '.join(card.classes)}: sum to one over {len(likely)} segments")
+    for name in ("memory", "weights", "calibration"):
+        if not np.isfinite(getattr(network, name)).all():
+            raise ModelError(f"{card.name}: its {name} holds what is no number")
+    if not network.weights.any():
+        raise ModelError(f"{card.name}: was never taught what is good; `sidechop train flagger` does")
+    if (np.diff(network.calibration, axis=1) < 0).any():
+        raise ModelError(f"{card.name}: its calibration is not sorted")
+    count = network.calibration.shape[1]
+    yield Finding("memory", f"{network.memory.shape[1]} passages a scale; p-values down to {1 / (count + 1):.2g}")
 
 
 def _separate(engine: Engine, audio: Audio) -> Audio:

@@ -10,7 +10,7 @@ from typing import Any
 from streaming.errors import RequestError
 
 from .osc_packet import MalformedError, read_packet, write_message
-from .osc_table import BY_ADDRESS, DEFAULT_PORT, Value
+from .osc_table import BY_ADDRESS, DEFAULT_PORT, ITEMS, Value
 
 
 class NoAnswerError(RequestError):
@@ -65,7 +65,7 @@ class OscClient:
                 deadline = time.monotonic() + self._timeout_s
                 if on_progress:
                     on_progress(float(arguments[1]), str(arguments[2]))
-            elif arguments[:1] == [id] and answer == "/sidechop/chop/item":
+            elif arguments[:1] == [id] and answer in ITEMS:
                 deadline = time.monotonic() + self._timeout_s
                 if on_item:
                     on_item(arguments[1:])

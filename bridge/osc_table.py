@@ -17,8 +17,8 @@ STRING_MAX = 4096
 """Longest string (characters) that a request may carry."""
 
 Value = int | float | str | bool
-Kind = Literal["levels", "statistics", "events", "chops"]
-KINDS: tuple[Kind, ...] = ("levels", "statistics", "events", "chops")
+Kind = Literal["levels", "statistics", "events", "chops", "flags"]
+KINDS: tuple[Kind, ...] = ("levels", "statistics", "events", "chops", "flags")
 SEED_MAX = 2**31 - 1
 SECONDS_MAX = 1e7
 """Longest time (four months) that a request may name: beyond all audio, but no sample is beyond an integer."""
@@ -87,8 +87,7 @@ class Message:
 
     Attributes:
         slow: answered by a worker, with ``/sidechop/progress`` on the way; the others are answered at once.
-        job: a slow one that runs beside all others, sends ``/sidechop/chop/item`` for each of its results, and can be
-            cancelled.
+        job: a slow one that runs beside all others, sends one of `ITEMS` for each of its results, and can be cancelled.
         repeated: arguments that follow the others any number of times.
         kind: for pushed events, the subscription that they belong to.
     """
@@ -121,7 +120,17 @@ _COUNT = Argument("count", "i")
 _RATE = Argument("rate", "i", "Hz")
 _POSITION = Argument("position", "h", "samples", 0)
 _OPTIONS = Argument("options", "s")
+_SECONDS = Argument("seconds", "d", "s", 0, SECONDS_MAX)
+_PASSAGE = (
+    Argument("path", "s"),
+    Argument("start", "d", "s", 0, SECONDS_MAX),
+    Argument("end", "d", "s", 0, SECONDS_MAX),
+    _OPTIONS,
+)
+_EXPORT = (_JOB, Argument("formats", "s"), Argument("folder", "s"))
+_FILES = Argument("files", "i")
 _CHOPPED = (_JOB, _COUNT, _RATE)
+_FLAGGED = (_JOB, _COUNT, Argument("parts", "i"), _RATE)
 
 REQUESTS: tuple[Message, ...] = (
     Message("/sidechop/ping", (), "Is a daemon there?", (Argument("version", "s"),)),
@@ -155,12 +164,7 @@ REQUESTS: tuple[Message, ...] = (
     Message("/sidechop/unsubscribe", (_SUBSCRIPTION,), "Push no more of these"),
     Message(
         "/sidechop/chop/file",
-        (
-            Argument("path", "s"),
-            Argument("start", "d", "s", 0, SECONDS_MAX),
-            Argument("end", "d", "s", 0, SECONDS_MAX),
-            _OPTIONS,
-        ),
+        _PASSAGE,
         "Chop a file, or the passage from start to end; an end of 0 is the file's own",
         _CHOPPED,
         slow=True,
@@ -168,7 +172,7 @@ REQUESTS: tuple[Message, ...] = (
     ),
     Message(
         "/sidechop/chop/recent",
-        (Argument("seconds", "d", "s", 0, SECONDS_MAX), _OPTIONS),
+        (_SECONDS, _OPTIONS),
         "Chop what was just played; positions are those of the session",
         _CHOPPED,
         slow=True,
@@ -191,13 +195,68 @@ REQUESTS: tuple[Message, ...] = (
     ),
     Message(
         "/sidechop/chop/export",
-        (_JOB, Argument("formats", "s"), Argument("folder", "s")),
+        _EXPORT,
         "Write a job's chops into a folder, in one or more formats with commas between them",
-        (Argument("files", "i"),),
+        (_FILES,),
         slow=True,
         job=True,
     ),
     Message("/sidechop/chop/live", (_ON,), "Listen for chops in what is being played, or no longer", slow=True),
+    Message(
+        "/sidechop/flag/file",
+        _PASSAGE,
+        "Flag a file, or the passage from start to end; an end of 0 is the file's own",
+        _FLAGGED,
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/flag/recent",
+        (_SECONDS, _OPTIONS),
+        "Flag what was just played; positions are those of the session",
+        _FLAGGED,
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/flag/again",
+        (_JOB, _OPTIONS),
+        "Decide anew on what was heard: another share, threshold, length or snap",
+        _FLAGGED,
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/flag/fine",
+        (_JOB, Argument("index", "i", "", 0), _ON),
+        "This flag of the job was fine: it leaves the job and joins the model's memory; or take that back",
+        (Argument("left", "i"),),
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/flag/export",
+        _EXPORT,
+        "Write a job's flags into a folder, in one or more formats with commas between them",
+        (_FILES,),
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/flag/live", (_ON,), "Flag what does not belong in what is being played, or no longer", slow=True
+    ),
+    Message(
+        "/sidechop/flag/live/fine",
+        (_POSITION, _ON),
+        "The flag that was told at this position was fine: it joins the model's memory; or take that back",
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/flag/threshold",
+        (Argument("p_value", "d", "", 0, 0.5),),
+        "Live, flag what is as odd as at most this share of good audio; 0 is the model's own threshold",
+    ),
     Message("/sidechop/cancel", (Argument("request", "i"),), "End a job that this client asked for with that id"),
     Message("/sidechop/reset", (), "Forget the past: the engine starts afresh and takes over", slow=True),
     Message("/sidechop/authorise", (Argument("token", "s"),), "Show the daemon's token, before anything else"),
@@ -226,6 +285,27 @@ ANSWERS: tuple[Message, ...] = (
         ),
         "One chop of a job: where it starts and ends, how sure it is, what begins there",
     ),
+    Message(
+        "/sidechop/flag/item",
+        (
+            _ID,
+            Argument("index", "i"),
+            Argument("start", "h", "samples"),
+            Argument("end", "h", "samples"),
+            Argument("score", "d"),
+            Argument("p_value", "d"),
+            Argument("kind", "s"),
+            Argument("low", "d", "Hz"),
+            Argument("high", "d", "Hz"),
+        ),
+        "One flag of a job: where it starts and ends, how odd it is, how often good audio is as odd, what it "
+        "resembles, and in which band",
+    ),
+    Message(
+        "/sidechop/flag/part",
+        (_ID, Argument("index", "i"), Argument("start", "h", "samples"), Argument("end", "h", "samples")),
+        "One part of a job that is kept",
+    ),
 )
 
 EVENTS: tuple[Message, ...] = (
@@ -234,6 +314,22 @@ EVENTS: tuple[Message, ...] = (
         (Argument("position", "h", "samples"), _RATE, Argument("score", "d"), Argument("kind", "s")),
         "Something begins at this place of what is being played, told as soon as it is heard",
         kind="chops",
+    ),
+    Message(
+        "/sidechop/event/flag",
+        (
+            Argument("position", "h", "samples"),
+            Argument("end", "h", "samples"),
+            _RATE,
+            Argument("score", "d"),
+            Argument("p_value", "d"),
+            Argument("kind", "s"),
+            Argument("low", "f", "Hz"),
+            Argument("high", "f", "Hz"),
+        ),
+        "A passage of what is being played does not belong: from where to where (so far, where it lasts), how odd it "
+        "is, how often good audio is as odd, what it most resembles, and in which band; once for each passage",
+        kind="flags",
     ),
     Message(
         "/sidechop/event/levels",
@@ -259,6 +355,9 @@ EVENTS: tuple[Message, ...] = (
     ),
 )
 
+ITEMS = frozenset(("/sidechop/chop/item", "/sidechop/flag/item", "/sidechop/flag/part"))
+"""What a job sends of its results before it is done."""
+
 BY_ADDRESS = {message.address: message for message in (*REQUESTS, *ANSWERS, *EVENTS)}
 
 
@@ -270,8 +369,9 @@ Printed by `sidechop osc --table`; a test holds this page, the table in `bridge/
 The daemon listens for UDP on 127.0.0.1:{DEFAULT_PORT}. Each request starts with an int32 id of your choosing and is
 answered to the address that it came from: `/sidechop/done id …` or `/sidechop/error id text`, and for the slow ones
 `/sidechop/progress id fraction text` on the way. Slow requests wait for each other; jobs run beside everything else,
-report at least once a second, send `/sidechop/chop/item` for each chop, and end with `done`, whose count says how many
-there were. UDP may lose some; a re-roll with the same seed sends them again.
+report at least once a second, send `/sidechop/chop/item` for each chop (`/sidechop/flag/item` for each flag and
+`/sidechop/flag/part` for each part that is kept), and end with `done`, whose count says how many there were. UDP may
+lose some; a re-roll with the same seed sends chops again.
 
 Types are OSC's: i int32, h int64, f float32, d float64, s string, T/F true and false. Integers pass where a number is
 asked for. Bundles are unpacked and carried out on arrival, whatever their time tag; address patterns are not matched.
@@ -289,6 +389,12 @@ _EXAMPLE = """\
 as they are. A job keeps what was heard of the file, or of what was played, so that lock, re-roll and export answer
 without listening again; the last 16 are kept. Paths are the daemon's, best absolute.
 
+## Flags
+
+Here `options` are the settings of `sidechop flag`, such as `{"keep": 0.7}`; `/sidechop/flag/again` takes all but
+`model`. A flag's index is that of its item, as told last. What is called fine is remembered for good, for files and
+live; `/sidechop/flag/fine` with `on` false takes it back.
+
 ## Example
 
 ```
@@ -297,6 +403,9 @@ sidechop osc /sidechop/stem/gain drums -6
 sidechop osc /sidechop/status
 sidechop osc /sidechop/chop/recent 30 '{"count": 8}'
 sidechop osc /sidechop/chop/export 1 sfz,cue-wav ~/chops
+sidechop osc /sidechop/flag/file ~/take.wav 0 0 '{"keep": 0.8, "snap": "beat"}'
+sidechop osc /sidechop/flag/fine 2 0 on
+sidechop osc /sidechop/flag/export 2 reaper,cut ~/flags
 ```"""
 
 

@@ -1,5 +1,6 @@
-"""Spectrograms of a mix and its stems, one above the other, as a PNG. matplotlib draws, without a screen."""
+"""What pictures share, and spectrograms of a mix and its stems. matplotlib draws PNGs, without a screen."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from .passage import Passage, mono_blocks
+
+COLUMNS = 2000
+"""Points that a waveform or a curve is drawn with."""
 FRAME = 2048
 HOP = 512
 FLOOR_DB = -90.0
@@ -40,3 +45,31 @@ def draw_spectrograms(path: Path, rate: int, sounds: Mapping[str, NDArray[np.flo
     if image is not None:
         figure.colorbar(image, ax=list(panels), label="dB", shrink=0.6)
     figure.savefig(path, dpi=100, format="png")
+
+
+def envelope(passage: Passage, frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The lowest and highest sample of every column of the waveform."""
+    columns = min(COLUMNS, frames)
+    low, high = np.full(columns, np.inf, np.float32), np.full(columns, -np.inf, np.float32)
+    begin = 0
+    for mono in mono_blocks(passage):
+        column = (np.arange(begin, begin + len(mono)) * columns // frames).clip(max=columns - 1)
+        firsts = np.flatnonzero(np.diff(column, prepend=-1))
+        np.minimum.at(low, column[firsts], np.minimum.reduceat(mono, firsts))
+        np.maximum.at(high, column[firsts], np.maximum.reduceat(mono, firsts))
+        begin += len(mono)
+    return low, high
+
+
+def peaks_of(curve: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The curve with no more points than columns, each the highest of its stretch."""
+    firsts = np.unique(np.arange(min(COLUMNS, len(curve))) * len(curve) // min(COLUMNS, len(curve)))
+    peaks: NDArray[np.floating] = np.maximum.reduceat(curve, firsts)
+    return peaks
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the PNG."""
+    with warnings.catch_warnings():  # a name in letters that matplotlib's own font lacks: boxes will do
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(path, dpi=100, format="png")

@@ -41,6 +41,14 @@ class Remote:
             "/sidechop/chop/reroll": self._chop_reroll,
             "/sidechop/chop/export": self._chop_export,
             "/sidechop/chop/live": self._chop_live,
+            "/sidechop/flag/file": self._flag_file,
+            "/sidechop/flag/recent": self._flag_recent,
+            "/sidechop/flag/again": self._flag_again,
+            "/sidechop/flag/fine": self._flag_fine,
+            "/sidechop/flag/export": self._flag_export,
+            "/sidechop/flag/live": self._flag_live,
+            "/sidechop/flag/live/fine": self._flag_live_fine,
+            "/sidechop/flag/threshold": self._flag_threshold,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -77,6 +85,11 @@ class Remote:
             "wet": round(controls.wet, 6),
             "bypass": controls.bypass,
             "chops": {"live": daemon.listens_for_chops, "heard": daemon.chops_heard, "worker": daemon.jobs.pid},
+            "flags": {
+                "live": daemon.listens_for_flags,
+                "heard": daemon.flags.count,
+                "threshold": round(daemon.flags.threshold, 9),
+            },
             "history_s": lane.history_frames / lane.rate,
             "latency_samples": int(lane.header["host_latency"]),
         }
@@ -130,24 +143,56 @@ class Remote:
 
     def _chop_file(self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str) -> Sequence[Value]:
         jobs = self._daemon.jobs
-        return jobs.run(answer, "file", path=path, start_s=start_s, end_s=end_s, options=options)
+        return jobs.run(answer, "chop/file", path=path, start_s=start_s, end_s=end_s, options=options)
 
     def _chop_recent(self, answer: JobAnswer, seconds: float, options: str) -> Sequence[Value]:
         daemon = self._daemon
-        return daemon.jobs.run(answer, "recent", lane=daemon.lane.name, seconds=seconds, options=options)
+        return daemon.jobs.run(answer, "chop/recent", lane=daemon.lane.name, seconds=seconds, options=options)
 
     def _chop_lock(self, answer: JobAnswer, job: int, position: int, on: bool) -> Sequence[Value]:
-        return self._daemon.jobs.run(answer, "lock", job=job, position=position, on=on)
+        return self._daemon.jobs.run(answer, "chop/lock", job=job, position=position, on=on)
 
     def _chop_reroll(self, answer: JobAnswer, job: int, seed: int) -> Sequence[Value]:
-        return self._daemon.jobs.run(answer, "reroll", job=job, seed=seed)
+        return self._daemon.jobs.run(answer, "chop/reroll", job=job, seed=seed)
 
     def _chop_export(self, answer: JobAnswer, job: int, formats: str, folder: str) -> Sequence[Value]:
-        return self._daemon.jobs.run(answer, "export", job=job, formats=formats, folder=folder)
+        return self._daemon.jobs.run(answer, "chop/export", job=job, formats=formats, folder=folder)
 
     def _chop_live(self, progress: Progress, on: bool) -> Sequence[Value]:
         progress(0.0, "listening for chops" if on else "listening no longer")
         self._daemon.listen_for_chops(on)
+        return ()
+
+    def _flag_file(self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str) -> Sequence[Value]:
+        jobs = self._daemon.jobs
+        return jobs.run(answer, "flag/file", path=path, start_s=start_s, end_s=end_s, options=options)
+
+    def _flag_recent(self, answer: JobAnswer, seconds: float, options: str) -> Sequence[Value]:
+        daemon = self._daemon
+        return daemon.jobs.run(answer, "flag/recent", lane=daemon.lane.name, seconds=seconds, options=options)
+
+    def _flag_again(self, answer: JobAnswer, job: int, options: str) -> Sequence[Value]:
+        return self._daemon.jobs.run(answer, "flag/again", job=job, options=options)
+
+    def _flag_fine(self, answer: JobAnswer, job: int, index: int, on: bool) -> Sequence[Value]:
+        reply = self._daemon.jobs.run(answer, "flag/fine", job=job, index=index, on=on)
+        self._daemon.flags.learned()
+        return reply
+
+    def _flag_export(self, answer: JobAnswer, job: int, formats: str, folder: str) -> Sequence[Value]:
+        return self._daemon.jobs.run(answer, "flag/export", job=job, formats=formats, folder=folder)
+
+    def _flag_live(self, progress: Progress, on: bool) -> Sequence[Value]:
+        progress(0.0, "listening for what does not belong" if on else "listening no longer")
+        self._daemon.listen_for_flags(on)
+        return ()
+
+    def _flag_live_fine(self, answer: JobAnswer, position: int, on: bool) -> Sequence[Value]:
+        self._daemon.flags.fine(answer, position, on)
+        return ()
+
+    def _flag_threshold(self, p_value: float) -> Sequence[Value]:
+        self._daemon.flags.threshold = p_value
         return ()
 
     def _reset(self, progress: Progress) -> Sequence[Value]:

@@ -7,6 +7,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from streaming.features import Features
+
 
 class Resampler:
     """`process` gives what is ready (often nothing at first), `flush` the rest."""
@@ -36,3 +38,10 @@ class Resampler:
         converted: NDArray[np.float32] = self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last)
         self._given += converted.shape[0]
         return np.ascontiguousarray(converted.T)
+
+
+def hearing_rate(features: Features, rate: int) -> int:
+    """The source's own rate where frames fall on its samples and it reaches as high as the network heard; else the
+    network's."""
+    own = features.kind == "log-mel" and rate >= features.rate and not (features.hop_samples * rate) % features.rate
+    return rate if own else features.rate

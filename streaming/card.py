@@ -3,7 +3,7 @@
 The card is JSON under the key ``sidechop`` in the file's ``metadata_props``, or, for a file that we did not make,
 in a side file ``NAME.card.json`` beside ``NAME.onnx``. Training, export, engine and commands all read this one card.
 
-Six kinds of network are hosted:
+Seven kinds of network are hosted:
 
 =============  ==================================================================================================
 ``stft-hop``   one STFT frame in, one frame per stem out, states explicit: our own live models
@@ -12,6 +12,7 @@ Six kinds of network are hosted:
 ``stft-clip``  a fixed number of STFT frames in, masked frames of one stem out: the MDX kind
 ``frames``     feature frames in, as many as there are, curves over time out: what marks chops and flags in files
 ``frame-hop``  one feature frame in, one point of each curve out, states explicit: the same, live
+``segments``   segments of frames in, an embedding and class likelihoods of each out, live and for files: flags
 =============  ==================================================================================================
 """
 
@@ -21,6 +22,7 @@ import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from itertools import pairwise
 from mmap import mmap
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -35,7 +37,10 @@ _METADATA_PROPS = 14
 """Field number in onnx.proto3."""
 _FILE_NAME = re.compile(r"\w[\w .+'&()-]*")
 
-Kind = Literal["stft-hop", "wave-hop", "clip", "stft-clip", "frames", "frame-hop"]
+Kind = Literal["stft-hop", "wave-hop", "clip", "stft-clip", "frames", "frame-hop", "segments"]
+
+GOOD = "clean"
+"""The first class of a ``segments`` model: nothing wrong."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +101,12 @@ class ModelCard:
         segment_samples: length of a clip; None for hop models.
         frame_hop_samples: from one frame of a clip's spectra to the next; None where a clip has none.
         spectrum_scale: what those spectra are multiplied by, 1 for torch.stft's plain sums.
-        features: what the frames of ``frames`` and ``frame-hop`` hold.
+        features: what the frames of ``frames``, ``frame-hop`` and ``segments`` hold.
         curves: what those models give over time, each from 0 to 1, in order.
         context_frames: how many frames after a moment (``frames``: before it, too) its curves hang on.
+        classes: what a segment can be, `GOOD` first.
+        step_frames: frames from one segment to the next.
+        scales: how many segments are heard as one, 1 first: a beat, a bar, a phrase.
         sha256: of the file's bytes without its metadata (`digest`).
     """
 
@@ -125,6 +133,9 @@ class ModelCard:
     features: Features | None = None
     curves: tuple[str, ...] = ()
     context_frames: int = 0
+    classes: tuple[str, ...] = ()
+    step_frames: int = 0
+    scales: tuple[int, ...] = ()
     text_encoder: str | None = None
     training: tuple[Source, ...] = ()
     metrics: tuple[Metric, ...] = ()
@@ -218,22 +229,28 @@ class ModelCard:
             )
         if self.kind in ("frames", "frame-hop"):
             self._check_frames(require)
+        if self.kind == "segments":
+            self._check_segments(require)
         if self.kind in ("clip", "stft-clip"):
             length = self.segment_samples
             require(length is not None and length >= self.hop_samples, "segment_samples", "must be at least the hop")
 
-    def _check_frames(self, require: Callable[[bool, str, str], None]) -> None:
+    def _check_features(self, require: Callable[[bool, str, str], None]) -> Features:
         features = self.features
         if features is None:
             raise CardError("features", f"missing, and a {self.kind} model needs it")
-        require(bool(self.curves), "curves", "must name what the model gives over time")
-        require(self.context_frames >= 0, "context_frames", "must not be negative")
         positive = min(features.rate, features.hop_samples, features.window_samples, features.bands) > 0
         require(positive, "features", "rate, hop_samples, window_samples and bands must be positive")
         require(0 < features.low_hz < features.high_hz, "features.low_hz", "must lie between 0 and high_hz")
         fits = features.window_samples >= features.hop_samples
         require(fits, "features.window_samples", "must be at least the hop")
         require(self.hop_samples == features.hop_samples, "hop_samples", "must be that of the features")
+        return features
+
+    def _check_frames(self, require: Callable[[bool, str, str], None]) -> None:
+        features = self._check_features(require)
+        require(bool(self.curves), "curves", "must name what the model gives over time")
+        require(self.context_frames >= 0, "context_frames", "must not be negative")
         if self.kind == "frame-hop":
             late = features.delay_at(features.rate) + self.context_frames * features.hop_samples
             says = f"is {self.latency_samples}, but half a window and {self.context_frames} frames are {late}"
@@ -244,6 +261,35 @@ class ModelCard:
         ):
             expected = (1, 1, width)
             require(tensor.shape == expected, f"{field}[0].shape", f"is {tensor.shape}, not {expected}")
+
+    def _check_segments(self, require: Callable[[bool, str, str], None]) -> None:
+        bands = self._check_features(require).bands
+        good = len(self.classes) > 1 and self.classes[0] == GOOD and len(set(self.classes)) == len(self.classes)
+        require(good, "classes", f"must be {GOOD!r} and then what else a segment can be, each once")
+        require(self.step_frames > 0, "step_frames", "must be positive")
+        rising = self.scales[:1] == (1,) and all(a < b for a, b in pairwise(self.scales))
+        require(rising, "scales", "must begin with 1 and rise")
+        require(len(self.inputs) == 2, "inputs", "must be the segments and what was heard before them")
+        require(len(self.outputs) == 5, "outputs", "must be embedding, classes, memory, weights and calibration")
+        frames, width = self.inputs[0].shape[1:2], self.outputs[0].shape[-1]
+        whole = bool(frames) and frames[0] % self.step_frames == 0
+        require(whole, "inputs[0].shape", f"is {self.inputs[0].shape}, not a whole number of steps")
+        late = self.features.delay_at(self.features.rate) if self.features else 0
+        late += frames[0] // 2 * self.hop_samples
+        says = f"is {self.latency_samples}, but half a window and half a segment are {late}"
+        require(self.latency_samples == late, "latency_samples", says)
+        scales = len(self.scales)
+        remembered, calibrated = self.outputs[2].shape[1:2], self.outputs[4].shape[1:2]
+        for field, tensor, expected in (
+            ("inputs[0]", self.inputs[0], (1, *frames, bands)),
+            ("inputs[1]", self.inputs[1], (1, 2, bands)),
+            ("outputs[0]", self.outputs[0], (1, width)),
+            ("outputs[1]", self.outputs[1], (1, len(self.classes))),
+            ("outputs[2]", self.outputs[2], (scales, *remembered, width)),
+            ("outputs[3]", self.outputs[3], (2, 3 * scales + 1)),
+            ("outputs[4]", self.outputs[4], (2, *calibrated)),
+        ):
+            require(tensor.shape == expected, f"{field}.shape", f"is {tensor.shape}, not {expected}")
 
     def with_digest(self, model: bytes) -> "ModelCard":
         """The same card with ``sha256`` set for these file bytes."""

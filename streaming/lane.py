@@ -21,7 +21,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
@@ -31,12 +31,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import EngineError
+from .flags import Flag
 from .mixer import CONTROL_DTYPE, OUTPUTS_MAX, Controls
 from .statistics import STATISTICS_DTYPE, HopStatistics
 
 MAGIC = int.from_bytes(b"SIDECHOP", "little")
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 NAME_BYTES = 32
+LABEL_BYTES = 16
 EVENTS = 1024
 PAGE = 4096
 
@@ -56,6 +58,8 @@ class EventKind(IntEnum):
     """The network gave NaN and was reset."""
     CHOP = 4
     """Something begins at ``start`` with ``score`` 0 to 1; ``label`` says what."""
+    FLAG = 5
+    """What is heard from ``start`` to ``end`` does not belong: ``score``, p-value as ``value``, ``label`` the kind."""
 
 
 def _fixed(fields: Sequence[tuple[str, Any, int]], size: int) -> np.dtype[Any]:
@@ -83,6 +87,9 @@ HEADER_DTYPE = _fixed(
         ("history_frames", "<u4", 36),
         # the daemon, at any time
         ("chops_on", "<u4", 40),
+        ("flags_on", "<u4", 44),
+        ("flags_threshold", "<f4", 48),
+        ("fine_version", "<u4", 52),
         # the engine, before it is READY
         ("engine_state", "<u4", 64),
         ("engine_pid", "<u4", 68),
@@ -128,7 +135,9 @@ EVENT_DTYPE = _fixed(
         ("end", "<i8", 16),
         ("score", "<f8", 24),
         ("value", "<f8", 32),
-        ("label", "S24", 40),
+        ("label", f"S{LABEL_BYTES}", 40),
+        ("low_hz", "<f4", 56),
+        ("high_hz", "<f4", 60),
     ],
     64,
 )
@@ -148,6 +157,8 @@ class Event(NamedTuple):
     score: float
     value: float
     label: str
+    low_hz: float = 0.0
+    high_hz: float = 0.0
 
 
 def ring_frames_for(rate: int, block: int) -> int:
@@ -321,28 +332,36 @@ class Lane:
 
     def post_event(self, kind: int, start: int, value: float = 0.0, label: str = "", score: float = 0.0) -> None:
         """Engine side. The oldest events are overwritten when nobody reads."""
+        self._post((kind, 0, start, start, score, value, label.encode()[:LABEL_BYTES], 0.0, 0.0))
+
+    def post_flag(self, flag: Flag) -> None:
+        """As `post_event`."""
+        label = flag.kind.encode()[:LABEL_BYTES]
+        where = (flag.start, flag.end, flag.score, flag.p_value)
+        self._post((int(EventKind.FLAG), 0, *where, label, flag.low_hz, flag.high_hz))
+
+    def _post(self, record: tuple[Any, ...]) -> None:
         written = int(self.counters["events_written"])
-        self._events[written % EVENTS] = (kind, 0, start, start, score, value, label.encode()[:24])
+        self._events[written % EVENTS] = record
         self.counters["events_written"] = written + 1
 
     def last_event(self, kind: int) -> int:
         """Where the latest event of this kind that is still there starts; -1 where there is none."""
+        return next((event.start for event in self.posted(kind)), -1)
+
+    def posted(self, kind: int) -> Iterator[Event]:
+        """The events of a kind that are still there, the latest first, by whichever engine."""
         written = int(self.counters["events_written"])
         for i in range(written - 1, max(0, written - EVENTS) - 1, -1):
             if int(self._events["kind"][i % EVENTS]) == kind:
-                return int(self._events["start"][i % EVENTS])
-        return -1
+                yield _event(self._events[i % EVENTS])
 
     def read_events(self) -> list[Event]:
         """What was posted since the last call of this process; at most the newest `EVENTS`."""
         written = int(self.counters["events_written"])
         first = max(self._events_read, written - EVENTS)
         self._events_read = written
-        return [
-            Event(int(e["kind"]), int(e["start"]), int(e["end"]), float(e["score"]), float(e["value"]), label)
-            for e in (self._events[i % EVENTS].copy() for i in range(first, written))
-            for label in (bytes(e["label"]).decode("utf-8", "replace"),)
-        ]
+        return [_event(self._events[i % EVENTS].copy()) for i in range(first, written)]
 
     def close(self) -> None:
         """Unmap. Every view of this lane must be gone; what still holds one keeps the memory mapped until exit."""
@@ -363,6 +382,11 @@ class Lane:
             self._memory.unlink()
         except FileNotFoundError:
             pass
+
+
+def _event(record: Any) -> Event:
+    kind, _, start, end, score, value, label, low_hz, high_hz = record.item()
+    return Event(kind, start, end, score, value, label.decode("utf-8", "replace"), low_hz, high_hz)
 
 
 def _allocate(size: int, history_s: float) -> SharedMemory:

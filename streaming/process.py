@@ -1,7 +1,8 @@
 """The engine process: inference and nothing else, ``python -m streaming.process LANE [MODEL]``, and its supervisor.
 
-With ``--chops MODEL`` it also listens for chops and posts them as events, while the lane's ``chops_on`` says so: from
-the same hops, after their output is published, so that what is heard never waits for it.
+With ``--chops MODEL`` it also listens for chops and posts them as events, while the lane's ``chops_on`` says so, and
+with ``--flags MODEL`` for what does not belong, while ``flags_on`` does: from the same hops, after their output is
+published, so that what is heard never waits for it.
 
 It is a process of its own because a busy Python thread beside it would hold the interpreter for milliseconds. It takes
 one ORT thread that does not spin, warms up with 30 runs, settles (`streaming.realtime`) and then polls the lane. It
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ from .spawn import spawn
 from .statistics import HopStatistics
 
 if TYPE_CHECKING:
+    from .flags import Flag
     from .live_chops import LiveChop, LiveChops
+    from .live_flags import LiveFlags
 
 POLL_S = 0.0005
 IDLE_POLL_S = 0.002
@@ -45,16 +48,29 @@ SHADOW_S = 1.0
 """How long a new engine may take to draw level with the one that it takes over from."""
 CHOPS_APART_S = 0.03
 """Two engines place one chop a little differently; nearer than this it is the same."""
+FLAGS_APART_S = 0.5
+"""Flags of one kind nearer than this are one passage, told by two engines."""
 METER_FALL = 0.9
 HOP_MAX_S = 0.1
 """A network that takes longer hops (a whole clip) runs too long at a stretch for a realtime class."""
 START_TIMEOUT_S = 20.0
 
 
+class Listeners(NamedTuple):
+    """The files of what listens beside the separation; None listens for none.
+
+    ``fine`` is where the user's word is kept that something was fine; it need not be there.
+    """
+
+    chops: Path | None = None
+    flags: Path | None = None
+    fine: Path | None = None
+
+
 class LaneEngine:
     """Runs a `HopEngine` over a lane: takes hops as they come, publishes them at their absolute positions."""
 
-    def __init__(self, lane: Lane, model: Path | None, chops: Path | None, epoch: int) -> None:
+    def __init__(self, lane: Lane, model: Path | None, listeners: "Listeners", epoch: int) -> None:
         self._lane, self._counters, self._header = lane, lane.counters, lane.header
         opened = open_model(model)
         processor = open_processor(opened, lane.rate, lane.channels, BATCH_HOPS)
@@ -73,13 +89,21 @@ class LaneEngine:
         self._position = 0
         self._residual = processor.residual is not None
         self._name = opened.card.name if opened else "pass-through"
-        self._chops = open_chops(chops, lane) if chops else None
+        self._chops = open_chops(listeners.chops, lane) if listeners.chops else None
         self._chops_next = -1
         """Where those who listen for chops go on; elsewhere they begin anew."""
         self._chops_from = 0
         """Earlier ones follow on nothing that was heard."""
         self._chops_found: list[LiveChop] = []
         """What was found and not told yet: the former owner may have been about to."""
+        self._flags = open_flags(listeners.flags, lane) if listeners.flags else None
+        self._fine = listeners.fine
+        self._fine_version = -1
+        self._flags_next = -1
+        self._flags_from = 0
+        self._flags_found: list[Flag] = []
+        self._taken_over = 0
+        """Where this engine became the owner: what another flagged before is not told again."""
         self._warm_up(hop)
 
     def _warm_up(self, hop: int) -> None:
@@ -88,6 +112,11 @@ class LaneEngine:
             self._engine.process_hops(noise)
             if self._chops:
                 self._chops.process(noise, 0)
+        if self._flags:
+            second = np.resize(noise, (self._lane.channels, 2 * self._lane.rate))
+            self._flags.process(second, 0)
+            self._flags.reset()
+            self._learn_what_is_fine()
         self._engine.reset()
         if self._chops:
             self._chops.reset()
@@ -99,6 +128,7 @@ class LaneEngine:
         heir = self._shadow()
         engine.statistics = self._lane.hop_times  # warming up and shadowing are nobody's hops
         header["owner"] = self._epoch
+        self._taken_over = self._position
         if not heir:
             counters["out_valid_from"] = np.iinfo(np.int64).max
         self._lane.set_outputs(engine.outputs)
@@ -141,7 +171,7 @@ class LaneEngine:
             batch = self._batch[:, : hops * hop]
             read_ring(self._lane.input, self._position, batch)
             self._last[:] = self._engine.process_hops(batch)[:, :, -hop:]
-            self._listen_for_chops(batch)
+            self._listen(batch)
             self._position += hops * hop
             done = True
         return False
@@ -197,19 +227,29 @@ class LaneEngine:
         if not self.owns:
             return False
         self._publish(out)
-        self._listen_for_chops(batch)
+        self._listen(batch)
         self._position += hops * hop
         return True
 
+    def _listen(self, batch: NDArray[np.float32]) -> None:
+        """For chops and flags, as far as they are asked for; may write into ``batch``."""
+        for_chops = self._chops is not None and self._header["chops_on"]
+        for_flags = self._flags is not None and self._header["flags_on"]
+        if not (for_chops or for_flags):
+            return
+        if not np.isfinite(batch).all():
+            np.nan_to_num(batch, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        if for_chops:
+            self._listen_for_chops(batch)
+        if for_flags:
+            self._listen_for_flags(batch)
+
     def _listen_for_chops(self, batch: NDArray[np.float32]) -> None:
         chops, position = self._chops, self._position
-        if chops is None or not self._header["chops_on"]:
-            return
+        assert chops is not None
         if position != self._chops_next:  # they begin anew
             self._chops_from = position + max(0, self._prime - chops.latency_samples) if position else 0
         self._chops_next = position + batch.shape[1]
-        if not np.isfinite(batch).all():
-            np.nan_to_num(batch, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         self._chops_found += chops.process(batch, position)
         if not self._chops_found or not self.owns:
             return
@@ -220,6 +260,42 @@ class LaneEngine:
             ):
                 self._lane.post_event(EventKind.CHOP, chop.position, label=chop.kind, score=chop.score)
         self._chops_found.clear()
+
+    def _listen_for_flags(self, batch: NDArray[np.float32]) -> None:
+        flags, position, lane = self._flags, self._position, self._lane
+        assert flags is not None
+        if position != self._flags_next:  # they begin anew: the first moments have no past to be judged by
+            self._flags_from = position
+        self._flags_next = position + batch.shape[1]
+        threshold = float(self._header["flags_threshold"])
+        if threshold != flags.threshold:
+            flags.threshold = threshold
+        self._flags_found += flags.process(batch, position)
+        if not self._flags_found or not self.owns:
+            return
+        apart = FLAGS_APART_S * lane.rate
+        for flag in self._flags_found:
+            told = (
+                event.label == flag.kind and event.start <= flag.end + apart and event.end >= flag.start - apart
+                for event in lane.posted(EventKind.FLAG)
+                if event.end < self._taken_over  # by the owner before
+            )
+            if flag.start >= self._flags_from and not any(told):
+                lane.post_flag(flag)
+        self._flags_found.clear()
+
+    def _learn_what_is_fine(self) -> None:
+        """Read what the user said was fine, where that has changed."""
+        version = int(self._header["fine_version"])
+        if self._flags is None or self._fine is None or version == self._fine_version:
+            return
+        from .live_flags import read_fine
+
+        self._fine_version = version
+        try:
+            self._flags.teach(read_fine(self._fine))
+        except SidechopError as error:
+            print(error, file=sys.stderr)
 
     def _publish(self, out: NDArray[np.float32]) -> None:
         n = out.shape[2]
@@ -247,6 +323,7 @@ class LaneEngine:
             if self.step():
                 last_work = now
             else:
+                self._learn_what_is_fine()
                 time.sleep(IDLE_POLL_S if now - last_work > IDLE_AFTER_S else POLL_S)
         if self.owns:
             self._header["engine_state"] = EngineState.ABSENT
@@ -261,12 +338,23 @@ def open_chops(path: Path, lane: Lane) -> "LiveChops":
     return chops
 
 
+def open_flags(path: Path, lane: Lane) -> "LiveFlags":
+    """What flags what a lane hears. Raises `ModelError` where the network does not fit."""
+    from .live_flags import LiveFlags
+
+    flags = LiveFlags(path, float(lane.header["flags_threshold"]))
+    flags.prepare(lane.rate, lane.channels)
+    return flags
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The engine process."""
     parser = argparse.ArgumentParser(prog="streaming.process")
     parser.add_argument("lane")
     parser.add_argument("model", nargs="?", type=Path)
     parser.add_argument("--chops", type=Path)
+    parser.add_argument("--flags", type=Path)
+    parser.add_argument("--fine", type=Path)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--epoch", type=int, required=True)
     options = parser.parse_args(arguments)
@@ -282,7 +370,8 @@ def main(arguments: list[str] | None = None) -> int:
     if first:
         lane.header["engine_state"] = EngineState.LOADING
     try:
-        engine = LaneEngine(lane, options.model, options.chops, options.epoch)
+        listeners = Listeners(options.chops, options.flags, options.fine)
+        engine = LaneEngine(lane, options.model, listeners, options.epoch)
     except SidechopError as error:
         lane.header["error"] = str(error).encode()[:1024]
         if first:
@@ -299,9 +388,9 @@ def main(arguments: list[str] | None = None) -> int:
 class EngineProcess:
     """Starts, watches and stops the engine process of a lane. Used by the daemon; nothing here is realtime."""
 
-    def __init__(self, lane: Lane, model: Path | None, chops: Path | None = None) -> None:
+    def __init__(self, lane: Lane, model: Path | None, listeners: Listeners | None = None) -> None:
         self._lane = lane
-        self.model, self.chops = model, chops
+        self.model, self.listeners = model, listeners or Listeners()
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -331,8 +420,8 @@ class EngineProcess:
         epoch = int(header["engine_epoch"]) + 1
         header["engine_epoch"] = epoch
         model = [str(self.model)] if self.model else []
-        chops = ["--chops", str(self.chops)] if self.chops else []
-        arguments = [self._lane.name, *model, *chops, "--parent", str(os.getpid()), "--epoch", str(epoch)]
+        listening = [f"--{name}={path}" for name, path in self.listeners._asdict().items() if path]
+        arguments = [self._lane.name, *model, *listening, "--parent", str(os.getpid()), "--epoch", str(epoch)]
         nowhere = subprocess.DEVNULL
         self._process = spawn(
             "-m", "streaming.process", *arguments, stdin=nowhere, stdout=nowhere, stderr=subprocess.PIPE

@@ -4,7 +4,7 @@ States ping-pong between two buffers so that a run allocates nothing. One thread
 audio (a spinning pool steals the core from the callback); files may use more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,11 @@ class OnnxModel:
         card = self.card
         out: NDArray[np.float32] = self._session.run([card.outputs[0].name], {card.inputs[0].name: frames[None]})[0][0]
         return out
+
+    def run_many(self, names: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """Run on as many of a ``segments`` model's segments as there are, and only for these outputs."""
+        outputs: list[NDArray[np.float32]] = self._session.run(list(names), dict(inputs))
+        return outputs
 
     def reset(self) -> None:
         """States back to zeros."""

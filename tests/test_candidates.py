@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from bridge.chops.analysis import Analysis
 from bridge.chops.candidates import DIVISIONS, PARTS, WORTH, describe, find_places, usual_count
 from bridge.chops.marks import NO_MARKS, Marks
-from bridge.chops.passage import ArrayPassage
 from bridge.chops.selection import ALIKE, Candidates, Choice, select
 from bridge.chops.settings import Grid, Mode
+from bridge.passage import ArrayPassage
 from streaming.errors import RequestError
 from streaming.features import MEL, MelFrames
 

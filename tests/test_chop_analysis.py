@@ -10,12 +10,12 @@ import soundfile
 from numpy.typing import NDArray
 from tiny_models import CURVES, tiny_curves
 
-from bridge.chops import passage as passages
+from bridge import passage as passages
 from bridge.chops.analysis import Analysis, analyse, analyse_audio, analyse_passage
 from bridge.chops.listening import open_network, texture_frames
 from bridge.chops.marks import JOIN_S, Marks, nearest_onset, snap_marks
-from bridge.chops.passage import ArrayPassage, FilePassage
-from bridge.chops.snapping import snap_points
+from bridge.passage import ArrayPassage, FilePassage
+from bridge.snapping import snap_points
 from streaming.curves import CurveNetwork
 from streaming.errors import AudioError, RequestError
 from streaming.features import MEL, MelFrames

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from wavinfo import WavInfoReader
 
 from bridge.chops.chops import Chop, ChopSet
-from bridge.chops.exports import EXPORTS, Exported, export, safe_stem
-from bridge.chops.passage import ArrayPassage, FilePassage
+from bridge.chops.exports import EXPORTS, export
+from bridge.exporting import Exported, safe_stem
+from bridge.passage import ArrayPassage, FilePassage
 from streaming.errors import AudioError, RequestError, SidechopError
 
 NAMES = [

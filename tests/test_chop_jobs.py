@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import MASKS, tiny_curves, tiny_live4
 
-from bridge.chops import jobs as jobs_module
-from bridge.chops.jobs import ChopJobs
 from bridge.chops.settings import ChopSettings
-from bridge.chops.worker import read_options
 from bridge.config import Audio, Config, Fader, Osc
 from bridge.daemon import Daemon
+from bridge.jobs import jobs as jobs_module
+from bridge.jobs.jobs import Jobs
+from bridge.jobs.requests import read_options
 from bridge.osc_client import NoAnswerError, OscClient
 from bridge.osc_packet import write_message
 from bridge.osc_table import BY_ADDRESS, SECONDS_MAX
@@ -242,7 +242,7 @@ def test_mistakes_are_one_clear_line(client: Client, folder: Path, options: Call
 @settings(max_examples=500, deadline=None, derandomize=True)
 def test_any_options_are_settings_or_refused(text: str) -> None:
     try:
-        assert isinstance(read_options(text), ChopSettings)
+        assert isinstance(read_options(ChopSettings, text), ChopSettings)
     except RequestError as error:
         lines = str(error).count("\n") + 1
         assert lines == 1
@@ -343,7 +343,7 @@ def test_a_worker_that_dies_or_hangs_is_replaced(
     address, (_, text) = answer_to(client, 1001)
     assert (address, text) == (
         "/sidechop/error",
-        "the chop worker ended with code -9, and what it kept is lost: chop again",
+        "the worker ended with code -9, and what it kept is lost: ask again",
     )
     with pytest.raises(RequestError, match=f"no job {job} is kept; there is none: chop it again"):
         client.ask("/sidechop/chop/reroll", job, 1)
@@ -373,7 +373,7 @@ def test_the_command_shows_items_and_progress(daemon: Daemon, folder: Path, opti
 
 def test_nothing_played_yet_and_nothing_to_find(options: Callable[..., str]) -> None:
     lane = Lane.create(RATE, 2, 512)
-    jobs = ChopJobs()
+    jobs = Jobs()
 
     class Silent:
         """What a server gives a job, of a client that hears nothing."""
@@ -384,14 +384,14 @@ def test_nothing_played_yet_and_nothing_to_find(options: Callable[..., str]) -> 
         def __call__(self, fraction: float, text: str) -> None: ...
 
     try:
-        with pytest.raises(RequestError, match="nothing has been played yet: there is no audio to chop"):
-            jobs.run(Silent(), "recent", lane=lane.name, seconds=5.0, options=options())
+        with pytest.raises(RequestError, match="nothing has been played yet: there is no audio to listen to"):
+            jobs.run(Silent(), "chop/recent", lane=lane.name, seconds=5.0, options=options())
         lane.counters["in_written"] = RATE
         with pytest.raises(RequestError, match="the recording: is silent; "):
-            jobs.run(Silent(), "recent", lane=lane.name, seconds=5.0, options=options())
+            jobs.run(Silent(), "chop/recent", lane=lane.name, seconds=5.0, options=options())
         lane.input[:, 5] = np.nan
         with pytest.raises(RequestError, match="not numbers"):
-            jobs.run(Silent(), "recent", lane=lane.name, seconds=5.0, options=options())
+            jobs.run(Silent(), "chop/recent", lane=lane.name, seconds=5.0, options=options())
         worker = psutil.Process(jobs.pid)
         assert worker.nice() >= 10
         assert "torch" not in "".join(m.path for m in worker.memory_maps())
@@ -401,7 +401,7 @@ def test_nothing_played_yet_and_nothing_to_find(options: Callable[..., str]) -> 
         lane.unlink()
     assert not worker.is_running()
     with pytest.raises(RequestError, match="the daemon is ending"):
-        jobs.run(Silent(), "lock", job=1, position=1, on=True)
+        jobs.run(Silent(), "chop/lock", job=1, position=1, on=True)
 
 
 def test_a_render_does_not_notice_a_job(folder: Path, options: Callable[..., str], tmp_path: Path) -> None:
@@ -427,11 +427,11 @@ def test_a_render_does_not_notice_a_job(folder: Path, options: Callable[..., str
 def test_the_worker_ends_with_its_daemon(folder: Path) -> None:
     script = """
         import time
-        from bridge.chops.jobs import ChopJobs
+        from bridge.jobs.jobs import Jobs
         from bridge.osc_server import JobAnswer
-        jobs = ChopJobs()
+        jobs = Jobs()
         try:
-            jobs.run(JobAnswer(lambda datagram: None, 1), "lock", job=1, position=1, on=True)
+            jobs.run(JobAnswer(lambda datagram: None, 1), "chop/lock", job=1, position=1, on=True)
         except Exception as error:
             print(jobs.pid, flush=True)
         time.sleep(60)

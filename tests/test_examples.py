@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_models import tiny_curves, tiny_live4
+from tests.tiny_models import tiny_curves, tiny_flagger, tiny_live4
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -36,6 +36,16 @@ def test_chop_file(tmp_path: Path) -> None:
     assert [len(roll) for roll in rolls] == [8, 8, 8]
     assert len({tuple(chop for chop in roll if chop.endswith("*")) for roll in rolls}) == 1
     assert len(list((tmp_path / "chops").rglob("*.wav"))) in (8, 9)  # with what comes before the first
+
+
+def test_flag_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    clip = EXAMPLES.parent / "bridge" / "assets" / "demo.ogg"
+    out = run("flag_file.py", str(clip), str(tmp_path / "flags"), str(tiny_flagger(tmp_path / "tiny.onnx")))
+    assert "passages known as fine: 0" in out
+    kept, length = (float(out.partition(" s are kept in")[0].split()[i]) for i in (-3, -1))
+    assert abs(kept / length - 0.8) < 0.05
+    assert {path.suffix for path in (tmp_path / "flags").iterdir()} == {".csv", ".wav"}
 
 
 def test_host_a_lane(model: str) -> None:

@@ -22,7 +22,7 @@ from streaming.errors import EngineError, RequestError
 from streaming.features import MEL
 from streaming.host import LaneHost
 from streaming.lane import Event, EventKind, Lane
-from streaming.process import EngineProcess
+from streaming.process import EngineProcess, Listeners
 
 RATE = 44100
 OUTPUTS = ("vocals", "drums", "bass", "other")
@@ -97,7 +97,7 @@ def test_each_click_is_one_event_and_the_output_stays_to_the_bit(
     audio = clicks(positions, 150000)
     lane = Lane.create(rate, 2, 8192, OUTPUTS, 512)
     lane.header["chops_on"] = 1
-    engine = EngineProcess(lane, separator, chopper)
+    engine = EngineProcess(lane, separator, Listeners(chops=chopper))
     try:
         engine.start()
         stems = play(lane, audio, sizes)
@@ -120,7 +120,7 @@ def test_each_click_is_one_event_and_the_output_stays_to_the_bit(
 
 
 def test_a_pass_through_lane_hears_chops_too(lane: Lane, chopper: Path) -> None:
-    engine = EngineProcess(lane, None, chopper)
+    engine = EngineProcess(lane, None, Listeners(chops=chopper))
     try:
         engine.start()
         play(lane, clicks([20000, 50000], 70000), [512])
@@ -131,7 +131,7 @@ def test_a_pass_through_lane_hears_chops_too(lane: Lane, chopper: Path) -> None:
 
 def test_switched_off_and_on_and_what_is_not_a_number(lane: Lane, chopper: Path) -> None:
     """Off is silence; on again starts afresh, without an event for the start; NaN counts as silence."""
-    engine = EngineProcess(lane, None, chopper)
+    engine = EngineProcess(lane, None, Listeners(chops=chopper))
     try:
         engine.start()
         host = LaneHost(lane, 512)
@@ -154,7 +154,10 @@ def test_switched_off_and_on_and_what_is_not_a_number(lane: Lane, chopper: Path)
 
 
 def test_a_take_over_loses_no_click_and_tells_none_twice(lane: Lane, separator: Path, chopper: Path) -> None:
-    first, second = EngineProcess(lane, separator, chopper), EngineProcess(lane, separator, chopper)
+    first, second = (
+        EngineProcess(lane, separator, Listeners(chops=chopper)),
+        EngineProcess(lane, separator, Listeners(chops=chopper)),
+    )
     spacing = 6000
     try:
         first.start()
@@ -177,7 +180,7 @@ def test_a_take_over_loses_no_click_and_tells_none_twice(lane: Lane, separator: 
 
 
 def test_after_a_stall_clicks_are_found_where_they_are(lane: Lane, chopper: Path) -> None:
-    engine = EngineProcess(lane, None, chopper)
+    engine = EngineProcess(lane, None, Listeners(chops=chopper))
     try:
         engine.start()
         host = LaneHost(lane, 512)
@@ -299,7 +302,7 @@ def test_a_model_for_chops_that_does_not_fit_the_rate_says_so(tmp_path: Path) ->
     lane = Lane.create(48000, 2, 512)
     try:
         with pytest.raises(EngineError, match="frames of 512 samples at 44100 Hz do not fall on samples at 48000"):
-            EngineProcess(lane, None, path).start()
+            EngineProcess(lane, None, Listeners(chops=path)).start()
     finally:
         lane.close()
         lane.unlink()

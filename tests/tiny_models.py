@@ -143,3 +143,58 @@ def tiny_curves(
         for tensor in (*model.graph.input, *model.graph.output):
             tensor.type.tensor_type.shape.dim[1].dim_param = "frames"
     return save(model, card, path)
+
+
+FLAG_CLASSES = ("clean", "noise", "distortion")
+FLAG_SCALES = (1, 4, 16)
+FLAG_SEGMENT, FLAG_STEP, FLAG_WIDTH = 64, 16, 8
+
+
+def tiny_flagger(path: Path, features: Features = MEL, scales: tuple[int, ...] = FLAG_SCALES) -> Path:
+    """Write a ``segments`` model that finds hiss odd; returns ``path``.
+
+    The embedding is the mean of each eighth of the bands over the segment, over 7. With ``top`` the last of those and
+    ``mid`` the fourth: ``classes = softmax(2, 16 top - 2, 8 mid - 6)``: white noise above some -40 dBFS is ``noise``,
+    loud sound in the middle alone ``distortion``, a low tone or silence ``clean``. Only the first scale's odds count:
+    oddness = odds, so a score is 1 - P(clean). The memory holds silence and
+    three faint noises, the calibration -3 … 0.
+    """
+    eighth = features.bands // FLAG_WIDTH
+    spread = np.kron(np.eye(FLAG_WIDTH), np.ones((eighth, 1))) / eighth / 7
+    heads = np.zeros((FLAG_WIDTH, len(FLAG_CLASSES)))
+    heads[-1, 1], heads[3, 2] = 16, 8
+    weights = np.zeros((2, 3 * len(scales) + 1))
+    weights[:, 0] = 1
+    memory = np.repeat(0.03 * np.arange(4)[:, None], FLAG_WIDTH, axis=1)
+    nodes = [
+        helper.make_node("ReduceMean", ["segments", "frames"], ["level"], keepdims=0),
+        helper.make_node("MatMul", ["level", "spread"], ["embedding"]),
+        helper.make_node("MatMul", ["embedding", "heads"], ["unbiased"]),
+        helper.make_node("ReduceMean", ["context", "frames"], ["before"], keepdims=0),
+        helper.make_node("ReduceMean", ["before", "frames"], ["heard"], keepdims=1),
+        helper.make_node("Mul", ["heard", "nothing"], ["ignored"]),
+        helper.make_node("Add", ["unbiased", "ignored"], ["summed"]),
+        helper.make_node("Add", ["summed", "bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["classes"], axis=-1),
+        *(helper.make_node("Identity", [f"{name}_values"], [name]) for name in ("memory", "weights", "calibration")),
+    ]
+    card = ModelCard(
+        name=path.stem, version="1", task="flags", kind="segments", description="hiss", licence="Apache-2.0",
+        sample_rates=(44100, 48000, 88200, 96000), channels=1, hop_samples=features.hop_samples,
+        latency_samples=features.delay_at(features.rate) + FLAG_SEGMENT // 2 * features.hop_samples, stems=(),
+        inputs=(Tensor("segments", (1, FLAG_SEGMENT, features.bands)), Tensor("context", (1, 2, features.bands))),
+        outputs=(
+            Tensor("embedding", (1, FLAG_WIDTH)), Tensor("classes", (1, len(FLAG_CLASSES))),
+            Tensor("memory", (len(scales), 4, FLAG_WIDTH)), Tensor("weights", weights.shape),
+            Tensor("calibration", (2, 100)),
+        ),
+        features=features, classes=FLAG_CLASSES, step_frames=FLAG_STEP, scales=scales,
+    )  # fmt: skip
+    model = build(
+        card, nodes, frames=[1], spread=spread, heads=heads, bias=np.asarray([2.0, -2.0, -6.0]),
+        nothing=np.zeros((1, 1)), memory_values=np.tile(memory, (len(scales), 1, 1)), weights_values=weights,
+        calibration_values=np.tile(np.linspace(-3, 0, 100), (2, 1)),
+    )  # fmt: skip
+    for tensor in (*model.graph.input, *model.graph.output[:2]):
+        tensor.type.tensor_type.shape.dim[0].dim_param = "segments"
+    return save(model, card, path)

@@ -22,10 +22,9 @@ from streaming.features import Features
 from streaming.onsets import pick_onsets
 from streaming.snap import Snapped
 
+from ..passage import ArrayPassage, FilePassage, Passage, Progress
 from .listening import listen, texture_frames
 from .marks import ATTACKS, NO_MARKS, Marks, Moments, snap_marks
-from .passage import ArrayPassage, FilePassage, Passage
-from .snapping import Progress
 
 LISTENING = 0.9
 """The network's part of the whole work; the rest is snapping."""

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from streaming.errors import RequestError
 
+from ..snapping import snap_points
 from .analysis import Analysis
 from .candidates import describe, find_places, usual_count
 from .chops import Chop, ChopSet
 from .marks import nearest_onset
 from .selection import Choice, select
 from .settings import ChopSettings, Snap
-from .snapping import snap_points
 
 NEEDS = {"transient": "onset", "beat": "beat", "downbeat": "beat", "phrase": "beat", "grid": "beat"}
 """The curve without which a mode finds nothing: bars and phrases begin on beats."""

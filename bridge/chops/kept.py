@@ -1,23 +1,18 @@
-"""Passages that were heard and can be chopped again at once: what lock, re-roll and export work on."""
+"""A passage that was heard and can be chopped again at once: what lock, re-roll and export work on."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from streaming.errors import RequestError
 
+from ..exporting import Exported
+from ..passage import ArrayPassage
 from .analysis import Analysis
 from .chopping import chop
 from .chops import ChopSet
-from .exports import Exported, export
-from .passage import ArrayPassage
+from .exports import export
 from .settings import ChopSettings
-
-KEPT = 16
-AUDIO_MAX_BYTES = 1 << 30
-"""What was played has no file to be read again, so its audio is kept: this much of it in all."""
 
 
 class KeptPassage:
@@ -58,30 +53,3 @@ class KeptPassage:
         passage = self._analysis.passage
         stem = passage.source.stem if passage.source else f"take-{passage.start}"
         return export(self.chops, passage, formats, folder, stem, progress, self._analysis.curves)
-
-
-class Shelf:
-    """The passages that were used last, by job. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[int, KeptPassage] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def put(self, job: int, passage: KeptPassage) -> None:
-        """The ones that were not used for longest make room."""
-        with self._lock:
-            self._kept[job] = passage
-            while len(self._kept) > 1 and (len(self._kept) > KEPT or self._audio_bytes() > AUDIO_MAX_BYTES):
-                self._kept.popitem(last=False)
-
-    def get(self, job: int) -> KeptPassage:
-        """Raises `RequestError` for a job that is not kept."""
-        with self._lock:
-            if job not in self._kept:
-                there = ", ".join(map(str, sorted(self._kept))) or "none"
-                raise RequestError(f"no job {job} is kept; there is {there}: chop it again")
-            self._kept.move_to_end(job)
-            return self._kept[job]
-
-    def _audio_bytes(self) -> int:
-        return sum(passage.audio_bytes for passage in self._kept.values())

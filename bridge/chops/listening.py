@@ -11,10 +11,9 @@ from streaming.errors import AudioError
 from streaming.features import Features, open_features
 from streaming.session import OnnxModel
 
+from ..passage import Passage, Progress, mono_blocks
 from ..registry import find_model
-from ..resampler import Resampler
-from .passage import Passage
-from .snapping import Progress, mono_blocks
+from ..resampler import Resampler, hearing_rate
 
 
 class Heard(NamedTuple):
@@ -37,7 +36,7 @@ def open_network(name_or_path: str | Path) -> CurveNetwork:
 
 def listen(passage: Passage, network: CurveNetwork, report: Progress) -> Heard:
     """Hear it once, front to back. Raises `AudioError`."""
-    rate = _hearing_rate(network.features, passage.rate)
+    rate = hearing_rate(network.features, passage.rate)
     source = open_features(network.features, rate)
     resampler = Resampler(passage.rate, rate, 1) if rate != passage.rate else None
     network.reset()
@@ -61,12 +60,6 @@ def listen(passage: Passage, network: CurveNetwork, report: Progress) -> Heard:
     pieces.extend(network.flush())
     curves = np.ascontiguousarray(np.concatenate(pieces).T)
     return Heard(dict(zip(network.curves, curves, strict=True)), texture.rows(), samples)
-
-
-def _hearing_rate(features: Features, rate: int) -> int:
-    """The source's own rate where frames fall on its samples and it reaches as high as the network heard."""
-    own = features.kind == "log-mel" and rate >= features.rate and not (features.hop_samples * rate) % features.rate
-    return rate if own else features.rate
 
 
 class _Texture:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from streaming.onsets import strongest
 
-from .passage import Passage
-from .snapping import Progress, snap_points
+from ..passage import Passage, Progress
+from ..snapping import snap_points
 
 ATTACKS = ("onset", "chop")
 """Kinds that sit on an attack. The others are times: an attack may be near."""

@@ -13,24 +13,16 @@ The fade-out is rounded to the grid of the file's samples and the fade-in is wha
 bit in 16 and 24 bits. What lies before the first chop is slice 0. The passage is read once, front to back.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
-from numpy.typing import NDArray
-
-from streaming.errors import AudioError
 
 from ..audio_files import AudioWriter
+from ..passage import Block, Passage, PassageReader, sample_format
 from .chops import ChopSet
-from .passage import Passage
-
-Block = NDArray[np.float32]
 
 FADE_S = 0.001
-_BITS = {"PCM_S8": 16, "PCM_U8": 16, "PCM_16": 16, "PCM_24": 24}
 
 
 class Slice(NamedTuple):
@@ -74,40 +66,6 @@ def slice_names(chops: ChopSet, stem: str) -> list[str]:
     """File names of `slices_of`, in their order; they sort as they sound."""
     width = max(2, len(str(len(chops.chops))))
     return [f"{stem}-{cut.number:0{width}}.wav" for cut in slices_of(chops)]
-
-
-def sample_format(passage: Passage) -> str:
-    """A subtype of `AudioWriter` that keeps the passage's samples as they are: "16", "24" or else "float"."""
-    if passage.source is None:
-        return "float"
-    bits = _BITS.get(soundfile.info(passage.source).subtype)
-    return str(bits) if bits else "float"
-
-
-class PassageReader:
-    """A passage front to back, as many samples at a time as are asked for."""
-
-    def __init__(self, passage: Passage) -> None:
-        self._passage = passage
-        self._blocks = passage.blocks()
-        self._waiting: Block = np.empty((passage.channels, 0), np.float32)
-
-    def take(self, frames: int) -> Iterator[Block]:
-        """The next ``frames`` samples in blocks. Raises `AudioError` if the passage ends before."""
-        while frames > 0:
-            if not self._waiting.shape[1]:
-                block = next(self._blocks, None)
-                if block is None:
-                    raise AudioError(f"{self._passage.source or 'the take'}: ends before its chops do; chop it again")
-                self._waiting = block
-                continue
-            part, self._waiting = self._waiting[:, :frames], self._waiting[:, frames:]
-            frames -= part.shape[1]
-            yield part
-
-    def read(self, frames: int) -> Block:
-        """The next ``frames`` samples in one piece."""
-        return np.concatenate([np.empty((self._passage.channels, 0), np.float32), *self.take(frames)], axis=1)
 
 
 def write_slices(chops: ChopSet, passage: Passage, folder: Path, stem: str) -> list[Path]:

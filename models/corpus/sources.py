@@ -122,7 +122,7 @@ class Sources:
     def package(self, name: str) -> Path:
         """The folder of an unpacked package, fetched if need be; it does not exist where it cannot be had."""
         if self.download and not (self.cache / name / "usr").is_dir():
-            _fetch(name, self.cache)
+            fetch(name, self.cache)
         return self.cache / name
 
     def _read_manifest(self, folder: str) -> list[Item]:
@@ -169,7 +169,7 @@ def default_data() -> Path:
     return Path(os.environ.get("SIDECHOP_DATA", beside))
 
 
-def _fetch(package: str, cache: Path) -> None:
+def fetch(package: str, cache: Path) -> None:
     """Download and unpack a Debian package; nothing happens where there is no apt, network or such package."""
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 from streaming.errors import AudioError
 
 from ...audio_files import AudioWriter
-from ..slices import PassageReader, sample_format
+from ...passage import PassageReader, sample_format
 from .job import Job
 
 RIFF_BYTES = 0xFFFFFFFF

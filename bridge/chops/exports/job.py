@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...passage import Passage
 from ..chops import Chop, ChopSet
-from ..passage import Passage
 
 PADS = 128
 FIRST_NOTE = 36

@@ -11,7 +11,7 @@ answers to. Not opened on a device.
 import json
 from xml.etree import ElementTree
 
-from ..slices import PassageReader
+from ...passage import PassageReader
 from .device_wav import device_bounds, device_frames, write_device_wav
 from .job import PADS, Bank, Job, banks, pad_note
 

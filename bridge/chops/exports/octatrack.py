@@ -18,7 +18,7 @@ play at their own speed either way, because stretching is off.
 
 import struct
 
-from ..slices import PassageReader
+from ...passage import PassageReader
 from .device_wav import RATE, device_bounds, device_frames, write_device_wav
 from .job import Bank, Job, banks
 

@@ -12,12 +12,12 @@ import csv
 import os
 from pathlib import Path
 
+from ...reaper_text import clock, quoted, source_kind
 from ..slices import Slice, slices_of
 from .cue_wav import marked_wav
 from .job import Job
 
 UNKNOWN_BPM = 120.0
-_SOURCES = {".mp3": "MP3", ".flac": "FLAC", ".ogg": "VORBIS", ".oga": "VORBIS"}  # any other: WAVE, AIFF too
 
 
 def write(job: Job) -> list[str]:
@@ -25,11 +25,11 @@ def write(job: Job) -> list[str]:
     chops = job.chops
     lines = ['<REAPER_PROJECT 0.1 "6.0"', f"  TEMPO {chops.tempo or UNKNOWN_BPM:.6f} {chops.beats_per_bar or 4} 4"]
     for number, chop in enumerate(chops.chops, 1):
-        lines.append(f"  MARKER {number} {job.seconds(chop.position):.9f} {_quoted(job.name(number))} 0")
+        lines.append(f"  MARKER {number} {job.seconds(chop.position):.9f} {quoted(job.name(number))} 0")
     for number, chop in enumerate(chops.chops, 1):
-        lines.append(f"  MARKER {number} {job.seconds(chop.position):.9f} {_quoted(job.name(number))} 1")
+        lines.append(f"  MARKER {number} {job.seconds(chop.position):.9f} {quoted(job.name(number))} 1")
         lines.append(f'  MARKER {number} {job.seconds(chop.end):.9f} "" 1')
-    lines += ["  <TRACK", f"    NAME {_quoted(job.stem)}"]
+    lines += ["  <TRACK", f"    NAME {quoted(job.stem)}"]
     for cut in slices_of(chops):
         lines += _item(job, cut, path, offset)
     lines += ["  >", ">", ""]
@@ -46,7 +46,6 @@ def _audio(job: Job) -> tuple[Path, int]:
 
 
 def _item(job: Job, cut: Slice, path: Path, offset: int) -> list[str]:
-    kind = _SOURCES.get(path.suffix.lower(), "WAVE")
     return [
         "    <ITEM",
         f"      POSITION {job.seconds(cut.start):.9f}",
@@ -54,10 +53,10 @@ def _item(job: Job, cut: Slice, path: Path, offset: int) -> list[str]:
         "      LOOP 0",
         f"      FADEIN 0 {job.seconds(cut.fade_in):.9f} 0 0 0 0 0",
         f"      FADEOUT 0 {job.seconds(cut.fade_out):.9f} 0 0 0 0 0",
-        f"      NAME {_quoted(job.name(cut.number) if cut.number else 'lead-in')}",
+        f"      NAME {quoted(job.name(cut.number) if cut.number else 'lead-in')}",
         f"      SOFFS {job.seconds(cut.start - offset):.9f}",
-        f"      <SOURCE {kind}",
-        f"        FILE {_quoted(os.fspath(path))}",
+        f"      <SOURCE {source_kind(path)}",
+        f"        FILE {quoted(os.fspath(path))}",
         "      >",
         "    >",
     ]
@@ -68,19 +67,6 @@ def _write_csv(job: Job) -> None:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["#", "Name", "Start", "End", "Length"])
         for number, chop in enumerate(job.chops.chops, 1):
-            start, end = _clock(job.seconds(chop.position)), _clock(job.seconds(chop.end))
+            start, end = clock(job.seconds(chop.position)), clock(job.seconds(chop.end))
             table.writerow([f"M{number}", job.name(number), start, "", ""])
-            table.writerow([f"R{number}", job.name(number), start, end, _clock(job.seconds(chop.end - chop.position))])
-
-
-def _clock(seconds: float) -> str:
-    """``h:mm:ss.ssssss``, which is a time whatever the ruler shows."""
-    micros = round(seconds * 1e6)
-    minutes, micros = divmod(micros, 60_000_000)
-    return f"{minutes // 60}:{minutes % 60:02}:{micros // 1_000_000:02}.{micros % 1_000_000:06}"
-
-
-def _quoted(text: str) -> str:
-    """``text`` between the first of REAPER's three kinds of quotes that it does not hold."""
-    quote = next((mark for mark in "\"'`" if mark not in text), "`")
-    return quote + text.replace("`", "'" if quote == "`" else "`") + quote
+            table.writerow([f"R{number}", job.name(number), start, end, clock(job.seconds(chop.end - chop.position))])

@@ -1,4 +1,4 @@
-"""The daemon's side of the chop worker: starts it when it is first needed, and again when it has ended.
+"""The daemon's side of the worker: starts it when it is first needed, and again when it has ended.
 
 Each job is waited for on a thread of its own, the server's; one thread here hears the worker and hands on its lines.
 """
@@ -28,7 +28,7 @@ STOP_S = 5.0
 Line = dict[str, Any]
 
 
-class ChopJobs:
+class Jobs:
     """Jobs of one daemon. Ids are given once, so that a job of a worker that ended is never taken for another."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class ChopJobs:
             if "done" in line:
                 return list(line["done"])
             if "items" in line:
-                answer.items("/sidechop/chop/item", line["items"])
+                answer.items(line["address"], line["items"])
             if "text" in line:
                 fraction, text = line["fraction"], line["text"]
             if "text" in line or time.monotonic() - told_s > SIGN_OF_LIFE_S:
@@ -96,8 +96,8 @@ class ChopJobs:
             if not self._open:
                 raise RequestError("the daemon is ending")
             if self._process is None:
-                self._process = spawn("-m", "bridge.chops.worker", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-                self._listener = threading.Thread(target=self._hear, args=(self._process,), name="chops", daemon=True)
+                self._process = spawn("-m", "bridge.jobs.worker", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                self._listener = threading.Thread(target=self._hear, args=(self._process,), name="jobs", daemon=True)
                 self._listener.start()
             self._waiting[id] = lines
             self._write(request)
@@ -141,4 +141,4 @@ class ChopJobs:
             self._process = None
             left, self._waiting = self._waiting, {}
         for lines in left.values():
-            lines.put({"error": f"the chop worker ended with code {code}, and what it kept is lost: chop again"})
+            lines.put({"error": f"the worker ended with code {code}, and what it kept is lost: ask again"})

@@ -1,24 +1,20 @@
 """Bringing the points of a passage onto the sample, in one reading of it: memory holds a window, not the file."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.snap import Snapped, snap
+from streaming.snap import Mode, Snapped, snap
 
-from .passage import Passage
-from .settings import Snap
-
-Progress = Callable[[float], None]
-"""Called with the part that is done, 0 to 1. What it raises ends the work: so it is cancelled."""
+from .passage import Passage, Progress
 
 REACH_S = 0.05
 """What a snap gets to hear on either side of a point."""
 
 
 def snap_points(
-    passage: Passage, points: NDArray[np.int64], modes: Sequence[Snap], report: Progress | None = None
+    passage: Passage, points: NDArray[np.int64], modes: Sequence[Mode], report: Progress | None = None
 ) -> list[Snapped]:
     """Snap points, in order, each in its mode; positions count from the passage's beginning, as ``points`` do.
 
@@ -32,12 +28,6 @@ def snap_points(
         if report:
             report(point / passage.frames)
     return snapped
-
-
-def mono_blocks(passage: Passage) -> Iterator[NDArray[np.float32]]:
-    """The mean of the channels, ``(n,)``: what networks hear."""
-    for block in passage.blocks():
-        yield block[0] if passage.channels == 1 else block.mean(axis=0)
 
 
 def _windows(passage: Passage, points: Sequence[int]) -> Iterator[tuple[NDArray[np.float32], int]]:

@@ -1,0 +1,1 @@
+"""Flags of files: what does not belong, and what to keep."""

@@ -1,0 +1,166 @@
+"""Runs that end in a flagger's ONNX file: a user's own from a folder, or a network trained from nothing.
+
+Both write into a folder aside and leave either the whole result there or nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from rich.console import Console
+
+from models.flagger import library
+from models.flagger.baselines import Kind
+from models.flagger.clips import SHARD, draw_clip, mel, read_shards, write_shard
+from models.flagger.corruptions import Pools
+from models.flagger.mel_faults import Frames, Library
+from models.flagger.network import SCALES, Size
+from models.flagger.own import Own, Progress, learn_own
+from models.flagger.pairs import read_folder
+from models.flagger.recordings import RATE, Audio, Decoded, Recording, readable
+from models.flagger.report import write_report
+from models.flagger.teaching import Heard as HeardSteps
+from models.flagger.teaching import Taught, hear_clip, measured, memory_of, set_threshold, teach
+from models.flagger.training import Heard, Settings, train_baseline, train_network
+from streaming.card import Source
+from streaming.errors import RequestError
+from streaming.flagger import FILE, LIVE, Flagger
+
+from .flagger import export_network, put_constants
+from .parity import Parity
+
+LEAST_RECORDINGS = 4
+MEMORY_S, CALIBRATION_S, FRAMES_S = 40, 120, 110
+"""Of each recording, what is remembered, what calibrates, and what examples are made of."""
+JUDGED_CLIPS = 240
+
+
+@dataclass(frozen=True)
+class Split:
+    """Recordings to learn from, and recordings held out."""
+
+    learn: Pools
+    held: Pools
+    sources: tuple[Source, ...]
+
+
+def own_flagger(folder: Path, base: Path, output: Path, name: str, progress: Progress) -> tuple[Path, Path, Own]:
+    """Write ``output/NAME.onnx`` and ``output/NAME.html``; returns both and what came of it.
+
+    Raises:
+        RequestError, ModelError: the folder or the base do not do.
+    """
+    flagger = Flagger(base)
+    own = learn_own(folder, flagger, progress)
+    output.mkdir(parents=True, exist_ok=True)
+    model, report = output / f"{name}.onnx", output / f"{name}.html"
+    write_report(own, flagger.network.steps_a_second, name, report)
+    put_constants(base, model, own.taught, name, [own.source])
+    return model, report, own
+
+
+def fresh_flagger(
+    split: Split, output: Path, name: str, kind: Kind | None, settings: Settings, clips: int, console: Console
+) -> tuple[Path, list[Parity]]:
+    """Train from nothing, remember, weigh, calibrate and export: ``output/NAME.onnx``.
+
+    Args:
+        kind: a baseline, or None for the flagger itself.
+        clips: how many to make, half a minute each; those that ``output/clips`` holds already are used.
+    """
+    shards = []
+    for number in range(-(-clips // SHARD)):
+        shards.append(write_shard(settings.seed, number, split.learn, output / "clips"))
+        console.print(f"clips {SHARD * (number + 1)}", soft_wrap=True)
+    console.print("frames", soft_wrap=True)
+    heard = Heard(library_of(split.learn), read_shards(shards))
+    if kind is None:
+        checkpoint = train_network(heard, settings, Size(), output, split.sources, console.quiet)
+    else:
+        checkpoint = train_baseline(heard, kind, settings, output, split.sources, console.quiet)
+    return finish(checkpoint, split, output, name, kind is not None, settings.seed)
+
+
+def finish(
+    checkpoint: Path, split: Split, output: Path, name: str, plain: bool, seed: int = 0
+) -> tuple[Path, list[Parity]]:
+    """From a checkpoint to a file: export, memory, weights, calibration. ``plain``: a baseline, whose odds are all."""
+    with TemporaryDirectory(dir=output, prefix=".finish-") as aside:
+        rows = export_network(checkpoint, Path(aside), name)
+        bare = Path(aside) / f"{name}.onnx"
+        flagger = Flagger(bare)
+        remembered = measured(flagger, excerpts(split.learn, MEMORY_S))
+        good = measured(flagger, excerpts(split.held, CALIBRATION_S))
+        if plain:
+            taught = plain_constants(flagger, remembered, good)
+        else:
+            rng = [np.random.default_rng((seed, 1, i)) for i in range(JUDGED_CLIPS)]
+            judged = [draw_clip(one, split.held, clean_share=0.1) for one in rng]
+            taught = teach(flagger.network, remembered, [(hear_clip(flagger.network, c), c) for c in judged], good)
+        put_constants(bare, output / f"{name}.onnx", taught, name, split.sources)
+    return output / f"{name}.onnx", rows
+
+
+def plain_constants(flagger: Flagger, remembered: Sequence[HeardSteps], good: Sequence[HeardSteps]) -> Taught:
+    """A baseline's: its own odds at the shortest scale are the oddness."""
+    network = flagger.network
+    network.memory = memory_of(remembered, network.scales, network.memory.shape[1])
+    weights = np.zeros(3 * len(SCALES) + 1, np.float32)
+    weights[0] = 1
+    rows = [set_threshold(network, good, weights, row) for row in (LIVE, FILE)]
+    return Taught(network.memory, np.stack([w for w, _ in rows]), np.stack([c for _, c in rows]))
+
+
+def library_of(pools: Pools) -> Library:
+    """The frames of what there is to learn from, the middle of every recording."""
+
+    def frames_of(decoded: Decoded | None) -> Frames | None:
+        if not decoded:
+            return None
+        parts = []
+        for i in range(len(decoded)):
+            start = max(0, int(decoded.seconds(i)) - FRAMES_S) // 2 * RATE
+            parts.append(mel(decoded.excerpt(i, start, FRAMES_S * RATE)))
+        return Frames(parts)
+
+    music = frames_of(pools.music)
+    assert music is not None
+    return Library(music, frames_of(pools.speech), frames_of(pools.sounds))
+
+
+def excerpts(pools: Pools, seconds: int) -> Iterator[Audio]:
+    """The middle of every recording."""
+    for decoded in (pools.music, pools.speech):
+        for i in range(len(decoded) if decoded else 0):
+            assert decoded is not None
+            start = max(0, int(decoded.seconds(i)) - seconds) // 2 * RATE
+            yield decoded.excerpt(i, start, seconds * RATE)
+
+
+def general_split(cache: Path) -> Split:
+    """The general model's: free music and speech (`models.flagger.library`)."""
+    learn, held = (
+        Pools(
+            *(Decoded(readable(part(split), cache), cache) for part in (library.music, library.speech, library.sounds))
+        )
+        for split in ("train", "validation")
+    )
+    used = [r.source for pool in learn for r in (pool.recordings if pool else [])]
+    return Split(learn, held, tuple(dict.fromkeys(used)))
+
+
+def own_split(folder: Path, cache: Path) -> Split:
+    """A user's folder: one of four recordings is held out. Raises `RequestError` where there are too few."""
+    source = Source(folder.resolve().name, "unstated", "a user's own recordings")
+    there = [Recording(path.name, (str(path),), source) for path in read_folder(folder).good]
+    usable = readable(there, cache)
+    if len(usable) < LEAST_RECORDINGS:
+        raise RequestError(
+            f"{folder}: {len(usable)} recordings that can be used; from scratch it takes {LEAST_RECORDINGS} at least"
+        )
+    held = usable[3::4]
+    learn = [one for one in usable if one not in held]
+    pools = [Pools(Decoded(some, cache), None, None) for some in (learn, held)]
+    return Split(pools[0], pools[1], (source,))

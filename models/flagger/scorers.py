@@ -1,0 +1,123 @@
+"""What is judged: the flagger with the detectors of `streaming.faults`, and what anybody would try first.
+
+Each turns a take into a curve of how odd it is, every 0.16 s from its beginning (`evaluation.Curve`).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.evidence import score_of
+from streaming.fault_curve import FaultCurve
+from streaming.faults.faults import Faults
+from streaming.features import MEL
+from streaming.flag_picker import THRESHOLD, pick_flags
+from streaming.flagger import Flagger, Step
+from streaming.flags import Flag
+
+from .clips import mel
+from .evaluation import Curve, Scorer
+from .network import SEGMENT_FRAMES, STEP_FRAMES
+from .recordings import RATE, Audio
+
+HOP_S = STEP_FRAMES / MEL.frame_rate
+BLOCK = 10 * RATE
+Double = NDArray[np.float64]
+
+
+class Listener:
+    """A model's ear, which hears a take once however many scorers ask. ``file`` and ``live`` steps of the last one."""
+
+    def __init__(self, model: Path) -> None:
+        self.flagger = Flagger(model)
+        self._audio: Audio | None = None
+
+    def hear(self, audio: Audio) -> None:
+        if audio is self._audio:
+            return
+        flagger = self.flagger
+        flagger.prepare(RATE, len(audio))
+        self.live: list[Step] = []
+        for at in range(0, audio.shape[1], BLOCK):
+            self.live += flagger.process(audio[:, at : at + BLOCK], at)
+        self.live += flagger.flush()
+        self.file = flagger.review(self.live)
+        self._audio = audio
+
+
+def flagger_scorer(listener: Listener, live: bool = False) -> Scorer:
+    """A network of kind ``segments`` alone, as it judges a file, or as it is live."""
+
+    def score(audio: Audio) -> Curve:
+        listener.hear(audio)
+        steps = listener.live if live else listener.file
+        flags = pick_flags(steps, listener.flagger.step_samples, RATE, THRESHOLD)
+        return Curve(HOP_S, score_of(on_grid(steps, count_of(audio))), flags)
+
+    return score
+
+
+def system_scorer(listener: Listener, live: bool = False) -> Scorer:
+    """The same with the detectors of technical faults."""
+    alone = flagger_scorer(listener, live)
+
+    def score(audio: Audio) -> Curve:
+        heard = alone(audio)
+        faults, found = fault_curve(audio, listener.flagger.step_samples)
+        odds = np.log(heard.scores / (1 - heard.scores))
+        return Curve(HOP_S, score_of(np.maximum(odds, faults.oddness(len(odds)))), heard.flags + found)
+
+    return score
+
+
+def count_of(audio: Audio) -> int:
+    return max(1, round(float(audio.shape[1] / RATE / HOP_S)))
+
+
+def fault_curve(audio: Audio, step_samples: int) -> tuple[FaultCurve, list[Flag]]:
+    """What the detectors say of a take."""
+    faults, curve = Faults(), FaultCurve(step_samples)
+    faults.prepare(RATE, len(audio))
+    flags: list[Flag] = []
+    for at in range(0, audio.shape[1], BLOCK):
+        flags += faults.process(audio[:, at : at + BLOCK], at)
+        curve.add(faults.strengths.values())
+    flags += faults.flush()
+    curve.add(faults.strengths.values())
+    return curve, flags
+
+
+def on_grid(steps: Sequence[Step], count: int) -> Double:
+    """Log odds every `HOP_S` from 0, the first and the last held to the ends."""
+    if not steps:
+        return np.zeros(count)
+    at = np.array([step.position for step in steps]) / RATE / HOP_S
+    nearest = np.clip(np.searchsorted(at, np.arange(count) - 1e-6), 0, len(steps) - 1)
+    scores = np.clip(np.array([step.score for step in steps])[nearest], 1e-15, 1 - 1e-15)
+    odds: Double = np.log(scores / (1 - scores))
+    return odds
+
+
+def energy_scorer(audio: Audio) -> Curve:
+    """How far the level lies from the take's median, in dB: what a gate or a meter would tell."""
+    frames = mel(audio.mean(axis=0)).astype(np.float32)
+    levels = per_segment(frames.mean(axis=1))
+    return Curve(HOP_S, np.abs(levels - np.median(levels)), [])
+
+
+def random_scorer(audio: Audio) -> Curve:
+    """Nothing is known."""
+    count = max(1, round(audio.shape[1] / RATE / HOP_S))
+    return Curve(HOP_S, np.random.default_rng(audio.shape[1]).random(count), [])
+
+
+def per_segment(values: NDArray[np.float32]) -> Double:
+    """A value a frame to its mean over the segment around every step."""
+    half = SEGMENT_FRAMES // 2
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    centres = np.arange(0, len(values), STEP_FRAMES)
+    first, last = np.maximum(0, centres - half), np.minimum(len(values), centres + half)
+    mean: Double = (total[last] - total[first]) / (last - first)
+    return mean

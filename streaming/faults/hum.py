@@ -1,0 +1,112 @@
+"""Mains hum: lines at 50 or 60 Hz and their multiples that do not move for seconds.
+
+Each hop is demodulated at the lines; over 2 s, half-second pieces of a line agree in phase to a hundredth of a turn,
+while a note close by (49.0, 51.9, 58.3, 61.7 Hz in tune) turns round. How surely a line is there is the likelihood
+ratio of a steady line against none; what counts is the sum over a mains frequency's lines, no line for more than its
+share.
+
+Source of the test: multiple coherence of a sinusoid in noise, S. M. Kay, Fundamentals of Statistical Signal Processing
+II, 1998, 7.6.
+"""
+
+import numpy as np
+
+from .hops import Block
+from .steady import Features, Steady
+
+_MAINS_HZ = (50.0, 60.0)
+_LINES = 8
+_DRIFTS = np.array([-0.001, -0.0005, 0.0, 0.0005, 0.001])
+"""How far the mains may be off, as a share."""
+_PIECE_HOPS = 50
+_SHARE = 6.0
+"""The most that one line adds."""
+_CHANCE = 1.5
+"""What a line adds by chance."""
+_BESIDE_HZ = np.concatenate([np.arange(-4, -0.9, 0.5), np.arange(1, 4.1, 0.5)])
+"""A line must be stronger than everything there: a loop has lines at all multiples of its tempo, too."""
+_LIMIT = 24.0
+_QUIET = 3e-5
+"""-90 dBFS: a line under this is nobody's concern."""
+
+
+class Hum(Steady):
+    KIND = "hum"
+    GAP_S = 2.0
+    SHORTEST_S = 0.6
+    STEP_HOPS = 25
+    HALF_HOPS = 100
+    OUTSIDE_HOPS = 60
+    EDGE_HOPS = 90
+
+    def open(self) -> None:
+        super().open()
+        self._lines = np.concatenate([mains * np.arange(1, _LINES + 1) for mains in _MAINS_HZ])
+        turns = np.outer(np.arange(self.hop_samples) / self.rate, self._lines)
+        waves = np.exp(-2j * np.pi * turns) * (2 / self.hop_samples)
+        self._waves = np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
+        self._turns = self.hop_samples / self.rate * self._lines
+        window = np.hanning(_PIECE_HOPS + 2)[1:-1]
+        times = np.arange(2 * self.HALF_HOPS // (_PIECE_HOPS // 2)) * (_PIECE_HOPS // 2 * self.hop_samples / self.rate)
+        off = np.outer(_DRIFTS, self._lines)
+        self._drift = np.exp(-2j * np.pi * off[:, None] * times[:, None])  # (drifts, pieces, lines)
+        self._taper = np.hanning(2 * self.HALF_HOPS + 2)[1:-1]
+        turns = np.outer(_BESIDE_HZ, np.arange(2 * self.HALF_HOPS)) * (self.hop_samples / self.rate)
+        self._beside = self._taper * np.exp(-2j * np.pi * turns)
+        starts = range(0, 2 * self.HALF_HOPS - _PIECE_HOPS + 1, _PIECE_HOPS // 2)
+        self._pieces = np.zeros((len(starts), 2 * self.HALF_HOPS))
+        for piece, start in zip(self._pieces, starts, strict=True):
+            piece[start : start + _PIECE_HOPS] = window / window.sum()
+
+    def clear(self) -> None:
+        super().clear()
+        self._found, self._off = 0, 0.0
+
+    def features(self, hops: Block) -> Features:
+        """The lines' amplitude in each hop, ``(T, lines)`` complex."""
+        mono = hops.mean(axis=1, dtype=np.float32)
+        parts = np.matmul(mono[:, None, :], self._waves)[:, 0]  # a product a hop: its rounding hangs on no other
+        half = len(self._lines)
+        place = self._heard + np.arange(len(hops))
+        turned = np.exp(-2j * np.pi * np.mod(place[:, None] * self._turns, 1.0))
+        lines: Features = (parts[:, :half] + 1j * parts[:, half:]) * turned
+        return lines
+
+    def judge(self, window: Features) -> tuple[float, float]:
+        if len(window) < 2 * self.HALF_HOPS:
+            return 0.0, 0.0
+        alone = self._alone(window)
+        if not alone.any():
+            return 0.0, 0.0
+        pieces = self._pieces @ window
+        power = np.square(np.abs(pieces)).mean(axis=0)
+        line = np.square(np.abs((pieces * self._drift[:, : len(pieces)]).mean(axis=1)))  # (drifts, lines)
+        ratio = -0.8 * len(pieces) * np.log(np.maximum(1e-6, 1 - line / (power + 1e-15)))
+        sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0) * alone
+        sums = sure.reshape(len(_DRIFTS), len(_MAINS_HZ), _LINES).sum(axis=2)
+        most = float(sums.max())
+        strength = most / (most + _LIMIT)
+        if strength >= self.threshold:  # edges are looked for later, when other things are heard
+            drift, self._found = (int(i) for i in np.unravel_index(sums.argmax(), sums.shape))
+            self._off = float(_DRIFTS[drift])
+        return strength, strength
+
+    def _alone(self, window: Features) -> Features:
+        """How far each line stands above what is beside it, 0 … 1."""
+        there = np.square(np.abs((window * self._taper[:, None]).sum(axis=0)))
+        beside = np.square(np.abs(self._beside @ window)).max(axis=0)
+        alone: Features = np.clip(there / (beside + 1e-20) - 1, 0, 1)
+        return alone
+
+    def edge_features(self, window: Features) -> Features:
+        """The lines of the mains that was found, each as heavy as it stands out."""
+        lines = slice(self._found * _LINES, (self._found + 1) * _LINES)
+        times = np.arange(len(window))[:, None] * (self.hop_samples / self.rate)
+        rows = window[:, lines] * np.exp(-2j * np.pi * self._off * times * self._lines[lines])
+        noise = rows.std(axis=0) + 1e-9
+        weighted: Features = rows / noise
+        return weighted
+
+    def band(self) -> tuple[float, float]:
+        mains = _MAINS_HZ[self._found]
+        return mains * 0.8, mains * (_LINES + 0.5)

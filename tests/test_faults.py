@@ -1,0 +1,308 @@
+"""Detectors of technical faults: each fault at its place, nothing where there is none, however the audio is cut up."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streaming.errors import AudioError
+from streaming.faults.detector import Detector, strength_of
+from streaming.faults.faults import DETECTORS, KINDS, Faults
+from streaming.faults.rarity import LARGER, p_value
+from streaming.faults.steady import two_levels
+from streaming.flags import Flag
+
+Audio = NDArray[np.float32]
+RATE = 44100
+BY_KIND = {detector.KIND: detector for detector in DETECTORS}
+
+
+def partials(hz: float, t: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """A tone of ``count`` partials, the n-th an n-th as loud as the first."""
+    numbers = np.arange(1, count + 1)[:, None]
+    tone: NDArray[np.float64] = (np.sin(2 * np.pi * hz * numbers * t + numbers) / numbers).sum(axis=0)
+    return tone
+
+
+def band(seconds: float, rate: int = RATE, channels: int = 2, seed: int = 0) -> Audio:
+    """Notes with attacks and decays, a bass, a drum, and a room's noise: what a rehearsal may sound like."""
+    rng = np.random.default_rng(seed)
+    n = round(seconds * rate)
+    out = rng.standard_normal((channels, n)) * 0.002
+    ramp = np.arange(round(0.4 * rate)) / rate
+    smooth = np.clip(ramp / 0.004, 0, 1)
+    for beat in np.arange(0, seconds - 0.45, 0.25):
+        at = round(beat * rate)
+        hz = 110 * 2 ** (rng.integers(0, 24) / 12)
+        note = partials(hz, ramp, 5) * np.exp(-ramp * 6)
+        gains = 0.5 + 0.5 * rng.random(channels)
+        out[:, at : at + len(ramp)] += 0.08 * gains[:, None] * note * smooth
+        if round(beat * 4) % 2 == 0:
+            drum = rng.standard_normal(len(ramp)) * np.exp(-ramp * 30) * 0.15
+            out[:, at : at + len(ramp)] += drum + 0.3 * np.sin(2 * np.pi * 62.3 * ramp) * np.exp(-ramp * 12) * smooth
+    edge = np.clip(np.minimum(np.arange(n), np.arange(n)[::-1]) / (0.05 * rate), 0, 1)
+    return (out * edge).astype(np.float32)
+
+
+def with_fault(kind: str, audio: Audio, rate: int = RATE) -> tuple[Audio, float, float]:
+    """``audio`` with one fault, and where that starts and ends (s)."""
+    out = audio.copy()
+    start, end = {"dropout": (4.1, 4.14), "click": (4.2, 4.2 + 3 / rate), "silence": (4.0, 5.5)}.get(kind, (4.1, 7.1))
+    a, b = round(start * rate), round(end * rate)
+    part, t = out[:, a:b], np.arange(b - a) / rate
+    if kind == "clipping":
+        np.clip(part, -0.12, 0.12, out=part)
+    elif kind in ("dropout", "silence"):
+        part[:] = 0
+    elif kind == "click":
+        part += 0.5
+    elif kind == "hum":
+        part += (0.04 * partials(50.02, t, 7)).astype(np.float32)
+    elif kind == "dc":
+        part += 0.06
+    elif kind == "phase":
+        part[1] *= -1
+    return out, start, end
+
+
+def heard(detector: Detector | Faults, audio: Audio, rate: int = RATE, sizes: list[int] | None = None) -> list[Flag]:
+    """All flags of audio in blocks of these sizes, in one if there are none."""
+    detector.prepare(rate, len(audio))
+    flags, at, k = [], 0, 0
+    while at < audio.shape[1]:
+        size = sizes[k % len(sizes)] if sizes else audio.shape[1]
+        flags += detector.process(audio[:, at : at + size], at)
+        at, k = at + size, k + 1
+    return sorted(flags + detector.flush())
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 48000, 96000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_fault_is_one_flag_at_its_place(kind: str, rate: int) -> None:
+    audio, start, end = with_fault(kind, band(11, rate), rate)
+    (flag,) = heard(BY_KIND[kind](), audio, rate)
+    assert flag.kind == kind
+    near = {"hum": 0.15, "dc": 0.03, "phase": 0.16, "clipping": 0.2}.get(kind, 0.001)  # clipped where it is loud
+    assert abs(flag.start / rate - start) <= near
+    assert abs(flag.end / rate - end) <= near
+    assert 0.5 <= flag.score <= 1
+    assert 0 < flag.p_value < 0.05
+    assert 0 <= flag.low_hz < flag.high_hz <= rate / 2
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 192000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_good_audio_has_none(rate: int, channels: int) -> None:
+    assert heard(Faults(), band(6 if rate > 96000 else 12, rate, channels), rate) == []
+
+
+def test_faults_of_all_kinds_side_by_side() -> None:
+    """One after the other, and each is told by its own name; gaps are no clicks."""
+    pieces = [with_fault(kind, band(9, seed=i))[0] for i, kind in enumerate(KINDS)]
+    flags = heard(Faults(), np.concatenate(pieces, axis=1))
+    found = [(flag.kind, flag.start // (9 * RATE)) for flag in flags]
+    for number, kind in enumerate(KINDS):
+        assert (kind, number) in found
+    gaps = [number for number, kind in enumerate(KINDS) if kind in ("dropout", "silence")]
+    assert not [place for kind, place in found if kind == "click" and place in gaps]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunked_equals_one_shot_and_reset_equals_fresh(kind: str) -> None:
+    audio, _, _ = with_fault(kind, band(9))
+    detector = BY_KIND[kind]()
+    whole = heard(detector, audio)
+    assert whole
+    for seed in range(3):
+        sizes = np.random.default_rng(seed).integers(1, 30_000, 200).tolist()
+        assert heard(BY_KIND[kind](), audio, sizes=sizes) == whole
+    detector.prepare(RATE, 2)
+    detector.process(audio[:, :100_000], 0)
+    detector.reset()
+    assert sorted(detector.process(audio, 0) + detector.flush()) == whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strengths_are_one_a_hop_and_rise_in_the_fault(kind: str) -> None:
+    audio, start, end = with_fault(kind, band(11))
+    detector = BY_KIND[kind]()
+    detector.prepare(RATE, 2)
+    values: list[Audio] = []
+    position = 0
+    for at in range(0, audio.shape[1], 7001):
+        detector.process(audio[:, at : at + 7001], at)
+        assert detector.strengths.position == position
+        values.append(detector.strengths.values)
+        position += len(values[-1]) * detector.strengths.hop_samples
+    detector.flush()
+    curve = np.concatenate([*values, detector.strengths.values])
+    assert len(curve) == audio.shape[1] // 441
+    assert curve.min() >= 0
+    assert curve.max() < 1
+    first, last = round(start * 100), max(round(start * 100) + 1, round(end * 100))
+    outside = np.concatenate([curve[: first - 150], curve[last + 300 :]])
+    assert curve[first:last].max() >= 0.5 > outside.max()
+
+
+def test_positions_count_on_and_a_gap_in_the_audio_begins_anew() -> None:
+    audio, _, _ = with_fault("dropout", band(8))
+    plain = heard(Faults(), audio)
+    later = Faults()
+    later.prepare(RATE, 2)
+    flags = later.process(audio, 2**40) + later.flush()
+    assert flags == [flag._replace(start=flag.start + 2**40, end=flag.end + 2**40) for flag in plain]
+    jump = Faults()
+    jump.prepare(RATE, 2)
+    told = jump.process(audio[:, :50_000], 0)
+    told += jump.process(audio, 900_000) + jump.flush()
+    assert [(f.start - 900_000, f.kind) for f in told] == [(f.start, f.kind) for f in plain]
+
+
+def test_what_is_not_a_number_is_a_gap() -> None:
+    audio = band(6)
+    start = 3 * RATE + 4000
+    audio[:, start : start + 900] = np.nan
+    audio[0, start + 5] = np.inf
+    (flag,) = heard(Faults(), audio)
+    assert (flag.kind, flag.start, flag.end) == ("dropout", start, start + 900)
+
+
+def test_live_what_lasts_is_told_early_and_once() -> None:
+    audio = band(12)
+    audio[:, 4 * RATE :] += 0.06
+    faults = Faults(live=True)
+    faults.prepare(RATE, 2)
+    told = [
+        (at / RATE, flag)
+        for at in range(0, audio.shape[1], 4410)
+        for flag in faults.process(audio[:, at : at + 4410], at)
+        if flag.kind == "dc"
+    ]
+    ((when, flag),) = told
+    assert abs(flag.start / RATE - 4) < 0.15
+    assert when < 9
+
+
+# Each fault's neighbours: what looks like it and is none.
+
+
+def test_a_limiter_at_full_scale_is_no_clipping() -> None:
+    """It touches 1.0 at every peak and never rests there."""
+    audio = band(6)
+    peak = np.abs(audio).max(axis=0)
+    near = np.lib.stride_tricks.sliding_window_view(np.pad(peak, 256, mode="edge"), 513).max(axis=1)
+    limited = audio / np.maximum(near, 0.05)
+    assert np.abs(limited).max() == pytest.approx(1.0)
+    assert [flag for flag in heard(Faults(), limited.astype(np.float32)) if flag.kind == "clipping"] == []
+
+
+def test_a_square_wave_is_no_clipping() -> None:
+    t = np.arange(4 * RATE) / RATE
+    square = np.sign(np.sin(2 * np.pi * 221 * t + 0.1)).astype(np.float32) * 0.3
+    assert heard(BY_KIND["clipping"](), square[None]) == []
+
+
+@pytest.mark.parametrize("level", [0.05, 0.9])
+def test_clipping_at_any_level_and_after_16_bits(level: float) -> None:
+    audio, _, _ = with_fault("clipping", band(11))
+    scaled = np.round(audio * level / 0.12 * 32767) / 32768
+    (flag,) = heard(BY_KIND["clipping"](), scaled.astype(np.float32))
+    assert abs(flag.start / RATE - 4.1) < 0.2
+
+
+def test_eight_bits_are_no_clipping_but_can_be_clipped() -> None:
+    audio, clipped = band(8), with_fault("clipping", band(11))[0]
+    for sound, kinds in ((audio, set()), (clipped * 4, {"clipping"})):
+        coarse = (np.round(sound * 127) / 128).astype(np.float32)
+        assert {flag.kind for flag in heard(BY_KIND["clipping"](), coarse)} == kinds
+
+
+def test_a_note_that_ends_before_the_next_is_no_dropout() -> None:
+    t = np.arange(RATE // 2) / RATE
+    note = np.sin(2 * np.pi * 440 * t) * np.clip((0.3 - t) / 0.2, 0, 1) * np.clip(t / 0.005, 0, 1) * 0.3
+    assert heard(Faults(), np.tile(note, 12)[None].astype(np.float32)) == []
+
+
+@pytest.mark.parametrize("length", [200, 512, 4096])
+def test_a_block_that_comes_twice_is_a_dropout_on_the_sample(length: int) -> None:
+    audio = band(6)
+    at = 3 * RATE + 77
+    audio[:, at : at + length] = audio[:, at - length : at].copy()
+    flags = [flag for flag in heard(Faults(), audio) if flag.kind == "dropout"]
+    assert [(flag.start, flag.end) for flag in flags] == [(at, at + length)]
+
+
+def test_a_tone_that_repeats_to_the_bit_is_no_dropout() -> None:
+    period = (np.sin(2 * np.pi * np.arange(100) / 100) * 0.3).astype(np.float32)
+    assert heard(BY_KIND["dropout"](), np.tile(period, 2000)[None]) == []
+
+
+def test_drums_and_pulses_are_no_clicks() -> None:
+    rng = np.random.default_rng(2)
+    t = np.arange(8 * RATE) / RATE
+    drums = rng.standard_normal(len(t)) * np.exp(-((t % 0.3) * 40)) * 0.3
+    saw = ((t * 97.3) % 1 - 0.5) * 0.4
+    for sound in (drums, saw):
+        assert heard(BY_KIND["click"](), (sound + rng.standard_normal(len(t)) * 1e-4).astype(np.float32)[None]) == []
+
+
+@pytest.mark.parametrize("hz", [49.0, 51.91, 58.27, 61.74, 98.0])
+def test_a_bass_note_is_no_hum(hz: float) -> None:
+    t = np.arange(8 * RATE) / RATE
+    note = 0.1 * partials(hz, t, 7)
+    assert heard(BY_KIND["hum"](), (band(8, channels=1)[0] + note).astype(np.float32)[None]) == []
+
+
+@pytest.mark.parametrize("mains", [49.97, 50.0, 60.03])
+def test_hum_of_mains_that_drift(mains: float) -> None:
+    t = np.arange(8 * RATE) / RATE
+    hum = 0.02 * partials(mains, t, 7)
+    (flag,) = heard(BY_KIND["hum"](), band(8) + hum.astype(np.float32))
+    assert flag.low_hz < mains < flag.high_hz
+
+
+def test_silence_before_and_after_is_none_and_a_rest_is_none() -> None:
+    quiet = np.zeros((2, 3 * RATE), np.float32)
+    rest = np.zeros((2, RATE // 3), np.float32)
+    assert heard(Faults(), np.concatenate([quiet, band(4), rest, band(4, seed=1), quiet], axis=1)) == []
+    assert heard(Faults(), np.zeros((1, 5 * RATE), np.float32)) == []
+
+
+def test_one_signal_against_itself_is_flipped_without_an_edge() -> None:
+    mono = band(6, channels=1)
+    (flag,) = heard(BY_KIND["phase"](), np.concatenate([mono, -mono]))
+    assert flag.end - flag.start > 4 * RATE
+    assert heard(BY_KIND["phase"](), np.concatenate([mono, mono])) == []
+    assert heard(BY_KIND["phase"](), mono) == []
+
+
+# The parts.
+
+
+def test_a_strength_is_half_at_its_limit_and_p_values_fall() -> None:
+    np.testing.assert_allclose(strength_of(np.array([0.0, 2.0, 6.0]), 2.0), [0, 0.5, 0.75])
+    for kind in KINDS:
+        assert list(LARGER[kind]) == sorted(LARGER[kind], reverse=True)
+        values = [p_value(kind, strength) for strength in np.linspace(0, 1, 50)]
+        assert values == sorted(values, reverse=True)
+        assert values[0] == pytest.approx(1, abs=1e-3)
+        assert values[-1] > 0
+
+
+@pytest.mark.parametrize("place", [5, 20, 33])
+def test_two_levels_meet_where_they_meet(place: int) -> None:
+    rows = np.random.default_rng(place).standard_normal((40, 3)) * 0.1
+    rows[place:] += 1
+    assert two_levels(rows, rising=True) == place
+    assert two_levels(rows[::-1], rising=False) == 40 - place
+    assert two_levels(rows[:3], rising=True) == 0
+
+
+def test_what_cannot_be_heard_is_said() -> None:
+    for rate, channels, words in ((7999, 1, "7999 Hz"), (192001, 1, "192001 Hz"), (44100, 3, "3 channels")):
+        with pytest.raises(AudioError, match=words):
+            Faults().prepare(rate, channels)
+    faults = Faults()
+    faults.prepare(RATE, 2)
+    with pytest.raises(AudioError, match=r"block of shape \(1, 10\)"):
+        faults.process(np.zeros((1, 10), np.float32), 0)
+    assert faults.process(np.zeros((2, 0), np.float32), 0) == []
