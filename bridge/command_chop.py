@@ -182,7 +182,7 @@ def _report(done: Chopped, as_json: bool) -> None:
         )
     Console().print(table)
     if done.folder:
-        below = (path.relative_to(done.folder.absolute()) for path in done.files)
+        below = (path.relative_to(done.folder) for path in done.files)
         names = dict.fromkeys(f"{path.parts[0]}/" if len(path.parts) > 1 else path.name for path in below)
         print(f"→ {done.folder}: {', '.join(names)}")
 
