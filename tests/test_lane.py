@@ -42,8 +42,8 @@ def test_layout_is_the_documented_one() -> None:
     offsets = {name: dtype.fields[name][1] for dtype in (HEADER_DTYPE, COUNTERS_DTYPE) for name in dtype.names}
     assert offsets == {
         "magic": 0, "layout_version": 8, "rate": 12, "channels": 16, "block": 20, "ring_frames": 24,
-        "outputs_max": 28, "daemon_pid": 32, "history_frames": 36, "chops_on": 40, "flags_on": 44, "flags_threshold": 48,
-        "fine_version": 52, "engine_state": 64, "engine_pid": 68,
+        "outputs_max": 28, "daemon_pid": 32, "history_frames": 36, "chops_on": 40, "flags_on": 44,
+        "flags_threshold": 48, "fine_version": 52, "engine_state": 64, "engine_pid": 68,
         "outputs": 72, "has_residual": 76, "hop_samples": 80, "window_latency": 84, "engine_epoch": 88, "owner": 92,
         "names": 128, "model": 1024, "error": 1536, "host_latency": 3072, "host_offline": 3076, "host_pid": 3080,
         "in_written": 0, "host_blocks": 8, "host_misses": 16, "host_dry_frames": 24, "out_valid_from": 64,
