@@ -16,8 +16,7 @@ from bridge.flags.snapping import snap_edges
 from bridge.passage import ArrayPassage
 from streaming.errors import RequestError
 from streaming.evidence import p_values, score_at, score_of
-from streaming.fault_curve import odds_of
-from streaming.fault_curve import STEEPNESS
+from streaming.fault_curve import STEEPNESS, odds_of
 from streaming.flagger import Step
 from streaming.flags import Flag
 
