@@ -16,7 +16,7 @@ from bridge.flags.snapping import snap_edges
 from bridge.passage import ArrayPassage
 from streaming.errors import RequestError
 from streaming.evidence import p_values, score_at, score_of
-from streaming.fault_curve import odds_of
+from streaming.fault_curve import STEEPNESS, odds_of
 from streaming.flagger import Step
 from streaming.flags import Flag
 
@@ -131,7 +131,7 @@ def test_the_curve_covers_the_passage_and_holds_faults() -> None:
     assert len(curves.scores) == COUNT
     assert curves.scores[:10].tolist() == [0.3] * 10  # before the first step it is as there
     assert (curves.p_values[40], curves.scores[42]) == (0.02, 0.05)
-    assert curves.scores[40] == curves.to_cut[40] == pytest.approx(0.8**4 / (0.8**4 + 0.2**4))
+    assert curves.scores[40] == curves.to_cut[40] == pytest.approx(0.8**STEEPNESS / (0.8**STEEPNESS + 0.2**STEEPNESS))
     hum = Flag(0, COUNT * HOP, 0.9, 0.01, "hum", 40.0, 60.0)
     curves = curves_of(analysis_of({}, hum))
     assert (curves.scores > 0.9).all()

@@ -33,11 +33,11 @@ Double = NDArray[np.float64]
 
 
 class Curve(NamedTuple):
-    """What a scorer says of a take: how odd it is every ``hop_s``, the first value at 0; and what it flags."""
+    """What a scorer says of a take: how odd it is every ``hop_s``, the first value at 0; what it flags, if it does."""
 
     hop_s: float
     scores: Double
-    flags: list[Flag]
+    flags: list[Flag] | None
 
 
 Scorer = Callable[[Audio], Curve]
@@ -101,7 +101,7 @@ class Results:
             for label, some in groups.items():
                 if some:
                     macro[f"{measure}, {label}"] = float(np.mean(some)), len(some)
-        clean = [m.values for m in self.measured if m.take.task == "clean"]
+        clean = [m.values for m in self.measured if "flags" in m.values]
         if clean:
             flags, minutes = (sum(v[n] for v in clean) for n in ("flags", "minutes"))
             macro["false flags in 10 minutes"] = 10 * flags / minutes, len(clean)
@@ -133,7 +133,10 @@ def evaluate(takes: Sequence[Take], scorers: dict[str, Scorer]) -> Iterator[tupl
 
 def measure(take: Take, samples: int, curve: Curve) -> Measured:
     """The figures of one take."""
+    if take.task == "clean" and curve.flags is None:
+        return Measured(take, {})
     if take.task == "clean":
+        assert curve.flags is not None
         return Measured(take, {"flags": float(len(curve.flags)), "minutes": samples / RATE / 60})
     if take.task == "edit":
         return Measured(take, edit_figures(take, samples, curve))

@@ -67,7 +67,7 @@ def system_scorer(listener: Listener, live: bool = False) -> Scorer:
         heard = alone(audio)
         faults, found = fault_curve(audio, listener.flagger.step_samples)
         odds = np.log(heard.scores / (1 - heard.scores))
-        return Curve(HOP_S, score_of(np.maximum(odds, faults.oddness(len(odds)))), heard.flags + found)
+        return Curve(HOP_S, score_of(np.maximum(odds, faults.oddness(len(odds)))), [*(heard.flags or []), *found])
 
     return score
 
@@ -104,13 +104,13 @@ def energy_scorer(audio: Audio) -> Curve:
     """How far the level lies from the take's median, in dB: what a gate or a meter would tell."""
     frames = mel(audio.mean(axis=0)).astype(np.float32)
     levels = per_segment(frames.mean(axis=1))
-    return Curve(HOP_S, np.abs(levels - np.median(levels)), [])
+    return Curve(HOP_S, np.abs(levels - np.median(levels)), None)
 
 
 def random_scorer(audio: Audio) -> Curve:
     """Nothing is known."""
     count = max(1, round(audio.shape[1] / RATE / HOP_S))
-    return Curve(HOP_S, np.random.default_rng(audio.shape[1]).random(count), [])
+    return Curve(HOP_S, np.random.default_rng(audio.shape[1]).random(count), None)
 
 
 def per_segment(values: NDArray[np.float32]) -> Double:
