@@ -39,9 +39,9 @@ def test_no_other_path_is_better(rules: Rules, seed: int) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.lists(st.floats(0, 1), max_size=60),
-    st.floats(0, 1),
-    st.builds(Rules, st.integers(1, 8), st.integers(1, 8), st.integers(0, 3), st.floats(0, 8)),
+    st.lists(st.floats(0, 1, allow_subnormal=False), max_size=60),
+    st.floats(0, 1, allow_subnormal=False),
+    st.builds(Rules, st.integers(1, 8), st.integers(1, 8), st.integers(0, 3), st.floats(0, 8, allow_subnormal=False)),
 )
 def test_any_scores_give_a_path_that_obeys(scores: list[float], ratio: float, rules: Rules) -> None:
     odd = np.array(scores)
