@@ -245,6 +245,17 @@ def test_drums_and_pulses_are_no_clicks() -> None:
         assert heard(BY_KIND["click"](), (sound + rng.standard_normal(len(t)) * 1e-4).astype(np.float32)[None]) == []
 
 
+def test_of_clicks_that_come_on_and_on_the_first_few_are_told() -> None:
+    rng = np.random.default_rng(3)
+    seconds = np.array([*range(2, 22), 60])
+    audio = (rng.standard_normal((1, 64 * RATE)) * 0.01).astype(np.float32)
+    audio[:, seconds * RATE] += 0.5
+    told = [round(flag.start / RATE) for flag in heard(BY_KIND["click"](), audio)]
+    assert told == [2, 3, 4, 5, 6, 60]  # and again when they had stopped for long
+    for block in (997, 30 * RATE + 1):
+        assert [round(flag.start / RATE) for flag in heard(BY_KIND["click"](), audio, sizes=[block])] == told
+
+
 @pytest.mark.parametrize("hz", [49.0, 51.91, 58.27, 61.74, 98.0])
 def test_a_bass_note_is_no_hum(hz: float) -> None:
     t = np.arange(8 * RATE) / RATE

@@ -3,7 +3,8 @@
 Each hop is whitened by linear prediction; a click, or a jump in the wave, stands out of what is left. The predictor is
 that of the last 30 ms without the pieces that are brighter than most: with a click among them it would not see clicks.
 A drum stands out as well, but it decays, and pulses of a voice or a saw come again: what is left must be much greater
-than all but the greatest two milliseconds within 40 ms, on *both* sides. Channels are heard together.
+than all but the greatest two milliseconds within 40 ms, on *both* sides. Channels are heard together. Clicks come
+seldom: of a row of them the first few are told, for what comes on and on is how a piece sounds.
 
 ::
 
@@ -17,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ..flags import Flag
 from .detector import Array, Detector, Span
 from .hops import Block
 
@@ -48,6 +50,8 @@ _CLOSE = 1.5
 """… to so far, where so much less contrast is enough."""
 _HOPS_AFTER = 5
 _LOUD = 1e6
+_OFTEN, _OFTEN_S = 5, 30.0
+"""More than so many in so long are how a piece sounds: glitches that are meant, a worn string."""
 
 
 class Clicks(Detector):
@@ -69,6 +73,7 @@ class Clicks(Detector):
         self._places = np.zeros(kept, np.int64)
         self._audio = np.zeros(2 * _HOPS_AFTER * self.hop_samples, np.float32)
         self._weights = np.zeros((2 * _HOPS_AFTER, _ORDER + 1), np.float32)
+        self._lately: list[int] = []
 
     def hear(self, hops: Block) -> list[Span]:
         count = len(hops)
@@ -88,6 +93,13 @@ class Clicks(Detector):
 
     def finish(self) -> list[Span]:
         return []
+
+    def _tell(self) -> list[Flag]:
+        flags = super()._tell()
+        for flag in flags:
+            since = flag.start - _OFTEN_S * self.rate
+            self._lately = [*[at for at in self._lately if at > since][-_OFTEN:], flag.start]
+        return flags if len(self._lately) <= _OFTEN else []
 
     def _whiten(self, hops: Array) -> Array:
         """What linear prediction leaves of each hop, ``(T, size)``, without sign."""
