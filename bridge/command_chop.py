@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import Progress, TaskID
 from rich.table import Column, Table
 
-from streaming.errors import RequestError, SidechopError
+from streaming.errors import RequestError
 
 from .chops.settings import ChopSettings, Grid, Method, Mode, Snap
 from .config import read_config
-from .progress_bar import file_progress
+from .progress_bar import Follow, file_by_file
 
 if TYPE_CHECKING:
     from streaming.curves import CurveNetwork
@@ -80,23 +78,11 @@ def chop(
     from .separate import folder_names
 
     network = open_network(settings.model)
-    failed = False
-    with file_progress() as bars:
-        for file, name in zip(files, folder_names(files), strict=True):
-            bar = bars.add_task(file.name, total=1.0)
-            try:
-                done = _chop(file, network, settings, output / name if output else None, partial(_show, bars, bar))
-            except SidechopError as error:
-                if len(files) == 1:
-                    raise
-                failed = True
-                bars.console.print(f"sidechop: {error}", markup=False, highlight=False, soft_wrap=True)
-                continue
-            finally:
-                bars.remove_task(bar)
-            _report(done, as_json)
-    if failed:
-        raise typer.Exit(1)
+
+    def work(file: Path, name: str, follow: Follow) -> Chopped:
+        return _chop(file, network, settings, output / name if output else None, follow)
+
+    file_by_file(files, folder_names(files), work, partial(_report, as_json=as_json))
 
 
 class Chopped(NamedTuple):
@@ -114,7 +100,7 @@ def _chop(
     network: "CurveNetwork",
     settings: ChopCommandSettings,
     folder: Path | None,
-    progress: Callable[[float], None],
+    progress: Follow,
 ) -> Chopped:
     from .chops.analysis import analyse
     from .chops.chopping import chop as find_chops
@@ -153,10 +139,6 @@ def _check_names(names: tuple[str, ...]) -> None:
 
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _show(bars: Progress, bar: TaskID, part: float) -> None:
-    bars.update(bar, completed=part)
 
 
 def _report(done: Chopped, as_json: bool) -> None:

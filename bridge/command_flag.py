@@ -2,21 +2,19 @@
 
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, TaskID
 from rich.table import Column, Table
 
-from streaming.errors import RequestError, SidechopError
+from streaming.errors import RequestError
 
 from .config import read_config
 from .flags.settings import FlagSettings, Snap
-from .progress_bar import file_progress
+from .progress_bar import Follow, file_by_file, file_progress
 
 if TYPE_CHECKING:
     from streaming.flagger import Flagger
@@ -101,23 +99,10 @@ def _flag_all(
 ) -> None:
     from .separate import folder_names
 
-    failed = False
-    with file_progress() as bars:
-        for file, name in zip(files, folder_names(files), strict=True):
-            bar = bars.add_task(file.name, total=1.0)
-            try:
-                done = _flag(file, flagger, settings, output / name if output else None, partial(_show, bars, bar))
-            except SidechopError as error:
-                if len(files) == 1:
-                    raise
-                failed = True
-                bars.console.print(f"sidechop: {error}", markup=False, highlight=False, soft_wrap=True)
-                continue
-            finally:
-                bars.remove_task(bar)
-            _report(done, as_json)
-    if failed:
-        raise typer.Exit(1)
+    def work(file: Path, name: str, follow: Follow) -> Flagged:
+        return _flag(file, flagger, settings, output / name if output else None, follow)
+
+    file_by_file(files, folder_names(files), work, partial(_report, as_json=as_json))
 
 
 class Flagged(NamedTuple):
@@ -134,7 +119,7 @@ def _flag(
     flagger: "Flagger",
     settings: FlagCommandSettings,
     folder: Path | None,
-    progress: Callable[[float], None],
+    progress: Follow,
 ) -> Flagged:
     from .flags.analysis import analyse
     from .flags.regions import find_flags
@@ -162,7 +147,7 @@ def _learn(
     with file_progress() as bars:
         bar = bars.add_task(file.name, total=1.0)
         whole = settings.model_copy(update={"start_s": 0.0, "end_s": None, "snap": "none"})
-        analysis = analyse(file, flagger, whole, partial(_show, bars, bar))
+        analysis = analyse(file, flagger, whole, lambda part: bars.update(bar, completed=part))
     rate = analysis.rate
     found = [embeddings_in(analysis, round(start * rate), round(end * rate)) for start, end in passages]
     for embeddings in found:
@@ -213,10 +198,6 @@ def _passage(text: str) -> tuple[float, float]:
 
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _show(bars: Progress, bar: TaskID, part: float) -> None:
-    bars.update(bar, completed=part)
 
 
 def _report(done: Flagged, as_json: bool) -> None:

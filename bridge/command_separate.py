@@ -2,18 +2,17 @@
 
 import json
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.progress import Progress, TaskID
 
-from streaming.errors import AudioError, RequestError
+from streaming.errors import RequestError
 
 from .config import Section, read_config
 from .levels import level_db
-from .progress_bar import file_progress
+from .progress_bar import Follow, file_by_file
 
 if TYPE_CHECKING:
     from .separate import Separated
@@ -54,27 +53,13 @@ def separate(
     for file in files:  # all of them before the first is separated: a wrong name should not cost an hour
         AudioReader(file).close()
     separator = FileSeparator(find_model(settings.model), settings.stems)
-    failed = False
-    with file_progress() as bars:
-        for file, name in zip(files, folder_names(files), strict=True):
-            bar = bars.add_task(file.name, total=None)
-            try:
-                done = separator.separate(file, output / name, settings.format, _follow(bars, bar))
-            except AudioError as error:
-                if len(files) == 1:
-                    raise
-                failed = True
-                bars.console.print(f"sidechop: {error}", markup=False, soft_wrap=True)
-                continue
-            finally:
-                bars.remove_task(bar)
-            _report(done, as_json)
-    if failed:
-        raise typer.Exit(1)
 
+    def work(file: Path, name: str, follow: Follow) -> "Separated":
+        return separator.separate(
+            file, output / name, settings.format, lambda done, total: follow(done / max(1, total))
+        )
 
-def _follow(bars: Progress, bar: TaskID) -> Callable[[int, int], None]:
-    return lambda done, total: bars.update(bar, completed=done, total=total)
+    file_by_file(files, folder_names(files), work, partial(_report, as_json=as_json))
 
 
 def _report(done: "Separated", as_json: bool) -> None:
