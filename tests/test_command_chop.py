@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import soundfile
+from command_line import Command, run
 from numpy.typing import NDArray
 from tiny_models import tiny_curves, tiny_live4
 
@@ -20,7 +21,6 @@ from bridge.chops.analysis import analyse
 from bridge.chops.exports import EXPORTS
 from bridge.chops.listening import open_network
 from bridge.chops.settings import Grid, Mode, Snap
-from bridge.cli import main
 from bridge.command_chop import DEFAULT_EXPORTS, ChopCommandSettings, bar_beat
 from bridge.registry import list_models, shipped_folder
 
@@ -56,39 +56,9 @@ def write(path: Path, seconds: float = 8.0, rate: int = RATE, channels: int = 2,
     return path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command line in this process and give its exit code; a line for the user goes to standard error."""
-    monkeypatch.setattr(sys, "argv", ["sidechop", "chop", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    if isinstance(ended.value.code, str):  # what the interpreter does with it
-        print(ended.value.code, file=sys.stderr)
-        return 1
-    return ended.value.code or 0
-
-
-class Chop:
-    """The command with the tiny model, and what it printed."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], model: Path) -> None:
-        self._monkeypatch, self._capfd, self._model = monkeypatch, capfd, model
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        chosen = () if "--model" in arguments or "--config" in arguments else ("--model", self._model)
-        self._capfd.readouterr()
-        code = run(self._monkeypatch, *arguments, *chosen)
-        return code, *self._capfd.readouterr()
-
-    def json(self, *arguments: object) -> dict[str, Any]:
-        code, out, _ = self(*arguments, "--json")
-        assert code == 0
-        data: dict[str, Any] = json.loads(out)
-        return data
-
-
 @pytest.fixture
-def chop(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], model: Path) -> Chop:
-    return Chop(monkeypatch, capfd, model)
+def chop(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], model: Path) -> Command:
+    return Command("chop", monkeypatch, capfd, model)
 
 
 def starts(data: dict[str, Any]) -> list[int]:
@@ -97,7 +67,7 @@ def starts(data: dict[str, Any]) -> list[int]:
 
 @pytest.mark.parametrize("rate", [8000, 11025, 37800, 44100, 192000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_json_is_exact(tmp_path: Path, chop: Chop, rate: int, channels: int) -> None:
+def test_json_is_exact(tmp_path: Path, chop: Command, rate: int, channels: int) -> None:
     source = write(tmp_path / "song.wav", 4.0, rate, channels)
     data = chop.json(source, "--mode", "transient")
     assert (data["source"], data["rate"], data["start_s"], data["duration_s"]) == (str(source), rate, 0.0, 4.0)
@@ -110,7 +80,7 @@ def test_json_is_exact(tmp_path: Path, chop: Chop, rate: int, channels: int) -> 
     assert np.abs(np.array([item["start_s"] for item in items]) - np.arange(0.1, 4, 0.5)).max() < 0.003
 
 
-def test_the_table_tells_what_the_json_tells(tmp_path: Path, chop: Chop) -> None:
+def test_the_table_tells_what_the_json_tells(tmp_path: Path, chop: Command) -> None:
     source = write(tmp_path / "song.wav")
     data = chop.json(source, "--count", "4", "--lock", "0.6")
     code, out, _ = chop(source, "--count", "4", "--lock", "0.6")
@@ -146,7 +116,7 @@ def test_bars_and_beats_count_as_a_daw_counts(tmp_path: Path, model: Path) -> No
     assert (analysis.beat_numbers[-1], bar_beat(analysis, beats[-1] + length)) == (4, "5.1.00")  # beyond the last
 
 
-def test_the_same_again_and_another_seed_keeps_the_locks(tmp_path: Path, chop: Chop) -> None:
+def test_the_same_again_and_another_seed_keeps_the_locks(tmp_path: Path, chop: Command) -> None:
     source = write(tmp_path / "song.wav")
     first = chop.json(source, "--count", "5")
     assert chop.json(source, "--count", "5") == first
@@ -157,7 +127,7 @@ def test_the_same_again_and_another_seed_keeps_the_locks(tmp_path: Path, chop: C
         assert len(again["items"]) == 5
 
 
-def test_a_part_of_a_file_keeps_the_file_s_time(tmp_path: Path, chop: Chop) -> None:
+def test_a_part_of_a_file_keeps_the_file_s_time(tmp_path: Path, chop: Command) -> None:
     source = write(tmp_path / "song.wav")
     data = chop.json(source, "--mode", "transient", "--start", "2.05", "--end", "5")
     assert (data["start_s"], data["duration_s"]) == (round(2.05 * RATE) / RATE, (5 * RATE - round(2.05 * RATE)) / RATE)
@@ -168,7 +138,7 @@ def test_a_part_of_a_file_keeps_the_file_s_time(tmp_path: Path, chop: Chop) -> N
     ]  # fmt: skip
 
 
-def test_a_producer_gets_slices_markers_and_a_picture(tmp_path: Path, chop: Chop) -> None:
+def test_a_producer_gets_slices_markers_and_a_picture(tmp_path: Path, chop: Command) -> None:
     source = write(tmp_path / "My Song.wav")
     code, out, _ = chop(source, "--count", "6", "-o", tmp_path / "out")
     assert code == 0
@@ -184,7 +154,9 @@ def test_a_producer_gets_slices_markers_and_a_picture(tmp_path: Path, chop: Chop
     assert sorted(data["files"]) == sorted(str(path) for path in (tmp_path / "again").rglob("*") if path.is_file())
 
 
-def test_a_folder_is_named_as_users_name_folders(tmp_path: Path, chop: Chop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_named_as_users_name_folders(
+    tmp_path: Path, chop: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path / "song.wav")
     monkeypatch.chdir(tmp_path)
     for folder in ("chops", "./some/../more"):
@@ -214,7 +186,7 @@ def test_the_picture_is_drawn_only_when_asked_for(tmp_path: Path, model: Path) -
         assert done.stdout.splitlines()[-1] == str(drawn)
 
 
-def test_every_export_and_only_those_asked_for(tmp_path: Path, chop: Chop) -> None:
+def test_every_export_and_only_those_asked_for(tmp_path: Path, chop: Command) -> None:
     source = write(tmp_path / "song.wav")
     assert chop(source, "-o", tmp_path / "out", "--export", ",".join(EXPORTS))[0] == 0
     assert chop(source, "-o", tmp_path / "few", "--export", " csv , midi ")[0] == 0
@@ -229,7 +201,7 @@ def test_the_guide_knows_every_mode_export_and_setting() -> None:
         assert re.search(rf"`{re.escape(word)}`|^{word} = ", guide, re.MULTILINE), word
 
 
-def test_files_of_one_name_get_folders_of_their_own(tmp_path: Path, chop: Chop) -> None:
+def test_files_of_one_name_get_folders_of_their_own(tmp_path: Path, chop: Command) -> None:
     sources = [write(tmp_path / folder / "take.wav") for folder in ("a", "b")]
     code, out, _ = chop(*sources, "-o", tmp_path / "out", "--export", "json", "--json")
     assert code == 0
@@ -237,7 +209,7 @@ def test_files_of_one_name_get_folders_of_their_own(tmp_path: Path, chop: Chop) 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["take-1", "take-2"]
 
 
-def test_settings_come_from_a_file_and_flags_win(tmp_path: Path, chop: Chop, model: Path) -> None:
+def test_settings_come_from_a_file_and_flags_win(tmp_path: Path, chop: Command, model: Path) -> None:
     source, config = write(tmp_path / "song.wav"), tmp_path / "chops.toml"
     config.write_text(f'model = "{model}"\nmode = "equal"\ncount = 8\nlambda = 0.2\nexport = ["csv"]\nlock = [1.0]\n')
     data = chop.json(source, "--config", config, "--count", "4", "-o", tmp_path / "out")
@@ -271,7 +243,7 @@ def _bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 @pytest.mark.parametrize("which", range(9))
-def test_a_bad_file_is_one_line_and_leaves_nothing(tmp_path: Path, chop: Chop, which: int) -> None:
+def test_a_bad_file_is_one_line_and_leaves_nothing(tmp_path: Path, chop: Command, which: int) -> None:
     source, message = list(_bad_files(tmp_path))[which]
     code, out, error = chop(source, "-o", tmp_path / "out")
     assert (code, out) == (1, "")
@@ -279,7 +251,7 @@ def test_a_bad_file_is_one_line_and_leaves_nothing(tmp_path: Path, chop: Chop, w
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_files_among_good_ones_are_named_and_the_rest_goes_on(tmp_path: Path, chop: Chop) -> None:
+def test_bad_files_among_good_ones_are_named_and_the_rest_goes_on(tmp_path: Path, chop: Command) -> None:
     good = [write(tmp_path / "good.wav"), write(tmp_path / "fine.wav")]
     bad = list(_bad_files(tmp_path))
     code, _, error = chop(good[0], *(path for path, _ in bad), good[1], "-o", tmp_path / "out", "--export", "json")
@@ -291,7 +263,7 @@ def test_bad_files_among_good_ones_are_named_and_the_rest_goes_on(tmp_path: Path
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fine", "good"]
 
 
-def test_three_samples_and_a_click_are_chopped_where_that_makes_sense(tmp_path: Path, chop: Chop) -> None:
+def test_three_samples_and_a_click_are_chopped_where_that_makes_sense(tmp_path: Path, chop: Command) -> None:
     soundfile.write(tmp_path / "three.wav", hits(1.0)[:3], RATE)
     assert starts(chop.json(tmp_path / "three.wav", "--mode", "equal", "--count", "3", "--snap", "none")) == [0, 1, 2]
     click = np.zeros(RATE)
@@ -302,7 +274,7 @@ def test_three_samples_and_a_click_are_chopped_where_that_makes_sense(tmp_path: 
     assert abs(data["items"][0]["position"] - 20000) <= 0.003 * RATE
 
 
-def test_a_truncated_file_gives_what_there_is_with_a_warning(tmp_path: Path, chop: Chop) -> None:
+def test_a_truncated_file_gives_what_there_is_with_a_warning(tmp_path: Path, chop: Command) -> None:
     source = write(tmp_path / "song.wav", subtype="PCM_16")
     content = source.read_bytes()
     (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
@@ -334,7 +306,7 @@ def test_a_truncated_file_gives_what_there_is_with_a_warning(tmp_path: Path, cho
     ],
 )  # fmt: skip
 def test_wrong_wishes_are_one_line_and_leave_nothing(
-    tmp_path: Path, chop: Chop, arguments: list[str], message: str
+    tmp_path: Path, chop: Command, arguments: list[str], message: str
 ) -> None:
     code, out, error = chop(write(tmp_path / "song.wav"), "-o", tmp_path / "out", *arguments)
     assert (code, out, error.count("\n")) == (1, "", 1), error
@@ -342,12 +314,12 @@ def test_wrong_wishes_are_one_line_and_leave_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_exports_need_a_folder(tmp_path: Path, chop: Chop) -> None:
+def test_exports_need_a_folder(tmp_path: Path, chop: Command) -> None:
     code, _, error = chop(write(tmp_path / "song.wav"), "--export", "sfz")
     assert (code, error) == (1, "sidechop: --export needs a folder to write into: -o DIR\n")
 
 
-def test_a_model_that_separates_is_no_chopper(tmp_path: Path, chop: Chop) -> None:
+def test_a_model_that_separates_is_no_chopper(tmp_path: Path, chop: Command) -> None:
     live4 = tiny_live4(tmp_path / "live4.onnx")
     code, _, error = chop(write(tmp_path / "song.wav"), "--model", live4)
     assert (code, error.count("\n")) == (1, 1)
@@ -355,7 +327,7 @@ def test_a_model_that_separates_is_no_chopper(tmp_path: Path, chop: Chop) -> Non
 
 
 @pytest.mark.parametrize("arguments", [["--mode", "bars"], ["--grid", "1/3"], ["--count", "many"], []])
-def test_wrong_use_is_2(tmp_path: Path, chop: Chop, arguments: list[str]) -> None:
+def test_wrong_use_is_2(tmp_path: Path, chop: Command, arguments: list[str]) -> None:
     assert chop(*([tmp_path / "song.wav", *arguments] if arguments else []))[0] == 2
 
 
@@ -392,7 +364,7 @@ def test_no_room_is_one_line_and_leaves_nothing(tmp_path: Path, model: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path, chop: Chop) -> None:
+def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path, chop: Command) -> None:
     (tmp_path / "file").write_text("in the way")
     code, _, error = chop(write(tmp_path / "song.wav"), "-o", tmp_path / "file")
     assert code == 1
@@ -404,7 +376,7 @@ SHIPPED = [e.name for e in list_models() if e.source == "shipped" and e.card and
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_chopper_chops_the_demo(tmp_path: Path, chop: Chop, name: str) -> None:
+def test_every_shipped_chopper_chops_the_demo(tmp_path: Path, chop: Command, name: str) -> None:
     """Also the one that needs a rate of its own: positions are the file's all the same."""
     clip = ROOT / "bridge" / "assets" / "demo.ogg"
     data = chop.json(clip, "--model", name, "--count", "3")
@@ -422,7 +394,7 @@ def test_the_shipped_network_is_the_default_and_hears_the_demo(
 ) -> None:
     """The demo clip has drums: hits, a beat, and more than one sound."""
     clip = ROOT / "bridge" / "assets" / "demo.ogg"
-    assert run(monkeypatch, clip, "--json") == 0
+    assert run(monkeypatch, "chop", clip, "--json") == 0
     data = json.loads(capfd.readouterr().out)
     assert len(data["items"]) >= 4
     assert 50 <= data["tempo"] <= 215
@@ -433,7 +405,7 @@ def test_the_shipped_network_hears_every_clear_hit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Hits on silence that a child would find: nine of ten within 10 ms, and few others."""
-    assert run(monkeypatch, write(tmp_path / "song.wav", 20.0), "--mode", "transient", "--json") == 0
+    assert run(monkeypatch, "chop", write(tmp_path / "song.wav", 20.0), "--mode", "transient", "--json") == 0
     found = np.array([item["start_s"] for item in json.loads(capfd.readouterr().out)["items"]])
     true = np.arange(0.1, 19.95, 0.5)
     assert (np.abs(found[:, None] - true).min(axis=0) < 0.01).mean() >= 0.9

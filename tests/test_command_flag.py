@@ -12,12 +12,12 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import soundfile
+from command_line import Command
 from numpy.typing import NDArray
 from tiny_models import tiny_curves, tiny_flagger
 
 from bridge.chops.analysis import analyse
 from bridge.chops.listening import open_network
-from bridge.cli import main
 from bridge.command_flag import DEFAULT_EXPORTS, FlagCommandSettings, band, rarity
 from bridge.flags.exports import EXPORTS
 from bridge.flags.settings import Snap
@@ -63,39 +63,9 @@ def write(path: Path, seconds: float = 20.0, rate: int = RATE, channels: int = 2
     return path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command line in this process and give its exit code; a line for the user goes to standard error."""
-    monkeypatch.setattr(sys, "argv", ["sidechop", "flag", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    if isinstance(ended.value.code, str):  # what the interpreter does with it
-        print(ended.value.code, file=sys.stderr)
-        return 1
-    return ended.value.code or 0
-
-
-class Flag:
-    """The command with the tiny model, and what it printed."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], model: Path) -> None:
-        self._monkeypatch, self._capfd, self._model = monkeypatch, capfd, model
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        chosen = () if "--model" in arguments or "--config" in arguments else ("--model", self._model)
-        self._capfd.readouterr()
-        code = run(self._monkeypatch, *arguments, *chosen)
-        return code, *self._capfd.readouterr()
-
-    def json(self, *arguments: object) -> dict[str, Any]:
-        code, out, error = self(*arguments, "--json")
-        assert code == 0, error
-        data: dict[str, Any] = json.loads(out)
-        return data
-
-
 @pytest.fixture
-def flag(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], model: Path) -> Flag:
-    return Flag(monkeypatch, capfd, model)
+def flag(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], model: Path) -> Command:
+    return Command("flag", monkeypatch, capfd, model)
 
 
 def learned(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -105,7 +75,7 @@ def learned(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("rate", [16000, 37800, 44100, 48000, 96000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_json_is_exact_and_finds_the_hiss(tmp_path: Path, flag: Flag, rate: int, channels: int) -> None:
+def test_json_is_exact_and_finds_the_hiss(tmp_path: Path, flag: Command, rate: int, channels: int) -> None:
     source = write(tmp_path / "take.wav", 20.0, rate, channels)
     data = flag.json(source)
     assert (data["source"], data["rate"], data["start_s"], data["duration_s"]) == (str(source), rate, 0.0, 20.0)
@@ -134,7 +104,7 @@ def test_json_is_exact_and_finds_the_hiss(tmp_path: Path, flag: Flag, rate: int,
     assert np.median(scores[calm]) < 0.05
 
 
-def test_parts_and_cuts_are_the_file_again(tmp_path: Path, flag: Flag) -> None:
+def test_parts_and_cuts_are_the_file_again(tmp_path: Path, flag: Command) -> None:
     data = flag.json(write(tmp_path / "take.wav"))
     noise, parts = learned(data), data["keep"]
     for item in noise:
@@ -145,7 +115,7 @@ def test_parts_and_cuts_are_the_file_again(tmp_path: Path, flag: Flag) -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.75, 0.9])
-def test_the_share_to_keep_is_met(tmp_path: Path, flag: Flag, ratio: float) -> None:
+def test_the_share_to_keep_is_met(tmp_path: Path, flag: Command, ratio: float) -> None:
     source = write(tmp_path / "take.wav")
     data = flag.json(source, "--keep", ratio, "--snap", "none")
     assert abs(data["kept_s"] / 20 - ratio) < 0.06
@@ -160,7 +130,7 @@ def test_the_share_to_keep_is_met(tmp_path: Path, flag: Flag, ratio: float) -> N
     assert flag.json(source, "--keep", 0)["keep"] == []
 
 
-def test_a_threshold_is_a_share_of_good_audio(tmp_path: Path, flag: Flag) -> None:
+def test_a_threshold_is_a_share_of_good_audio(tmp_path: Path, flag: Command) -> None:
     """The tiny model's calibration is even from -3 to 0: a p-value of P lies at the score of -3 P, nearly."""
     source = write(tmp_path / "take.wav")
     for p_value in (0.9, 0.3, 0.02):
@@ -172,7 +142,7 @@ def test_a_threshold_is_a_share_of_good_audio(tmp_path: Path, flag: Flag) -> Non
     assert "finer than this model was calibrated: its least p-value is 0.0099" in error
 
 
-def test_padding_and_least_lengths(tmp_path: Path, flag: Flag) -> None:
+def test_padding_and_least_lengths(tmp_path: Path, flag: Command) -> None:
     source = write(tmp_path / "take.wav")
     plain = flag.json(source, "--snap", "none")
     more = flag.json(source, "--snap", "none", "--pad", 0.25)
@@ -181,7 +151,7 @@ def test_padding_and_least_lengths(tmp_path: Path, flag: Flag) -> None:
     assert [item["label"] for item in learned(flag.json(source, "--min-length", 2))] == ["noise"]  # the longer one
 
 
-def test_edges_lie_on_zero_crossings(tmp_path: Path, flag: Flag) -> None:
+def test_edges_lie_on_zero_crossings(tmp_path: Path, flag: Command) -> None:
     source = write(tmp_path / "take.wav")
     mono = soundfile.read(source)[0].mean(axis=1)
     edges = [edge for part in flag.json(source, "--keep", 0.75)["keep"] for edge in (part["start"], part["end"])]
@@ -190,7 +160,7 @@ def test_edges_lie_on_zero_crossings(tmp_path: Path, flag: Flag) -> None:
             assert mono[edge - 1] <= 0 <= mono[edge]
 
 
-def test_edges_lie_on_beats(tmp_path: Path, flag: Flag, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edges_lie_on_beats(tmp_path: Path, flag: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     chopper = tiny_curves(tmp_path / "chopper.onnx")
     monkeypatch.setattr("bridge.flags.analysis.BEATS_MODEL", str(chopper))
     audio = take()
@@ -205,7 +175,7 @@ def test_edges_lie_on_beats(tmp_path: Path, flag: Flag, monkeypatch: pytest.Monk
     assert edges <= {0, *beats, 20 * RATE}
 
 
-def test_without_a_beat_zero_crossings_serve(tmp_path: Path, flag: Flag, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_beat_zero_crossings_serve(tmp_path: Path, flag: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     chopper = tiny_curves(tmp_path / "chopper.onnx", curves=("onset",))
     monkeypatch.setattr("bridge.flags.analysis.BEATS_MODEL", str(chopper))
     source = write(tmp_path / "take.wav")
@@ -215,7 +185,7 @@ def test_without_a_beat_zero_crossings_serve(tmp_path: Path, flag: Flag, monkeyp
     assert json.loads(out)["keep"] == flag.json(source)["keep"]
 
 
-def test_a_part_of_a_file_keeps_the_file_s_time(tmp_path: Path, flag: Flag) -> None:
+def test_a_part_of_a_file_keeps_the_file_s_time(tmp_path: Path, flag: Command) -> None:
     data = flag.json(write(tmp_path / "take.wav"), "--start", 4, "--end", 12)
     assert (data["start_s"], data["duration_s"]) == (4.0, 8.0)
     (noise,) = [item for item in data["items"] if item["label"] == "noise"]
@@ -223,7 +193,7 @@ def test_a_part_of_a_file_keeps_the_file_s_time(tmp_path: Path, flag: Flag) -> N
     assert (data["keep"][0]["start"], data["keep"][-1]["end"]) == (4 * RATE, 12 * RATE)
 
 
-def test_the_table_tells_what_the_json_tells(tmp_path: Path, flag: Flag) -> None:
+def test_the_table_tells_what_the_json_tells(tmp_path: Path, flag: Command) -> None:
     source = write(tmp_path / "take.wav")
     data = flag.json(source)
     code, out, _ = flag(source)
@@ -242,7 +212,7 @@ def test_the_table_tells_what_the_json_tells(tmp_path: Path, flag: Flag) -> None
     assert band(0, 20.4, 48000) == "0-20 Hz"
 
 
-def test_every_export_and_only_those_asked_for(tmp_path: Path, flag: Flag, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_export_and_only_those_asked_for(tmp_path: Path, flag: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write(tmp_path / "My Take.wav")
     code, out, _ = flag(source, "-o", tmp_path / "out", "--cut")
     assert code == 0
@@ -286,7 +256,7 @@ def test_what_is_heavy_is_loaded_only_when_asked_for(tmp_path: Path, model: Path
         assert done.stdout.splitlines()[-1] == str(loaded)
 
 
-def test_the_source_is_never_written_over(tmp_path: Path, flag: Flag) -> None:
+def test_the_source_is_never_written_over(tmp_path: Path, flag: Command) -> None:
     """Not even where the cut would have its name."""
     source = write(tmp_path / "out" / "take" / "take-cut.wav")
     before = source.read_bytes()
@@ -298,7 +268,7 @@ def test_the_source_is_never_written_over(tmp_path: Path, flag: Flag) -> None:
     assert [path.name for path in source.parent.iterdir()] == [source.name]
 
 
-def test_settings_come_from_a_file_and_flags_win(tmp_path: Path, flag: Flag, model: Path) -> None:
+def test_settings_come_from_a_file_and_flags_win(tmp_path: Path, flag: Command, model: Path) -> None:
     source, config = write(tmp_path / "take.wav"), tmp_path / "flags.toml"
     config.write_text(f'model = "{model}"\nkeep = 0.5\nsnap = "none"\nfade_s = 0.02\nexport = ["csv"]\n')
     data = flag.json(source, "--config", config, "--keep", "0.8", "-o", tmp_path / "out")
@@ -310,7 +280,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path: Path, flag: Flag, mod
     assert f"{config}: line 1: pad_s: " in error
 
 
-def test_what_was_fine_is_learned_and_taken_back(tmp_path: Path, flag: Flag, home: Path) -> None:
+def test_what_was_fine_is_learned_and_taken_back(tmp_path: Path, flag: Command, home: Path) -> None:
     source = write(tmp_path / "take.wav")
     before = flag.json(source)
     assert len(learned(before)) == 2
@@ -329,7 +299,7 @@ def test_what_was_fine_is_learned_and_taken_back(tmp_path: Path, flag: Flag, hom
     assert list(home.iterdir()) == []
 
 
-def test_what_was_fine_belongs_to_one_model(tmp_path: Path, flag: Flag, home: Path) -> None:
+def test_what_was_fine_belongs_to_one_model(tmp_path: Path, flag: Command, home: Path) -> None:
     source = write(tmp_path / "take.wav")
     assert flag(source, "--fine", "6-9")[0] == 0
     other = tiny_flagger(tmp_path / "tiny.onnx", scales=(1, 2))
@@ -341,7 +311,7 @@ def test_what_was_fine_belongs_to_one_model(tmp_path: Path, flag: Flag, home: Pa
     assert re.fullmatch(r"sidechop: .*fine\.npz: cannot be read \(.*\); remove it to start anew\n", error)
 
 
-def test_files_of_one_name_get_folders_of_their_own(tmp_path: Path, flag: Flag) -> None:
+def test_files_of_one_name_get_folders_of_their_own(tmp_path: Path, flag: Command) -> None:
     sources = [write(tmp_path / folder / "take.wav", 3.0) for folder in ("a", "b")]
     code, out, _ = flag(*sources, "-o", tmp_path / "out", "--export", "json", "--json")
     assert code == 0
@@ -372,7 +342,7 @@ def _bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 @pytest.mark.parametrize("which", range(10))
-def test_a_bad_file_is_one_line_and_leaves_nothing(tmp_path: Path, flag: Flag, which: int) -> None:
+def test_a_bad_file_is_one_line_and_leaves_nothing(tmp_path: Path, flag: Command, which: int) -> None:
     source, message = list(_bad_files(tmp_path))[which]
     code, out, error = flag(source, "-o", tmp_path / "out", "--cut")
     assert (code, out) == (1, "")
@@ -380,7 +350,7 @@ def test_a_bad_file_is_one_line_and_leaves_nothing(tmp_path: Path, flag: Flag, w
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_files_among_good_ones_are_named_and_the_rest_goes_on(tmp_path: Path, flag: Flag) -> None:
+def test_bad_files_among_good_ones_are_named_and_the_rest_goes_on(tmp_path: Path, flag: Command) -> None:
     good = [write(tmp_path / "good.wav", 12.0), write(tmp_path / "fine.wav", 12.0)]
     bad = list(_bad_files(tmp_path))
     code, _, error = flag(good[0], *(path for path, _ in bad), good[1], "-o", tmp_path / "out", "--export", "json")
@@ -390,7 +360,7 @@ def test_bad_files_among_good_ones_are_named_and_the_rest_goes_on(tmp_path: Path
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fine", "good"]
 
 
-def test_an_hour_of_silence_is_one_line(tmp_path: Path, flag: Flag) -> None:
+def test_an_hour_of_silence_is_one_line(tmp_path: Path, flag: Command) -> None:
     path = tmp_path / "hour.flac"
     with soundfile.SoundFile(path, "w", 8000, 1, "PCM_16") as file:
         for _ in range(60):
@@ -401,7 +371,7 @@ def test_an_hour_of_silence_is_one_line(tmp_path: Path, flag: Flag) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_two_seconds_are_judged_with_a_word_of_warning(tmp_path: Path, flag: Flag) -> None:
+def test_two_seconds_are_judged_with_a_word_of_warning(tmp_path: Path, flag: Command) -> None:
     source = write(tmp_path / "two.wav", 2.0)
     code, out, error = flag(source, "-o", tmp_path / "out", "--json")
     assert code == 0
@@ -410,12 +380,12 @@ def test_two_seconds_are_judged_with_a_word_of_warning(tmp_path: Path, flag: Fla
     assert f"{source}: lasts 2.0 s, too short to show how it usually sounds" in error
 
 
-def test_a_low_rate_is_judged_with_a_word_of_warning(tmp_path: Path, flag: Flag) -> None:
+def test_a_low_rate_is_judged_with_a_word_of_warning(tmp_path: Path, flag: Command) -> None:
     _, _, error = flag(write(tmp_path / "call.wav", 12.0, 8000, 1))
     assert "ends at 4 kHz, and the model learned from audio up to 16 kHz: what lacks above may be flagged" in error
 
 
-def test_a_model_of_another_rate_hears_the_file_at_its_own(tmp_path: Path, flag: Flag) -> None:
+def test_a_model_of_another_rate_hears_the_file_at_its_own(tmp_path: Path, flag: Command) -> None:
     features = Features(rate=22050, hop_samples=220, window_samples=512, high_hz=8000.0)
     other = tiny_flagger(tmp_path / "half.onnx", features)
     data = flag.json(write(tmp_path / "take.wav"), "--model", other)
@@ -424,7 +394,7 @@ def test_a_model_of_another_rate_hears_the_file_at_its_own(tmp_path: Path, flag:
     assert abs(first["start_s"] - 6) < NEAR_S
 
 
-def test_a_truncated_file_gives_what_there_is_with_a_warning(tmp_path: Path, flag: Flag) -> None:
+def test_a_truncated_file_gives_what_there_is_with_a_warning(tmp_path: Path, flag: Command) -> None:
     content = write(tmp_path / "take.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(content[: len(content) * 3 // 5])
     for output in ((), ("-o", tmp_path / "out", "--cut")):
@@ -460,7 +430,7 @@ def test_a_truncated_file_gives_what_there_is_with_a_warning(tmp_path: Path, fla
         (["--model", "live4"], "live4 is of kind stft-hop and flags nothing"),
     ],
 )
-def test_a_wrong_wish_is_one_line(tmp_path: Path, flag: Flag, arguments: list[str], message: str) -> None:
+def test_a_wrong_wish_is_one_line(tmp_path: Path, flag: Command, arguments: list[str], message: str) -> None:
     source = write(tmp_path / "take.wav")
     arguments = [str(tmp_path / "out") if word == "out" else word for word in arguments]
     code, out, error = flag(source, *arguments)
@@ -469,13 +439,13 @@ def test_a_wrong_wish_is_one_line(tmp_path: Path, flag: Flag, arguments: list[st
     assert not (tmp_path / "out").exists()
 
 
-def test_no_file_and_too_many(tmp_path: Path, flag: Flag) -> None:
+def test_no_file_and_too_many(tmp_path: Path, flag: Command) -> None:
     assert flag()[2] == "sidechop: no file is named: give one or more audio files\n"
     sources = [write(tmp_path / f"{name}.wav", 1.0) for name in "ab"]
     assert "--fine names a passage of one file, and 2 are given" in flag(*sources, "--fine", "0-1")[2]
 
 
-def test_the_shipped_flagger_passes_the_demo_and_hears_what_is_wrong_with_it(tmp_path: Path, flag: Flag) -> None:
+def test_the_shipped_flagger_passes_the_demo_and_hears_what_is_wrong_with_it(tmp_path: Path, flag: Command) -> None:
     """The clip three times over is fine; with a gap and hiss as loud as itself in it, just those are flagged."""
     clip, rate = soundfile.read(ROOT / "bridge" / "assets" / "demo.ogg", always_2d=True)
     audio = np.tile(clip, (3, 1))

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from command_line import run
 from tiny_models import MASKS, STEMS, tiny_live4
 
-from bridge.cli import main
 from bridge.separate import FileSeparator, folder_names
 
 ROOT = Path(__file__).parent.parent
@@ -38,17 +38,6 @@ def write(path: Path, frames: int, channels: int = 2, rate: int = 44100, subtype
     return audio
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command line in this process and give its exit code; a line for the user goes to standard error."""
-    monkeypatch.setattr(sys, "argv", ["sidechop", "separate", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    if isinstance(ended.value.code, str):  # what the interpreter does with it
-        print(ended.value.code, file=sys.stderr)
-        return 1
-    return ended.value.code or 0
-
-
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "bridge.cli", "separate", *map(str, arguments)]
 
@@ -66,7 +55,7 @@ def test_stems_lie_under_the_file_sample_by_sample(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, frames: int, channels: int
 ) -> None:
     audio = write(tmp_path / "song.wav", frames, channels)
-    assert run(monkeypatch, tmp_path / "song.wav", "-o", tmp_path / "out", "--model", model) == 0
+    assert run(monkeypatch, "separate", tmp_path / "song.wav", "-o", tmp_path / "out", "--model", model) == 0
     stems, rate = read(tmp_path / "out" / "song")
     assert (stems.shape, rate) == ((4, frames, channels), 44100)
     assert np.max(np.abs(stems.sum(axis=0) - audio)) < 1e-6
@@ -84,7 +73,7 @@ def test_any_rate_comes_back_as_it_was(
 ) -> None:
     """A file at a strange rate is resampled there and back; its stems still sum to it, to the sample."""
     audio = write(tmp_path / "song.wav", frames, channels, rate)
-    assert run(monkeypatch, tmp_path / "song.wav", "-o", tmp_path / "out", "--model", model) == 0
+    assert run(monkeypatch, "separate", tmp_path / "song.wav", "-o", tmp_path / "out", "--model", model) == 0
     stems, written = read(tmp_path / "out" / "song")
     assert (stems.shape, written) == ((4, frames, channels), rate)
     assert np.max(np.abs(stems.sum(axis=0) - audio)) < 1e-6
@@ -105,7 +94,7 @@ def test_a_tone_at_a_strange_rate_keeps_place_and_level(tmp_path: Path, model: P
 def test_flac_is_24_bit_and_as_long(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     audio = write(tmp_path / "song.wav", 20000)
     arguments = (tmp_path / "song.wav", "-o", tmp_path / "out", "--model", model, "--format", "flac")
-    assert run(monkeypatch, *arguments) == 0
+    assert run(monkeypatch, "separate", *arguments) == 0
     assert soundfile.info(tmp_path / "out" / "song" / "bass.flac").subtype == "PCM_24"
     stems, _ = read(tmp_path / "out" / "song", "flac")
     assert np.max(np.abs(stems.sum(axis=0) - audio)) < 4 * 2**-23  # four roundings to 24 bits
@@ -114,7 +103,7 @@ def test_flac_is_24_bit_and_as_long(tmp_path: Path, model: Path, monkeypatch: py
 def test_only_the_stems_asked_for(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "song.wav", 3000)
     arguments = (tmp_path / "song.wav", "-o", tmp_path / "out", "--model", model, "--stems", "other, drums")
-    assert run(monkeypatch, *arguments) == 0
+    assert run(monkeypatch, "separate", *arguments) == 0
     assert sorted(path.name for path in (tmp_path / "out" / "song").iterdir()) == ["drums.wav", "other.wav"]
 
 
@@ -124,7 +113,7 @@ def test_json_is_one_object_a_file(
     sources = [tmp_path / "a" / "take.wav", tmp_path / "b" / "take.wav"]
     for source in sources:
         write(source, 44100)
-    assert run(monkeypatch, *sources, "-o", tmp_path / "out", "--model", model, "--json") == 0
+    assert run(monkeypatch, "separate", *sources, "-o", tmp_path / "out", "--model", model, "--json") == 0
     objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [o["source"] for o in objects] == [str(source) for source in sources]
     for i, data in enumerate(objects, 1):
@@ -149,7 +138,20 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path: Path, model: Path, mo
     write(tmp_path / "song.wav", 3000)
     config = tmp_path / "settings.toml"
     config.write_text(f'model = "{model}"\nstems = ["bass"]\nformat = "flac"\n')
-    assert run(monkeypatch, tmp_path / "song.wav", "-o", tmp_path / "out", "--config", config, "--stems", "drums") == 0
+    assert (
+        run(
+            monkeypatch,
+            "separate",
+            tmp_path / "song.wav",
+            "-o",
+            tmp_path / "out",
+            "--config",
+            config,
+            "--stems",
+            "drums",
+        )
+        == 0
+    )
     assert [path.name for path in (tmp_path / "out" / "song").iterdir()] == ["drums.flac"]
 
 
@@ -175,7 +177,7 @@ def test_a_bad_file_is_one_line_and_leaves_nothing(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], which: int
 ) -> None:
     source, message = list(_bad_files(tmp_path))[which]
-    assert run(monkeypatch, source, "-o", tmp_path / "out", "--model", model) == 1
+    assert run(monkeypatch, "separate", source, "-o", tmp_path / "out", "--model", model) == 1
     error = capfd.readouterr().err.strip()
     assert re.fullmatch(rf"sidechop: {re.escape(str(source))}: .*{message}.*", error), error
     assert not (tmp_path / "out").exists()
@@ -187,7 +189,7 @@ def test_a_truncated_file_gives_what_there_is_with_a_warning(
     audio = write(tmp_path / "song.wav", 40000, subtype="PCM_16")
     content = (tmp_path / "song.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
-    assert run(monkeypatch, tmp_path / "cut.wav", "-o", tmp_path / "out", "--model", model) == 0
+    assert run(monkeypatch, "separate", tmp_path / "cut.wav", "-o", tmp_path / "out", "--model", model) == 0
     assert "is truncated" in capfd.readouterr().err
     stems, _ = read(tmp_path / "out" / "cut")
     assert 19000 < stems.shape[1] <= 20000
@@ -200,7 +202,7 @@ def test_one_bad_file_of_several_does_not_stop_the_others(
     good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
     write(good, 3000)
     soundfile.write(bad, np.full((3000, 2), np.inf, np.float32), 44100, subtype="FLOAT")
-    assert run(monkeypatch, bad, good, "-o", tmp_path / "out", "--model", model) == 1
+    assert run(monkeypatch, "separate", bad, good, "-o", tmp_path / "out", "--model", model) == 1
     assert "not a number" in capfd.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good"]
 
@@ -220,7 +222,7 @@ def test_wrong_wishes_are_one_line(
 ) -> None:  # fmt: skip
     write(tmp_path / "song.wav", 3000)
     chosen = [] if "--model" in arguments else ["--model", model]
-    assert run(monkeypatch, tmp_path / "song.wav", "-o", tmp_path / "out", *chosen, *arguments) == 1
+    assert run(monkeypatch, "separate", tmp_path / "song.wav", "-o", tmp_path / "out", *chosen, *arguments) == 1
     error = capfd.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -230,7 +232,7 @@ def test_wrong_wishes_are_one_line(
 def test_an_unknown_format_is_wrong_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, tmp_path / "song.wav", "-o", tmp_path / "out", "--format", "mp3") == 2
+    assert run(monkeypatch, "separate", tmp_path / "song.wav", "-o", tmp_path / "out", "--format", "mp3") == 2
     error = capfd.readouterr().err
     assert "mp3" in error
     assert "flac" in error
@@ -241,7 +243,7 @@ def test_a_stem_does_not_write_over_its_own_source(
 ) -> None:
     source = tmp_path / "vocals" / "vocals.wav"
     audio = write(source, 3000)
-    assert run(monkeypatch, source, "-o", tmp_path, "--model", model) == 1
+    assert run(monkeypatch, "separate", source, "-o", tmp_path, "--model", model) == 1
     assert "written over" in capfd.readouterr().err
     assert np.array_equal(soundfile.read(source, dtype="float32")[0], audio)
 
