@@ -24,6 +24,8 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
+from models.chopper.training import no_denormals
+from models.separator.training import keep_memory
 from streaming.card import Source
 from streaming.errors import ModelError
 
@@ -126,12 +128,13 @@ def shares(kinds: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
     return out
 
 
+@no_denormals()
 def train_network(
     heard: Heard, settings: Settings, size: Size, folder: Path, sources: Sequence[Source], quiet: bool = False
 ) -> Path:
     """Train until the budget is spent; returns ``folder/last.ckpt``."""
     torch.manual_seed(settings.seed)
-    torch.set_flush_denormal(True)
+    keep_memory()
     console = Console(stderr=True, quiet=quiet)
     network = FlagNetwork(size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, avg_fn=lambda a, b, n: a.lerp(b, max(1 - settings.ema_decay, 10 / (10 + n))))
@@ -217,12 +220,13 @@ def read_checkpoint(path: Path) -> tuple[FlagNetwork | Baseline, tuple[Source, .
     return network, sources
 
 
+@no_denormals()
 def train_baseline(
     heard: Heard, kind: Kind, settings: Settings, folder: Path, sources: Sequence[Source], quiet: bool = False
 ) -> Path:
     """Train a baseline on the same examples; returns ``folder/last.ckpt``. Edited is what holds no fault."""
     torch.manual_seed(settings.seed)
-    torch.set_flush_denormal(True)
+    keep_memory()
     console = Console(stderr=True, quiet=quiet)
     baseline = Baseline(kind)
     optimiser = torch.optim.AdamW(baseline.parameters(), settings.peak_rate / 2)
