@@ -122,6 +122,12 @@ class AudioReader:
             at_s = wanted / self.file_rate
             raise AudioError(f"{self.path}: is truncated or damaged: nothing can be read from {at_s:.3f} s on")
 
+    def only(self, start: int, frames: int) -> None:
+        """Before anything was read: give but ``frames`` of the file's frames, from ``start`` on. Raises `AudioError`."""
+        self.skip(start)
+        self.file_frames = min(self.file_frames, start + frames)
+        self.frames = round((self.file_frames - start) * self.rate / self.file_rate)
+
     def blocks(self, block: int) -> Iterator[Block]:
         """All audio as fresh arrays ``(channels, block)``; the last may be shorter.
 
@@ -156,7 +162,8 @@ class AudioReader:
     def _file_chunks(self) -> Iterator[Block]:
         while self.file_frames_read < self.file_frames:
             try:
-                audio: Block = self._file.read(_READ_FRAMES, dtype="float32", always_2d=True).T
+                left = self.file_frames - self.file_frames_read
+                audio: Block = self._file.read(min(left, _READ_FRAMES), dtype="float32", always_2d=True).T
             except soundfile.SoundFileError:
                 audio = np.empty((self.channels, 0), dtype=np.float32)
             count = audio.shape[1]

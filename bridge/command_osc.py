@@ -1,8 +1,9 @@
-"""``sidechop osc``: one request to a running daemon, its answer printed."""
+"""``sidechop osc``: one request to a running daemon, its answer printed; or a relay for programs without sockets."""
 
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,12 @@ def osc(
     token: Annotated[str | None, typer.Option(help="Its token, if it has one.")] = None,
     timeout: Annotated[float, typer.Option(min=0.01, help="Seconds to wait for an answer.")] = 5.0,
     table: Annotated[bool, typer.Option("--table", help="Print every message as Markdown and exit.")] = False,
+    relay: Annotated[
+        Path | None, typer.Option(help="Pass on what scripts without sockets leave in this folder, while they do.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="With --relay: start `sidechop live` with these words if none runs.")
+    ] = None,
 ) -> None:
     """Send one request to a running daemon and print the answer, a line for each value.
 
@@ -30,6 +37,11 @@ def osc(
 
     if table:
         print(as_markdown(), end="")
+        return
+    if relay is not None:
+        from .relay.relay import serve
+
+        serve(relay, host, port, start)
         return
     if address is None:
         raise typer.BadParameter("give an address, or --table for the list of them", param_hint="ADDRESS")

@@ -130,6 +130,7 @@ _PASSAGE = (
 _EXPORT = (_JOB, Argument("formats", "s"), Argument("folder", "s"))
 _FILES = Argument("files", "i")
 _CHOPPED = (_JOB, _COUNT, _RATE)
+_SEPARATED = (_JOB, _COUNT, _RATE, Argument("start", "h", "samples"), Argument("end", "h", "samples"))
 _FLAGGED = (_JOB, _COUNT, Argument("parts", "i"), _RATE)
 
 REQUESTS: tuple[Message, ...] = (
@@ -257,6 +258,14 @@ REQUESTS: tuple[Message, ...] = (
         (Argument("p_value", "d", "", 0, 0.5),),
         "Live, flag what is as odd as at most this share of good audio; 0 is the model's own threshold",
     ),
+    Message(
+        "/sidechop/separate/file",
+        (*_PASSAGE, Argument("folder", "s")),
+        "Separate a file, or the passage from start to end, into files in a folder; an end of 0 is the file's own",
+        _SEPARATED,
+        slow=True,
+        job=True,
+    ),
     Message("/sidechop/cancel", (Argument("request", "i"),), "End a job that this client asked for with that id"),
     Message("/sidechop/reset", (), "Forget the past: the engine starts afresh and takes over", slow=True),
     Message("/sidechop/authorise", (Argument("token", "s"),), "Show the daemon's token, before anything else"),
@@ -305,6 +314,11 @@ ANSWERS: tuple[Message, ...] = (
         "/sidechop/flag/part",
         (_ID, Argument("index", "i"), Argument("start", "h", "samples"), Argument("end", "h", "samples")),
         "One part of a job that is kept",
+    ),
+    Message(
+        "/sidechop/separate/item",
+        (_ID, Argument("index", "i"), Argument("name", "s"), Argument("path", "s"), Argument("peak", "f", "dB")),
+        "One file that a job wrote: which stem it holds, where it lies, how loud it gets",
     ),
 )
 
@@ -355,7 +369,7 @@ EVENTS: tuple[Message, ...] = (
     ),
 )
 
-ITEMS = frozenset(("/sidechop/chop/item", "/sidechop/flag/item", "/sidechop/flag/part"))
+ITEMS = frozenset(("/sidechop/chop/item", "/sidechop/flag/item", "/sidechop/flag/part", "/sidechop/separate/item"))
 """What a job sends of its results before it is done."""
 
 BY_ADDRESS = {message.address: message for message in (*REQUESTS, *ANSWERS, *EVENTS)}
@@ -370,8 +384,8 @@ The daemon listens for UDP on 127.0.0.1:{DEFAULT_PORT}. Each request starts with
 answered to the address that it came from: `/sidechop/done id …` or `/sidechop/error id text`, and for the slow ones
 `/sidechop/progress id fraction text` on the way. Slow requests wait for each other; jobs run beside everything else,
 report at least once a second, send `/sidechop/chop/item` for each chop (`/sidechop/flag/item` for each flag and
-`/sidechop/flag/part` for each part that is kept), and end with `done`, whose count says how many there were. UDP may
-lose some; a re-roll with the same seed sends chops again.
+`/sidechop/flag/part` for each part that is kept, `/sidechop/separate/item` for each file), and end with `done`, whose
+count says how many there were. UDP may lose some; a re-roll with the same seed sends chops again.
 
 Types are OSC's: i int32, h int64, f float32, d float64, s string, T/F true and false. Integers pass where a number is
 asked for. Bundles are unpacked and carried out on arrival, whatever their time tag; address patterns are not matched.
@@ -395,6 +409,12 @@ Here `options` are the settings of `sidechop flag`, such as `{"keep": 0.7}`; `/s
 `model`. A flag's index is that of its item, as told last. What is called fine is remembered for good, for files and
 live; `/sidechop/flag/fine` with `on` false takes it back.
 
+## Stems
+
+`options` are `model`, `stems` (a list; empty is all) and `format` (`wav` or `flac`) of `sidechop separate`, and
+`queries` and `not`, lists of what to take and what to leave, in words. The files appear together under the names that
+items tell, whole; each begins at the passage's first sample, `start` of the reply, and lies under it sample by sample.
+
 ## Example
 
 ```
@@ -406,6 +426,7 @@ sidechop osc /sidechop/chop/export 1 sfz,cue-wav ~/chops
 sidechop osc /sidechop/flag/file ~/take.wav 0 0 '{"keep": 0.8, "snap": "beat"}'
 sidechop osc /sidechop/flag/fine 2 0 on
 sidechop osc /sidechop/flag/export 2 reaper,cut ~/flags
+sidechop osc /sidechop/separate/file ~/song.wav 10 40 '{"stems": ["vocals", "other"]}' ~/stems
 ```"""
 
 

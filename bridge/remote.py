@@ -49,6 +49,7 @@ class Remote:
             "/sidechop/flag/live": self._flag_live,
             "/sidechop/flag/live/fine": self._flag_live_fine,
             "/sidechop/flag/threshold": self._flag_threshold,
+            "/sidechop/separate/file": self._separate_file,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -194,6 +195,12 @@ class Remote:
     def _flag_threshold(self, p_value: float) -> Sequence[Value]:
         self._daemon.flags.threshold = p_value
         return ()
+
+    def _separate_file(
+        self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str, folder: str
+    ) -> Sequence[Value]:
+        passage = {"path": path, "start_s": start_s, "end_s": end_s}
+        return self._daemon.jobs.run(answer, "separate/file", **passage, options=options, folder=folder)
 
     def _reset(self, progress: Progress) -> Sequence[Value]:
         progress(0.0, "starting the engine afresh")

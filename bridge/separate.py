@@ -80,12 +80,18 @@ class FileSeparator:
         self.stems = tuple(stem for stem in self.outputs if stem in stems or not stems)
 
     def separate(
-        self, source: Path, folder: Path, kind: Format = "wav", progress: Callable[[int, int], None] | None = None
+        self,
+        source: Path,
+        folder: Path,
+        kind: Format = "wav",
+        progress: Callable[[int, int], None] | None = None,
+        part: tuple[int, int] | None = None,
     ) -> Separated:
         """Write ``folder/<stem>.<kind>`` for every wanted stem; on any failure, Ctrl-C too, nothing is left there.
 
         Args:
             progress: called with frames done and frames in all.
+            part: of the file, as its first frame and their number; None is all of it.
 
         Raises:
             AudioError: the file cannot be read or is not fit, or the disk is full.
@@ -96,6 +102,8 @@ class FileSeparator:
         with ExitStack() as stack:
             stack.enter_context(no_empty_folders(folder))
             reader = stack.enter_context(AudioReader(source))
+            if part:
+                reader.only(*part)
             reading = stack.enter_context(ThreadPoolExecutor(1, "reader"))  # at rest before the file is closed
             writers = [stack.enter_context(open_writer(path, reader)) for path in files.values()]
             writing = stack.enter_context(ThreadPoolExecutor(1, "writer"))

@@ -42,7 +42,7 @@ class Answers:
     def progress(self, id: int, fraction: float, text: str) -> None:
         self._write(id=id, fraction=fraction, text=text)
 
-    def listening(self, id: int) -> Callable[[float], None]:
+    def listening(self, id: int, text: str = "listening") -> Callable[[float], None]:
         """A progress that is told now and then; it ends the work of a cancelled job by raising."""
         next_s = 0.0
 
@@ -51,7 +51,7 @@ class Answers:
             self.go_on(id)
             if fraction == 1.0 or time.monotonic() >= next_s:
                 next_s = time.monotonic() + PROGRESS_EVERY_S
-                self.progress(id, fraction, "listening")
+                self.progress(id, fraction, text)
 
         return report
 

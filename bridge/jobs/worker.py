@@ -1,4 +1,5 @@
-"""The worker: ``python -m bridge.jobs.worker``. It hears files and what was played, chooses, flags, and writes exports.
+"""The worker: ``python -m bridge.jobs.worker``. It hears files and what was played, chooses, flags, separates,
+and writes exports.
 
 It is a process of its own, at low priority, so that live audio never notices. Requests come as JSON lines on standard
 input and answers go as JSON lines to standard output; it ends when its input does, so also with its parent::
@@ -27,6 +28,7 @@ from .answers import Answers
 from .chop_jobs import ChopJobs
 from .flag_jobs import FlagJobs
 from .requests import Request, heard_lately
+from .separate_jobs import SeparateJobs
 
 NICENESS = 10
 LISTENERS = 2
@@ -47,7 +49,8 @@ class Worker:
             "listen": ThreadPoolExecutor(LISTENERS, thread_name_prefix="listen"),
             "choose": ThreadPoolExecutor(1, thread_name_prefix="choose"),
         }
-        self._handlers = {**ChopJobs(self._answers).handlers(), **FlagJobs(self._answers).handlers()}
+        jobs = (ChopJobs(self._answers), FlagJobs(self._answers), SeparateJobs(self._answers))
+        self._handlers = {name: handler for kind in jobs for name, handler in kind.handlers().items()}
 
     def take(self, request: Request) -> None:
         id = request["id"]

@@ -1,0 +1,1 @@
+"""Putting Sidechop into the programs that it works with: one module for each."""
