@@ -123,7 +123,7 @@ class AudioReader:
             raise AudioError(f"{self.path}: is truncated or damaged: nothing can be read from {at_s:.3f} s on")
 
     def only(self, start: int, frames: int) -> None:
-        """Before anything was read: give but ``frames`` of the file's frames, from ``start`` on. Raises `AudioError`."""
+        """Before anything was read: give but ``frames`` of the file, from ``start`` on. Raises `AudioError`."""
         self.skip(start)
         self.file_frames = min(self.file_frames, start + frames)
         self.frames = round((self.file_frames - start) * self.rate / self.file_rate)

@@ -19,6 +19,8 @@ IDLE_POLL_S = 0.03
 BUSY_FOR_S = 2.0
 """So long after something was said, the folder is looked into at the shorter interval."""
 LIFE_EVERY_S = 0.5
+TELL_EVERY_S = 1.0
+"""While a daemon starts, those who wait are told so."""
 CLIENT_S = 600.0
 """A client that neither speaks nor hears anything for so long is forgotten."""
 IDLE_S = 120.0
@@ -55,6 +57,10 @@ class Client:
         self.asked.clear()
         self.held.clear()
 
+    def tell(self, text: str) -> None:
+        """Tell everybody who waits how it goes."""
+        self.heard += [write_message("/sidechop/progress", (0.0, text), id=id) for id in sorted(self.asked)]
+
 
 class Relay:
     """Serves a folder until nobody has used it for a while.
@@ -69,7 +75,7 @@ class Relay:
         self._watch = DaemonWatch(host, port, words, folder / "daemon.log")
         self._clients: dict[str, Client] = {}
         self._used_s = time.monotonic()
-        self._next_life = 0.0
+        self._next_life = self._next_tell = 0.0
 
     def run(self) -> None:
         self._mailbox.sweep()
@@ -116,6 +122,9 @@ class Relay:
 
     def _pass_on(self) -> None:
         state = self._watch.look()
+        tell = state == "starting" and time.monotonic() >= self._next_tell
+        if tell:
+            self._next_tell = time.monotonic() + TELL_EVERY_S
         for client in self._clients.values():
             if state == "absent":
                 client.fail(self._watch.problem)
@@ -124,6 +133,8 @@ class Relay:
                     with contextlib.suppress(OSError):  # refused: heard of when receiving
                         client.socket.send(packet)
                 client.held.clear()
+            elif tell:
+                client.tell("starting the daemon")
 
     def _receive(self, wait_s: float) -> None:
         by_socket = {client.socket: client for client in self._clients.values()}

@@ -1,0 +1,32 @@
+-- Starting the program `sidechop` from REAPER, which has ExecProcess for that, and finding it.
+
+local program = {}
+
+local settings = require("settings")
+
+-- A word of a command line. REAPER splits at spaces outside of double quotes, and knows no escape for those.
+function program.quoted(word)
+  assert(not word:find('"', 1, true), "a path with a double quote in it cannot be used")
+  return '"' .. word .. '"'
+end
+
+-- Where the program is: as the settings say, as `sidechop install reaper` noted beside these files, or by its name.
+function program.place()
+  local chosen = settings.get("command")
+  if chosen then
+    return chosen
+  end
+  local found, where = pcall(require, "where")
+  return found and where.command or "sidechop"
+end
+
+-- Start it with these words, and do not wait. Returns whether the system could.
+function program.start(words)
+  local line = { program.quoted(program.place()) }
+  for _, word in ipairs(words) do
+    line[#line + 1] = program.quoted(word)
+  end
+  return reaper.ExecProcess(table.concat(line, " "), -2) ~= nil
+end
+
+return program
