@@ -160,6 +160,9 @@ function Link:pump()
   if refused then
     fail_all(self, "the daemon ended while it was asked: ask again")
   end
+  if self.way.problem then
+    fail_all(self, self.way.problem)
+  end
   for id, request in pairs(self.requests) do
     if now - request.last_s > ANSWER_S then
       finish(self, id, "error", self:silence())
@@ -170,8 +173,7 @@ end
 
 function Link:silence()
   if self.way.kind == post.kind then
-    return ("no answer for %d s. The helper is started as %q: if that is not where sidechop is, run 'sidechop install "
-      .. "reaper', or say where it is in Sidechop's settings."):format(ANSWER_S, require("program").place())
+    return ("no answer for %d s. %s"):format(ANSWER_S, require("program").missing())
   end
   return ("no answer from port %d for %d s: is that Sidechop?"):format(settings.get("port"), ANSWER_S)
 end

@@ -75,7 +75,9 @@ local function see_to_relay(self)
   if self.words then
     words[#words + 1] = "--start=" .. self.words
   end
-  program.start(words)
+  if not program.start(words) then
+    self.problem = program.missing()
+  end
 end
 
 function post:send(packet)

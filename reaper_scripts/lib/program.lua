@@ -20,6 +20,13 @@ function program.place()
   return found and where.command or "sidechop"
 end
 
+-- What to say where it is not there.
+function program.missing()
+  return ("%s cannot be started. Run 'sidechop install reaper', or say where it is in Sidechop's settings."):format(
+    program.place()
+  )
+end
+
 -- Start it with these words, and do not wait. Returns whether the system could.
 function program.start(words)
   local line = { program.quoted(program.place()) }

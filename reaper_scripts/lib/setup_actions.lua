@@ -44,10 +44,11 @@ local function report(status, way)
     ("Sidechop %s answers on port %d, by %s."):format(status.version, settings.get("port"), way),
     ("Model %s: %s"):format(status.model, table.concat(names, ", ")),
     ("Engine: %s. Audio: %s, %d Hz, blocks of %d."):format(engine.state, audio.state, audio.rate, audio.block),
-    ("Live latency: %d samples, %.1f ms."):format(status.latency_samples, 1000 * status.latency_samples / audio.rate),
-    audio.state == "lost"
-        and "No live audio comes in: put ReaStream on a track (see docs/reaper.md). Files work without."
-      or "",
+    status.latency_samples > 0
+        and ("Live latency: %d samples, %.1f ms."):format(status.latency_samples,
+          1000 * status.latency_samples / audio.rate)
+      or "Live latency: known once audio runs.",
+    audio.state == "lost" and "No live audio comes in: put ReaStream on a track. Files work without." or nil,
   }, "\n")
 end
 
