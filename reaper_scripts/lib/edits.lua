@@ -118,6 +118,11 @@ function edits.join(pieces)
     reaper.SetMediaItemInfo_Value(first, key, value(last, key))
   end
   reaper.SetMediaItemInfo_Value(first, "D_LENGTH", at - value(first, "D_POSITION"))
+  for _, piece in ipairs(pieces) do
+    if value(piece, "B_UISEL") ~= 0 then
+      reaper.SetMediaItemInfo_Value(first, "B_UISEL", 1)
+    end
+  end
   for i = 2, #pieces do
     reaper.DeleteTrackMediaItem(reaper.GetMediaItem_Track(pieces[i]), pieces[i])
   end
