@@ -17,7 +17,7 @@ local post = require("post")
 local settings = require("settings")
 local wire = require("wire")
 
-local ANSWER_S = 15 -- slow requests report every second; a program that starts takes its time
+local ANSWER_S = 30 -- slow requests report every second; a helper that starts on a busy machine takes its time
 local SOCKET_S = 0.3
 local NOTHING = function() end
 
@@ -173,7 +173,8 @@ end
 
 function Link:silence()
   if self.way.kind == post.kind then
-    return ("no answer for %d s. %s"):format(ANSWER_S, require("program").missing())
+    return ("no answer for %d s from the helper, which is started as %s. If that is not where sidechop is, run "
+      .. "'sidechop install reaper', or say where in Sidechop's settings."):format(ANSWER_S, require("program").place())
   end
   return ("no answer from port %d for %d s: is that Sidechop?"):format(settings.get("port"), ANSWER_S)
 end
