@@ -78,17 +78,22 @@ class Relay:
         self._next_life = self._next_tell = 0.0
 
     def run(self) -> None:
+        """Take turns until nobody is left, then `close`."""
         self._mailbox.sweep()
         try:
             while self._clients or time.monotonic() - self._used_s < IDLE_S:
-                self._turn()
+                self.turn()
         finally:
-            for client in self._clients.values():
-                client.socket.close()
-            self._watch.close()
-            self._mailbox.leave()
+            self.close()
 
-    def _turn(self) -> None:
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.socket.close()
+        self._watch.close()
+        self._mailbox.leave()
+
+    def turn(self) -> None:
+        """Look once into the folder and at the sockets; waits some milliseconds for these."""
         if time.monotonic() >= self._next_life:
             self._next_life = time.monotonic() + LIFE_EVERY_S
             self._mailbox.show_life()
