@@ -1,1 +1,1 @@
-"""Putting Sidechop into the programs that it works with: one module for each."""
+"""What ``sidechop install`` puts in place: one module for each target."""
