@@ -36,6 +36,7 @@ class Api:
         messages: what was shown in message boxes.
         commands: command lines that were given to ExecProcess.
         play: whether the transport runs, and a function for where it is.
+        device: of the audio device, if one is open: SRATE, BSIZE.
     """
 
     def __init__(self, resources: Path, project_folder: Path) -> None:
@@ -53,6 +54,7 @@ class Api:
         self.cursor = 0.0
         self.play: tuple[int, Callable[[], float]] = (0, lambda: 0.0)
         self.environment: dict[str, str] = {}
+        self.device: dict[str, str] = {}
         self._objects: dict[int, Any] = {}
         self._keys: dict[int, Any] = {}
         self._lua: Any = None
@@ -160,6 +162,10 @@ class _Functions:
         quiet = subprocess.DEVNULL
         self._api.processes.append(subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet, env=environment))
         return ""
+
+    def GetAudioDeviceInfo(self, attribute: str, text: str) -> tuple[bool, str]:
+        found = self._api.device.get(attribute)
+        return found is not None, found or ""
 
     def HasExtState(self, section: str, key: str) -> bool:
         return (section, key) in self._api.ext

@@ -14,6 +14,7 @@ Link.__index = Link
 
 local osc = require("osc")
 local post = require("post")
+local program = require("program")
 local settings = require("settings")
 local wire = require("wire")
 
@@ -35,9 +36,8 @@ function Link.open()
 end
 
 function Link:by_post()
-  local words = settings.get("daemon")
   local folder = reaper.GetResourcePath() .. "/Data/Sidechop/mailbox"
-  local way, problem = post.open(folder, settings.get("port"), words)
+  local way, problem = post.open(folder, settings.get("port"), program.daemon_words())
   if self.way then
     self.way:close()
   end
@@ -174,7 +174,7 @@ end
 function Link:silence()
   if self.way.kind == post.kind then
     return ("no answer for %d s from the helper, which is started as %s. If that is not where sidechop is, run "
-      .. "'sidechop install reaper', or say where in Sidechop's settings."):format(ANSWER_S, require("program").place())
+      .. "'sidechop install reaper', or say where in Sidechop's settings."):format(ANSWER_S, program.place())
   end
   return ("no answer from port %d for %d s: is that Sidechop?"):format(settings.get("port"), ANSWER_S)
 end

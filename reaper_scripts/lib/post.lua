@@ -9,7 +9,7 @@ post.__index = post
 local program = require("program")
 
 local ALIVE_S = 2 -- a relay says twice a second that it is there
-local AGAIN_S = 3 -- with no sign of it for so long, it is started once more
+local AGAIN_S = 8 -- with no sign of it for so long, it is started once more; a second one ends by itself
 
 local function read_file(path)
   local file = io.open(path, "rb")

@@ -20,6 +20,27 @@ function program.place()
   return found and where.command or "sidechop"
 end
 
+local RATES = { ["44100"] = true, ["48000"] = true, ["88200"] = true, ["96000"] = true }
+
+-- The words with which a daemon is started; nil for none. One that listens for ReaStream gets the rate and the buffer of
+-- REAPER's audio device, unless the settings name others.
+function program.daemon_words()
+  local words = settings.get("daemon")
+  if not words or not words:find("--reastream", 1, true) then
+    return words
+  end
+  local open, rate = reaper.GetAudioDeviceInfo("SRATE", "")
+  if open and RATES[rate] and not words:find("--rate", 1, true) then
+    words = words .. " --rate " .. rate
+  end
+  local frames
+  open, frames = reaper.GetAudioDeviceInfo("BSIZE", "")
+  if open and tonumber(frames) and tonumber(frames) <= 8192 and not words:find("--block", 1, true) then
+    words = words .. " --block " .. frames
+  end
+  return words
+end
+
 -- What to say where it is not there.
 function program.missing()
   return ("%s cannot be started. Run 'sidechop install reaper', or say where it is in Sidechop's settings."):format(
