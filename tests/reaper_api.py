@@ -144,7 +144,7 @@ class _Functions:
         return 0
 
     def EnumerateFiles(self, path: str, index: int) -> str | None:
-        if not os.path.isdir(path):
+        if index < 0 or not os.path.isdir(path):
             return None
         names = sorted(entry.name for entry in os.scandir(path) if entry.is_file())
         return names[index] if index < len(names) else None

@@ -13,7 +13,7 @@ with lupa.allow_lua_module_loading():  # so that lua-socket of the system can be
     from lupa import lua54
 
 SCRIPTS = Path(__file__).parents[1] / "reaper_scripts"
-TURN_S = 0.01
+TURN_S = 0.02
 """Between two turns; REAPER takes some 30 ms."""
 SOCKETS = (
     'package.path = package.path .. ";/usr/share/lua/5.4/?.lua"\n'

@@ -238,6 +238,25 @@ def test_another_daemon_is_told_what_was_locked(reaper: Session, clip: Path) -> 
     assert len(again["chops"]) == 5
 
 
+@pytest.mark.parametrize("kind", ["markers", "splits"])
+def test_a_roll_after_an_undo_that_left_the_memory_as_it_was(reaper: Session, clip: Path, kind: str) -> None:
+    """What was drawn is gone, what is remembered is not: the roll draws anew, and nothing twice."""
+    api = reaper.project(chop_as=kind, chop_count="4")
+    add(api, clip, {"position": 2.0, "length": 8.0})
+    api.project.settle()
+    run(api, CHOP)
+    remembered = dict(api.project.state.ext)
+    api.project.undo()
+    api.project.state.ext.update(remembered)
+    run(api, REROLL)
+    assert api.messages == []
+    (record,) = records(api).values()
+    wanted = [2.0 + chop["position"] / RATE for chop in record["chops"]]
+    starts = [m.position for m in api.project.state.markers] or [item.start for item in api.project.items][1:]
+    assert np.allclose(starts, wanted[-len(starts) :], atol=1e-9)
+    assert len(starts) >= 3
+
+
 def test_many_items_and_the_time_selection_in_one_step(reaper: Session, clip: Path) -> None:
     api = reaper.project(chop_mode="transient")
     track = api.project.add_track()
@@ -330,9 +349,9 @@ def test_an_item_moved_meanwhile_is_followed_and_one_that_was_cut_is_left(reaper
 
 
 def test_closing_the_window_cancels(reaper: Session, daemon: Daemon, tmp_path: Path) -> None:
-    long = write_clip(tmp_path / "long.wav", 600.0)
+    long = write_clip(tmp_path / "long.wav", 300.0)
     api = reaper.project()
-    add(api, long, {"position": 0.0, "length": 600.0})
+    add(api, long, {"position": 0.0, "length": 300.0})
     script = Script(api, CHOP)
     script.wait(until=lambda: any("listening" in text for text in script.drawn))
     script.key = -1

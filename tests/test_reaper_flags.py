@@ -155,6 +155,7 @@ def test_a_share_to_keep_is_asked_for_and_silence_is_refused(reaper: Session, fo
     run(api, FLAG)
     assert "is silent" in api.messages[0]
     assert api.project.state.markers == []
+    assert api.project.undo_steps == []
 
 
 def test_flags_while_playing_land_where_they_were_heard(reaper: Session, daemon: Daemon) -> None:

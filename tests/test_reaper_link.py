@@ -1,5 +1,6 @@
 """How scripts reach the daemon: the helper and its files, a daemon started, or ended; settings, monitor."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -197,6 +198,16 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path, clip: Path) -> Non
             run(api, name)
             assert "/nowhere/sidechop cannot be started. Run 'sidechop install reaper'" in api.messages[-1]
         assert api.project.undo_steps == []
+
+
+def test_a_port_that_another_program_has_is_told(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        with session(tmp_path, port, f"--file '{tmp_path}/none.wav' --model pass-through") as opened:
+            api = opened.project()
+            run(api, CHECK, sockets=True)  # which says nothing: then the helper is asked
+            assert f"UDP port {port} is taken by another program" in api.messages[0]
 
 
 def test_a_daemon_gets_the_rate_and_the_buffer_of_the_device(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_mistakes_are_one_line_and_leave_nothing(client: OscClient, clip: Path, 
 
 
 def test_a_cancelled_job_leaves_nothing(client: OscClient, tmp_path: Path, model: Path) -> None:
-    long = write_clip(tmp_path / "long.wav", 900.0)
+    long = write_clip(tmp_path / "long.wav", 240.0)
     values = (str(long), 0.0, 0.0, json.dumps({"model": str(model)}), str(tmp_path / "stems"))
     client.send(write_message("/sidechop/separate/file", values, id=1001))
     while (event := client.event(30)) != ("/sidechop/progress", [1001, 0.0, "separating"]):
@@ -265,6 +265,16 @@ def test_words_are_passed_on_and_asked_for(reaper: Session, clip: Path) -> None:
     run(api, QUERY)
     assert "Type what to take" in api.messages[0]
     assert api.project.undo_steps == []
+
+
+def test_words_reach_the_job(client: OscClient, clip: Path, tmp_path: Path) -> None:
+    """Whether a model understands them is the job's to say; it knows them by these names."""
+    for options in ({"queries": ["rain"]}, {"not": ["a dog"]}):
+        with pytest.raises(RequestError) as refused:
+            ask(client, clip, 0.0, 1.0, tmp_path / "a", model="chopper", **options)
+        assert "Extra inputs" not in str(refused.value)
+    with pytest.raises(RequestError, match="negatives: Extra inputs"):
+        ask(client, clip, 0.0, 1.0, tmp_path / "a", negatives=["a dog"])
 
 
 def test_a_wrong_model_changes_nothing(reaper: Session, clip: Path) -> None:

@@ -46,15 +46,13 @@ class SeparateJobs:
         options = read_options(SeparateOptions, request["options"])
         if not request["folder"]:
             raise RequestError("folder is empty: name the one to write into")
-        if options.queries or options.negatives:
-            raise RequestError("no model here separates by words: leave queries and not out, or name stems")
         start_s, end_s = request["start_s"], request["end_s"] or None
         if end_s is not None and end_s <= start_s:
             raise RequestError(f"the passage ends at {end_s:g} s, before it starts at {start_s:g} s")
         passage = FilePassage(path, start_s, end_s)
         report = self._answers.listening(id, "separating")
         report(0.0)
-        separator = FileSeparator(find_model(options.model), options.stems)
+        separator = open_separator(options)
         done = separator.separate(
             path,
             folder,
@@ -70,3 +68,10 @@ class SeparateJobs:
         ]
         self._answers.items(id, "/sidechop/separate/item", rows)
         return [id, len(rows), done.rate, passage.start, passage.start + done.frames]
+
+
+def open_separator(options: SeparateOptions) -> FileSeparator:
+    """What separates as the options ask. Raises `ModelError`, `RequestError`."""
+    if options.queries or options.negatives:
+        raise RequestError("no model here separates by words: leave queries and not out, or name stems")
+    return FileSeparator(find_model(options.model), options.stems)

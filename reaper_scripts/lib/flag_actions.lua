@@ -99,6 +99,15 @@ local function cut(target, gaps, how)
   end
 end
 
+local function apply(target, as, how)
+  if how ~= "closed up" then -- else nothing would lie under them any more
+    draw_flags(target, target.flags, as)
+  end
+  if how ~= "left" then
+    cut(target, actions.gaps(target.view, target.parts, target.from, target.to), how)
+  end
+end
+
 function actions.flag()
   local title = "Flag selected items"
   local targets, problems = items.selected()
@@ -108,32 +117,33 @@ function actions.flag()
   end
   jobs.run(title, targets, {
     ask = function(target)
-      return "/sidechop/flag/file", "sdds", { target.path, target.start_s, target.end_s, json.encode(options()) }
+      return "/sidechop/flag/file", "sdds", {
+        target.path, target.start_s, items.end_of(target, target.end_s), json.encode(options()),
+      }
     end,
     finish = function(done)
-      local found = 0
-      edits.once("Sidechop: flag selected items", function()
-        local as, how = settings.get("flag_as"), settings.get("flag_cut")
-        for _, target in ipairs(done) do
-          if target.problem then
-            problems[#problems + 1] = target.name .. ": " .. target.problem
-          elseif not items.still_there(target) then
-            problems[#problems + 1] = target.name .. ": was changed in the meantime; flag it again"
-          else
-            local flags, parts = read(target)
-            found = found + #flags
-            if how ~= "closed up" then -- else nothing would lie under them any more
-              draw_flags(target, flags, as)
-            end
-            if how ~= "left" then
-              cut(target, actions.gaps(target.view, parts, target.from, target.to), how)
-            end
-          end
+      local ready, found = {}, false
+      for _, target in ipairs(done) do
+        if target.problem then
+          problems[#problems + 1] = target.name .. ": " .. target.problem
+        elseif not items.still_there(target) then
+          problems[#problems + 1] = target.name .. ": was changed in the meantime; flag it again"
+        else
+          target.flags, target.parts = read(target)
+          found = found or #target.flags > 0
+          ready[#ready + 1] = target
         end
-      end)
-      if found == 0 and #problems == 0 then
+      end
+      if found then
+        edits.once("Sidechop: flag selected items", function()
+          for _, target in ipairs(ready) do
+            apply(target, settings.get("flag_as"), settings.get("flag_cut"))
+          end
+        end)
+      elseif #problems == 0 then
         jobs.tell(title, "Nothing stands out.")
-      elseif #problems > 0 then
+      end
+      if #problems > 0 then
         jobs.tell(title, table.concat(problems, "\n"))
       end
     end,

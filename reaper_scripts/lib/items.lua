@@ -99,11 +99,17 @@ local function target_of(item, first, last)
   if not target.from then
     return false
   end
+  target.file_length = target.render and target.view.length or reaper.GetMediaSourceLength(source)
   target.start_s, target.end_s = timeline.passage(target.view, target.from, target.to)
   if not target.start_s then
     return nil, name .. ": nothing of its source sounds there"
   end
   return target
+end
+
+-- The end of a passage as the daemon takes it: 0 for the file's own, of whose length two decoders need not agree.
+function items.end_of(target, end_s)
+  return end_s > target.file_length - 1e-4 and 0.0 or end_s
 end
 
 -- The targets among selected items, and lines about those that are none. An item that the time selection does not touch

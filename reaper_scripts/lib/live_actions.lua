@@ -28,7 +28,7 @@ end
 function actions.flags_while_recording()
   local title = "Flags while recording"
   local clock, count, next_lease_s = Clock.new(), 0, 0
-  local link, problem, rate
+  local link, problem
 
   local function on_flag(position, stop, flag_rate, score, _, kind)
     local start_s, stop_s = clock:time(position / flag_rate), clock:time(stop / flag_rate)
@@ -73,8 +73,7 @@ function actions.flags_while_recording()
     if address == "/sidechop/event/levels" then
       local play_s = play_position()
       if play_s then
-        rate = values[2]
-        clock:note(play_s, values[1] / rate)
+        clock:note(play_s, values[1] / values[2])
       else
         clock:forget()
       end

@@ -59,6 +59,7 @@ function rendering:step()
     return false
   end
   self:close()
+  os.remove(self.path) -- Windows does not rename over a file
   return os.rename(self.path .. ".part", self.path) ~= nil
 end
 

@@ -30,6 +30,7 @@ end
 local function new_folder(name, taken)
   local base = ("%s/Sidechop/%s"):format(reaper.GetProjectPath(), plain(name))
   local number, folder = 1, base
+  reaper.EnumerateFiles(base, -1) -- what REAPER remembers of it may be old
   while taken[folder] or reaper.EnumerateFiles(folder, 0) do
     number = number + 1
     folder = ("%s %d"):format(base, number)
@@ -83,7 +84,9 @@ local function separate(title, undo, options)
   jobs.run(title, targets, {
     ask = function(target)
       local first, last = table.unpack(target.passage)
-      return "/sidechop/separate/file", "sddss", { target.path, first, last, json.encode(options), target.folder }
+      return "/sidechop/separate/file", "sddss", {
+        target.path, first, items.end_of(target, last), json.encode(options), target.folder,
+      }
     end,
     finish = function(done)
       local ready = {}
