@@ -279,6 +279,24 @@ def test_many_items_and_the_time_selection_in_one_step(reaper: Session, clip: Pa
     assert any(m.position > 20 for m in api.project.state.markers)
 
 
+def test_of_several_takes_the_active_one_is_chopped(
+    reaper: Session, daemon: Daemon, clip: Path, tmp_path: Path
+) -> None:
+    api = reaper.project(chop_as="take markers")
+    silent = tmp_path / "silent.wav"
+    soundfile.write(silent, np.zeros(RATE * 12), RATE)
+    item = api.project.add_item(api.project.add_track(), silent, 3.0, 6.0, loops=False)
+    other = add(api, clip, {"position": 3.0, "length": 6.0, "offset": 1.5, "rate": 1.2})
+    item.takes.append(other.takes.pop())
+    item.active, other.values["B_UISEL"] = 1, 0.0
+    run(api, CHOP)
+    assert api.messages == []
+    (record,) = records(api).values()
+    assert (record["path"], item.takes[0].markers) == (str(clip), [])
+    wanted = asked_directly(daemon, record, clip)
+    assert [round(position * RATE) for position, _, _ in item.takes[1].markers] == wanted
+
+
 @pytest.mark.parametrize("why", ["reversed", "stretched", "inside the project"])
 def test_what_the_file_does_not_tell_is_written_out_first(reaper: Session, clip: Path, why: str) -> None:
     api = reaper.project(chop_as="take markers")

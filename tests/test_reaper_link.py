@@ -6,7 +6,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reaper_api import Api
@@ -18,6 +20,8 @@ from bridge.config import Audio, Config, Osc
 from bridge.daemon import Daemon
 from bridge.osc_client import NoAnswerError, OscClient
 from bridge.osc_packet import read_packet, write_message
+from bridge.osc_server import OscServer
+from bridge.osc_table import REQUESTS
 from bridge.relay import relay as relay_module
 from bridge.relay.mailbox import Mailbox, frame, held, unframe
 from bridge.relay.relay import Relay, serve
@@ -208,6 +212,30 @@ def test_a_port_that_another_program_has_is_told(tmp_path: Path) -> None:
             api = opened.project()
             run(api, CHECK, sockets=True)  # which says nothing: then the helper is asked
             assert f"UDP port {port} is taken by another program" in api.messages[0]
+
+
+def test_what_is_lost_on_the_way_is_missed(tmp_path: Path, clip: Path) -> None:
+    """A server that promises more than it sends, as UDP may lose some."""
+    own = ("subscribe", "unsubscribe", "authorise", "cancel")
+    answers: dict[str, tuple[Any, ...]] = {"/sidechop/status": ('{"lane": "a"}',), "/sidechop/chop/file": (1, 3, 44100)}
+
+    def answer(address: str, *_: object) -> tuple[Any, ...]:
+        return answers.get(address, ())
+
+    names = [message.address for message in REQUESTS if message.address[10:] not in own]
+    handlers = {name: partial(answer, name) for name in names}
+    server = OscServer(handlers, "127.0.0.1", 0)
+    server.start()
+    try:
+        with session(tmp_path, server.address[1]) as opened:
+            api = opened.project()
+            api.project.add_item(api.project.add_track(), clip, 0.0, 5.0)
+            api.project.settle()
+            run(api, CHOP, sockets=True)
+    finally:
+        server.close()
+    assert "lost on the way; run it again" in api.messages[0]
+    assert api.project.undo_steps == []
 
 
 def test_a_daemon_gets_the_rate_and_the_buffer_of_the_device(tmp_path: Path) -> None:

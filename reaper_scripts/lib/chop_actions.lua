@@ -87,6 +87,7 @@ function actions.chop()
         target.path, target.start_s, items.end_of(target, target.end_s), json.encode(options()),
       }
     end,
+    count = function(reply) return reply[2] end,
     finish = function(done, session)
       gather(done, problems)
       draw_chops(done, session, problems)
@@ -156,6 +157,7 @@ function actions.reroll()
   jobs.run(title, targets, {
     ask = ask_reroll,
     retry = function(_, text) return text:find("is kept", 1, true) ~= nil end,
+    count = function(reply) return reply[2] end,
     finish = function(done, session)
       local problems = gather(done, {})
       if #problems < #done then

@@ -121,6 +121,7 @@ function actions.flag()
         target.path, target.start_s, items.end_of(target, target.end_s), json.encode(options()),
       }
     end,
+    count = function(reply) return reply[2] + reply[3] end,
     finish = function(done)
       local ready, found = {}, false
       for _, target in ipairs(done) do

@@ -6,6 +6,7 @@
 -- What a job sends of its results lies in target.items, as {address, values}; its reply in target.reply; a line of
 -- trouble in target.problem. `ask` gets the name of the daemon's session, too: a job's number means something in that
 -- session alone. `retry`, where it is given, is told what went wrong and may say that `ask` is to be asked once more.
+-- `count`, where it is given, says how many results a reply promises: UDP may lose some on a machine that is very busy.
 -- `finish` is called once, when all are through, unless the user has cancelled.
 
 local jobs = {}
@@ -69,7 +70,14 @@ function jobs.run(title, targets, work)
     request = link:request(address, tags, values, {
       item = function(item_address, item) target.items[#target.items + 1] = { item_address, item } end,
       progress = function(fraction, text) view:show((current - 1 + fraction) / #targets, target.name .. ": " .. text) end,
-      done = function(reply) target.reply, request = reply, nil end,
+      done = function(reply)
+        request = nil
+        if work.count and #target.items < work.count(reply) then
+          target.problem = "some of what was found was lost on the way; run it again"
+        else
+          target.reply = reply
+        end
+      end,
       error = function(text)
         request = nil
         if work.retry and not target.asked_again and work.retry(target, text) then

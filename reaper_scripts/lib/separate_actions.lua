@@ -88,6 +88,7 @@ local function separate(title, undo, options)
         target.path, first, items.end_of(target, last), json.encode(options), target.folder,
       }
     end,
+    count = function(reply) return reply[2] end,
     finish = function(done)
       local ready = {}
       for _, target in ipairs(done) do
