@@ -1,6 +1,7 @@
 """The chop actions in a project, with the real daemon, by files and sockets: exact to the sample, one undo step."""
 
 import json
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -372,8 +373,14 @@ def test_closing_the_window_cancels(reaper: Session, daemon: Daemon, tmp_path: P
     add(api, long, {"position": 0.0, "length": 300.0})
     script = Script(api, CHOP)
     script.wait(until=lambda: any("listening" in text for text in script.drawn))
+    refused = daemon.server.counters()["refused"]
     script.key = -1
     script.wait(limit_s=5)
+    for _ in range(300):  # the daemon, too, has ended it, and not because it was done
+        if daemon.server.counters()["refused"] > refused:
+            break
+        time.sleep(0.1)
+    assert daemon.server.counters()["refused"] == refused + 1
     assert (api.messages, api.project.state.markers, api.project.undo_steps) == ([], [], [])
     with OscClient(*daemon.server.address, timeout_s=30) as client:  # it works for others at once
         client.request("/sidechop/ping")

@@ -160,7 +160,11 @@ class Relay:
 
     def _forget(self) -> None:
         now = time.monotonic()
-        gone = {*self._mailbox.ended(), *(c.name for c in self._clients.values() if now - c.used_s > CLIENT_S)}
+        ended = list(self._mailbox.ended())
+        if ended:  # what they said before comes first
+            self._collect()
+            self._pass_on()
+        gone = {*ended, *(c.name for c in self._clients.values() if now - c.used_s > CLIENT_S)}
         for name in gone:
             if client := self._clients.pop(name, None):
                 client.socket.close()

@@ -40,7 +40,8 @@ local function record_of(target, session, as)
   local view = target.view
   return {
     guid = target.guid, name = target.name, path = target.path, rendered = target.render ~= nil,
-    start_s = target.start_s, end_s = items.end_of(target, target.end_s), from = target.from - view.position, to = target.to - view.position,
+    start_s = target.start_s, end_s = items.end_of(target, target.end_s),
+    from = target.from - view.position, to = target.to - view.position,
     options = options(), seed = 0, as = as, session = session, job = target.reply[1], rate = target.reply[3],
     chops = chops.read(target.items),
     item_color = reaper.GetMediaItemInfo_Value(target.item, "I_CUSTOMCOLOR"),

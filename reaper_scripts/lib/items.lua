@@ -1,7 +1,7 @@
 -- What is selected: items, the file that each shows, and how.
 --
--- A target is {item, take, name, view, path, from, to}, see timeline.lua for the view. Where the file alone does not say
--- what is heard (a reversed section, stretch markers, audio inside the project), `render` says why, and the take is
+-- A target is {item, take, name, view, path, from, to}, see timeline.lua for the view. Where the file alone does not
+-- say what is heard (a reversed section, stretch markers, audio inside the project), `render` says why, and the take is
 -- written out first, see rendering.lua.
 
 local items = {}

@@ -69,7 +69,9 @@ function jobs.run(title, targets, work)
     target.items = {}
     request = link:request(address, tags, values, {
       item = function(item_address, item) target.items[#target.items + 1] = { item_address, item } end,
-      progress = function(fraction, text) view:show((current - 1 + fraction) / #targets, target.name .. ": " .. text) end,
+      progress = function(fraction, text)
+        view:show((current - 1 + fraction) / #targets, target.name .. ": " .. text)
+      end,
       done = function(reply)
         request = nil
         if work.count and #target.items < work.count(reply) then

@@ -83,10 +83,6 @@ function Link:cancel(id)
   end
 end
 
-function Link:is_waiting()
-  return next(self.requests) ~= nil
-end
-
 local function finish(self, id, name, value)
   local request = self.requests[id]
   self.requests[id] = nil

@@ -84,13 +84,18 @@ function post:send(packet)
   self.waiting[#self.waiting + 1] = string.pack(">s4", packet)
 end
 
--- Write what was sent since the last call, and return the packets that came.
-function post:pump()
+-- Write what was sent since the last time.
+local function flush(self)
   if #self.waiting > 0 then
     if write_file(("%s/%s-%d.out"):format(self.folder, self.name, self.next_out), table.concat(self.waiting)) then
       self.next_out, self.waiting = self.next_out + 1, {}
     end
   end
+end
+
+-- Write what was sent, and return the packets that came.
+function post:pump()
+  flush(self)
   see_to_relay(self)
   local packets = {}
   while true do
@@ -107,7 +112,9 @@ function post:pump()
   end
 end
 
+-- What was sent is still passed on: the last word may be that a job is to end.
 function post:close()
+  flush(self)
   write_file(("%s/%s.end"):format(self.folder, self.name), "")
 end
 

@@ -22,8 +22,8 @@ end
 
 local RATES = { ["44100"] = true, ["48000"] = true, ["88200"] = true, ["96000"] = true }
 
--- The words with which a daemon is started; nil for none. One that listens for ReaStream gets the rate and the buffer of
--- REAPER's audio device, unless the settings name others.
+-- The words with which a daemon is started; nil for none. One that listens for ReaStream gets the rate and the buffer
+-- of REAPER's audio device, unless the settings name others.
 function program.daemon_words()
   local words = settings.get("daemon")
   if not words or not words:find("--reastream", 1, true) then

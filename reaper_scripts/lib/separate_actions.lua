@@ -125,7 +125,8 @@ end
 
 function actions.query()
   local given, text = reaper.GetUserInputs(
-    "Sidechop: separate what you type", 2, "What to take (commas between),What to leave,extrawidth=240,separator=\n", "\n"
+    "Sidechop: separate what you type", 2,
+    "What to take (commas between),What to leave,extrawidth=240,separator=\n", "\n"
   )
   if not given then
     return

@@ -6,7 +6,12 @@ local stems = {}
 local edits = require("edits")
 local timeline = require("timeline")
 
-local COLORS = { vocals = { 230, 95, 130 }, drums = { 235, 180, 60 }, bass = { 95, 130, 235 }, other = { 110, 190, 140 } }
+local COLORS = {
+  vocals = { 230, 95, 130 },
+  drums = { 235, 180, 60 },
+  bass = { 95, 130, 235 },
+  other = { 110, 190, 140 },
+}
 local ITEM_VALUES = {
   "D_VOL", "D_FADEINLEN", "D_FADEOUTLEN", "D_FADEINLEN_AUTO", "D_FADEOUTLEN_AUTO", "D_FADEINDIR", "D_FADEOUTDIR",
   "C_FADEINSHAPE", "C_FADEOUTSHAPE", "C_LOCK",
