@@ -1,0 +1,1 @@
+"""Where Sidechop goes into a DAW, a file for each: ``sidechop install``."""
