@@ -17,8 +17,8 @@ STRING_MAX = 4096
 """Longest string (characters) that a request may carry."""
 
 Value = int | float | str | bool
-Kind = Literal["levels", "statistics", "events", "chops", "flags"]
-KINDS: tuple[Kind, ...] = ("levels", "statistics", "events", "chops", "flags")
+Kind = Literal["levels", "statistics", "events", "chops", "flags", "markers"]
+KINDS: tuple[Kind, ...] = ("levels", "statistics", "events", "chops", "flags", "markers")
 SEED_MAX = 2**31 - 1
 SECONDS_MAX = 1e7
 """Longest time (four months) that a request may name: beyond all audio, but no sample is beyond an integer."""
@@ -121,6 +121,7 @@ _RATE = Argument("rate", "i", "Hz")
 _POSITION = Argument("position", "h", "samples", 0)
 _OPTIONS = Argument("options", "s")
 _SECONDS = Argument("seconds", "d", "s", 0, SECONDS_MAX)
+_UNIT = Argument("unit", "s", choices=("seconds", "beats"))
 _PASSAGE = (
     Argument("path", "s"),
     Argument("start", "d", "s", 0, SECONDS_MAX),
@@ -257,6 +258,19 @@ REQUESTS: tuple[Message, ...] = (
         (Argument("p_value", "d", "", 0, 0.5),),
         "Live, flag what is as odd as at most this share of good audio; 0 is the model's own threshold",
     ),
+    Message(
+        "/sidechop/transport",
+        (
+            Argument("position", "d", "", -SECONDS_MAX, SECONDS_MAX),
+            _UNIT,
+            Argument("rolling", "T"),
+            Argument("tempo", "d", "bpm", 0, 10_000),
+            Argument("loop_start", "d", "", -SECONDS_MAX, SECONDS_MAX),
+            Argument("loop_end", "d", "", -SECONDS_MAX, SECONDS_MAX),
+        ),
+        "Where the DAW's playhead is, told ten times a second: what is heard is then placed on its timeline; a loop "
+        "that ends where it starts is none",
+    ),
     Message("/sidechop/cancel", (Argument("request", "i"),), "End a job that this client asked for with that id"),
     Message("/sidechop/reset", (), "Forget the past: the engine starts afresh and takes over", slow=True),
     Message("/sidechop/authorise", (Argument("token", "s"),), "Show the daemon's token, before anything else"),
@@ -332,6 +346,22 @@ EVENTS: tuple[Message, ...] = (
         kind="flags",
     ),
     Message(
+        "/sidechop/event/marker",
+        (
+            Argument("start", "d"),
+            Argument("end", "d"),
+            _UNIT,
+            Argument("error", "d", "s"),
+            Argument("kind", "s", choices=("chop", "flag")),
+            Argument("label", "s"),
+            Argument("score", "d"),
+            Argument("position", "h", "samples"),
+        ),
+        "Where on the DAW's timeline a chop or a flag of what is being played lies, and to within how many seconds "
+        "that is known; told when the DAW's playhead is known to have passed it",
+        kind="markers",
+    ),
+    Message(
         "/sidechop/event/levels",
         (Argument("position", "h", "samples"), _RATE),
         "Falling peaks of the mix and of each output, ten times a second",
@@ -394,6 +424,12 @@ without listening again; the last 16 are kept. Paths are the daemon's, best abso
 Here `options` are the settings of `sidechop flag`, such as `{"keep": 0.7}`; `/sidechop/flag/again` takes all but
 `model`. A flag's index is that of its item, as told last. What is called fine is remembered for good, for files and
 live; `/sidechop/flag/fine` with `on` false takes it back.
+
+## The DAW's timeline
+
+Positions of events are samples of the session. Whoever tells the daemon where the DAW's playhead is
+(`/sidechop/transport`, in seconds or in quarter notes, with the tempo) has it place chops and flags on the DAW's own
+timeline: subscribe to `markers`. `sidechop live --daw` does it for DAWs with an OSC of their own.
 
 ## Example
 

@@ -4,12 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from streaming.errors import RequestError
+
 from . import __version__
 from .latency import latency_report
 from .levels import level_db
 from .osc_server import Handler, JobAnswer, Progress
 from .osc_table import Value
 from .registry import ModelEntry, list_models
+from .transport import Playhead, Unit
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -49,6 +52,7 @@ class Remote:
             "/sidechop/flag/live": self._flag_live,
             "/sidechop/flag/live/fine": self._flag_live_fine,
             "/sidechop/flag/threshold": self._flag_threshold,
+            "/sidechop/transport": self._transport,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -90,6 +94,7 @@ class Remote:
                 "heard": daemon.flags.count,
                 "threshold": round(daemon.flags.threshold, 9),
             },
+            "daw": daemon.markers.status(),
             "history_s": lane.history_frames / lane.rate,
             "latency_samples": int(lane.header["host_latency"]),
         }
@@ -193,6 +198,15 @@ class Remote:
 
     def _flag_threshold(self, p_value: float) -> Sequence[Value]:
         self._daemon.flags.threshold = p_value
+        return ()
+
+    def _transport(
+        self, position: float, unit: Unit, rolling: bool, tempo: float, loop_start: float, loop_end: float
+    ) -> Sequence[Value]:
+        if unit == "beats" and not tempo:
+            raise RequestError("tempo is 0: beats need one")
+        loop = (loop_start, loop_end) if loop_end > loop_start else None
+        self._daemon.told_playhead(Playhead(position, rolling, unit, tempo, loop=loop))
         return ()
 
     def _reset(self, progress: Progress) -> Sequence[Value]:
