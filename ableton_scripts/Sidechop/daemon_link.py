@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from typing import Any, Callable, Generator
 
 from .osc import Malformed, decode, encode
 
 Waiting = Generator[None, None, Any]
 Item = Callable[[list], None]
-SILENT_TICKS = 50
-"""So long (5 s) a request may go without any sign of life: jobs tell something every second."""
+SILENT_S = 5.0
+"""So long a request may go without any sign of life: jobs tell something every second."""
 READ_MAX = 400
 """Datagrams of one look: more stay in the socket for the next, so that Live is not held up."""
 RECEIVE_BYTES = 1 << 20
@@ -33,7 +34,7 @@ class _Request:
         self.on_item, self.on_progress = on_item, on_progress
         self.reply: list | None = None
         self.error: str | None = None
-        self.quiet = 0
+        self.heard_s = time.monotonic()
 
 
 class DaemonLink:
@@ -88,8 +89,6 @@ class DaemonLink:
 
     def look(self) -> None:
         """Take what came since the last tick."""
-        for request in self._waiting.values():
-            request.quiet += 1
         for _ in range(READ_MAX):
             try:
                 data = self._socket.recv(65536)
@@ -102,7 +101,7 @@ class DaemonLink:
             except Malformed:
                 continue
         for request in self._waiting.values():
-            if request.quiet > SILENT_TICKS:
+            if time.monotonic() - request.heard_s > SILENT_S:
                 request.error = f"the daemon at {self._where} has gone silent"
 
     def close(self) -> None:
@@ -134,7 +133,7 @@ class DaemonLink:
         request = self._waiting.get(values[0]) if values else None
         if request is None:
             return
-        request.quiet = 0
+        request.heard_s = time.monotonic()
         if address == "/sidechop/done":
             request.reply = values[1:]
         elif address == "/sidechop/error":
