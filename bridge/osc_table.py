@@ -157,6 +157,19 @@ REQUESTS: tuple[Message, ...] = (
     Message("/sidechop/statistics/reset", (), "Start counting afresh"),
     Message("/sidechop/latency", (), "The delay from input to output as named parts", (_JSON,)),
     Message(
+        "/sidechop/transport",
+        (
+            Argument("position", "d", "", -SECONDS_MAX, SECONDS_MAX),
+            _UNIT,
+            Argument("rolling", "T"),
+            Argument("tempo", "d", "bpm", 0, 10_000),
+            Argument("loop_start", "d", "", -SECONDS_MAX, SECONDS_MAX),
+            Argument("loop_end", "d", "", -SECONDS_MAX, SECONDS_MAX),
+        ),
+        "Where the DAW's playhead is, told ten times a second: what is heard is then placed on its timeline; a loop "
+        "that ends where it starts is none",
+    ),
+    Message(
         "/sidechop/subscribe",
         (_SUBSCRIPTION, _LEASE),
         "Push events to this sender's address until the lease runs out; ask again to renew it",
@@ -257,19 +270,6 @@ REQUESTS: tuple[Message, ...] = (
         "/sidechop/flag/threshold",
         (Argument("p_value", "d", "", 0, 0.5),),
         "Live, flag what is as odd as at most this share of good audio; 0 is the model's own threshold",
-    ),
-    Message(
-        "/sidechop/transport",
-        (
-            Argument("position", "d", "", -SECONDS_MAX, SECONDS_MAX),
-            _UNIT,
-            Argument("rolling", "T"),
-            Argument("tempo", "d", "bpm", 0, 10_000),
-            Argument("loop_start", "d", "", -SECONDS_MAX, SECONDS_MAX),
-            Argument("loop_end", "d", "", -SECONDS_MAX, SECONDS_MAX),
-        ),
-        "Where the DAW's playhead is, told ten times a second: what is heard is then placed on its timeline; a loop "
-        "that ends where it starts is none",
     ),
     Message("/sidechop/cancel", (Argument("request", "i"),), "End a job that this client asked for with that id"),
     Message("/sidechop/reset", (), "Forget the past: the engine starts afresh and takes over", slow=True),
@@ -413,6 +413,12 @@ and exports written wherever the daemon's user may.
 """
 
 _EXAMPLE = """\
+## The DAW's timeline
+
+Positions of events are samples of the session. Whoever tells the daemon where the DAW's playhead is
+(`/sidechop/transport`, in seconds or in quarter notes, with the tempo) has it place chops and flags on the DAW's own
+timeline: subscribe to `markers`. `sidechop live --daw` does it for DAWs with an OSC of their own.
+
 ## Chops
 
 `options` is a JSON object of the settings of `sidechop chop`, such as `{"count": 16, "mode": "beat"}`; `{}` takes them
@@ -424,12 +430,6 @@ without listening again; the last 16 are kept. Paths are the daemon's, best abso
 Here `options` are the settings of `sidechop flag`, such as `{"keep": 0.7}`; `/sidechop/flag/again` takes all but
 `model`. A flag's index is that of its item, as told last. What is called fine is remembered for good, for files and
 live; `/sidechop/flag/fine` with `on` false takes it back.
-
-## The DAW's timeline
-
-Positions of events are samples of the session. Whoever tells the daemon where the DAW's playhead is
-(`/sidechop/transport`, in seconds or in quarter notes, with the tempo) has it place chops and flags on the DAW's own
-timeline: subscribe to `markers`. `sidechop live --daw` does it for DAWs with an OSC of their own.
 
 ## Example
 

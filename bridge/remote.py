@@ -38,6 +38,7 @@ class Remote:
             "/sidechop/statistics": lambda: (self.statistics_json(),),
             "/sidechop/statistics/reset": self._reset_statistics,
             "/sidechop/latency": lambda: (_json(self.latency()),),
+            "/sidechop/transport": self._transport,
             "/sidechop/chop/file": self._chop_file,
             "/sidechop/chop/recent": self._chop_recent,
             "/sidechop/chop/lock": self._chop_lock,
@@ -52,7 +53,6 @@ class Remote:
             "/sidechop/flag/live": self._flag_live,
             "/sidechop/flag/live/fine": self._flag_live_fine,
             "/sidechop/flag/threshold": self._flag_threshold,
-            "/sidechop/transport": self._transport,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -120,6 +120,15 @@ class Remote:
         for name, peak in lane.meters().items():
             values += [name, level_db(peak)]
         return values
+
+    def _transport(
+        self, position: float, unit: Unit, rolling: bool, tempo: float, loop_start: float, loop_end: float
+    ) -> Sequence[Value]:
+        if unit == "beats" and not tempo:
+            raise RequestError("tempo is 0: beats need one")
+        loop = (loop_start, loop_end) if loop_end > loop_start else None
+        self._daemon.told_playhead(Playhead(position, rolling, unit, tempo, loop=loop))
+        return ()
 
     def _stem_gain(self, stem: str, gain_db: float) -> Sequence[Value]:
         self._daemon.lane.controls.set_gain_db(stem, gain_db)
@@ -198,15 +207,6 @@ class Remote:
 
     def _flag_threshold(self, p_value: float) -> Sequence[Value]:
         self._daemon.flags.threshold = p_value
-        return ()
-
-    def _transport(
-        self, position: float, unit: Unit, rolling: bool, tempo: float, loop_start: float, loop_end: float
-    ) -> Sequence[Value]:
-        if unit == "beats" and not tempo:
-            raise RequestError("tempo is 0: beats need one")
-        loop = (loop_start, loop_end) if loop_end > loop_start else None
-        self._daemon.told_playhead(Playhead(position, rolling, unit, tempo, loop=loop))
         return ()
 
     def _reset(self, progress: Progress) -> Sequence[Value]:

@@ -1,1 +1,1 @@
-"""Where Sidechop goes into a DAW, a file for each: ``sidechop install``."""
+"""Putting Sidechop into the programs that it works with: one module for each."""
