@@ -38,7 +38,7 @@ class Clip:
         self.file_path, self.name = path, path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
         self.sample_rate, self.sample_length = float(info.samplerate), info.frames
         self.warping = markers is not None
-        self._markers = [WarpMarker(*marker) for marker in markers or [(0.0, 0.0), (1.0, 2.0)]]
+        self._markers = [WarpMarker(*marker) for marker in markers or [(0.0, 0.0)]]
         self.warp_mode = 0
         self.looping = False
         self.is_arrangement_clip = start_time is not None
@@ -61,7 +61,20 @@ class Clip:
 
     @property
     def warp_markers(self) -> list[WarpMarker]:
-        return list(self._markers)
+        """The last one is Live's own: just after the others, it says how fast the last segment goes."""
+        last = self._markers[-1]
+        pace = self._song.tempo / 60
+        if len(self._markers) > 1:
+            before = self._markers[-2]
+            pace = (last.beat_time - before.beat_time) / (last.sample_time - before.sample_time)
+        return [*self._markers, WarpMarker(last.sample_time + 1 / 32 / pace, last.beat_time + 1 / 32)]
+
+    def remove_warp_marker(self, beat_time: float, /) -> None:
+        kept = [marker for marker in self._markers if abs(marker.beat_time - beat_time) > 1e-9]
+        if len(kept) == len(self._markers) or not kept:
+            raise RuntimeError("this marker cannot be removed")
+        old, self._markers = self._markers, kept
+        self._song._changed(lambda: setattr(self, "_markers", old))
 
     def beat_to_sample_time(self, beat_time: float, /) -> float:
         self._need(self.warping)
@@ -94,7 +107,7 @@ class Clip:
 
     def _map(self, value: float, source: str, target: str) -> float:
         """Straight between markers; before and after them as in the nearest segment."""
-        pairs = [(getattr(marker, source), getattr(marker, target)) for marker in self._markers]
+        pairs = [(getattr(marker, source), getattr(marker, target)) for marker in self.warp_markers]
         (x0, y0), (x1, y1) = next((pair for pair in pairwise(pairs) if value < pair[1][0]), (pairs[-2], pairs[-1]))
         return float(y0 + (value - x0) * (y1 - y0) / (x1 - x0))
 
@@ -199,7 +212,7 @@ class View:
 
 
 class Song:
-    """``tick`` is a tenth of a second of Live. ``version`` is Live's; ``auto_warp`` the markers of a new clip."""
+    """``tick`` is a tenth of a second of Live. ``version`` is Live's; ``auto_warp`` what it guesses of a new clip."""
 
     def __init__(self, version: int = 12) -> None:
         self.version = version

@@ -6,9 +6,10 @@ the files are there to be dragged in.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from typing import Any, Generator, NamedTuple
+from typing import Any, Callable, Generator, NamedTuple
 
 import Live
 
@@ -16,6 +17,7 @@ from .clip import AudioClip
 
 TRIES = 20
 NEAR_BEATS = 1e-3
+NEAR_S = 1e-6
 
 
 class Stem(NamedTuple):
@@ -90,25 +92,43 @@ def _in_time(made: Any, clip: AudioClip, start: int) -> None:
             made.loop_end, made.loop_start = source.loop_end - shift, max(0.0, source.loop_start - shift)
         return
     made.warp_mode = source.warp_mode
-    first = clip.time(start)
-    pins = [(start / clip.rate, first)]
-    pins += [(m.sample_time, m.beat_time) for m in source.warp_markers if m.sample_time * clip.rate > start]
-    end = clip.passage()[1]
-    pins.append((end / clip.rate, clip.time(end)))
-    for seconds, beats in sorted(pins):
-        if beats - first >= 0 and not _pinned(made, beats - first):
-            try:
-                made.add_warp_marker(Live.Clip.WarpMarker(seconds - start / clip.rate, beats - first))
-            except RuntimeError:  # Live refuses markers beyond the file's end, and segments that are too short
-                continue
+    first, end = clip.time(start), clip.passage()[1]
+    inside = [m for m in source.warp_markers if start < m.sample_time * clip.rate < end]
+    pins = [
+        (start / clip.rate, first),
+        *((m.sample_time, m.beat_time) for m in inside),
+        (end / clip.rate, clip.time(end)),
+    ]
+    _warp(made, [(seconds - start / clip.rate, beats - first) for seconds, beats in pins])
     made.start_marker = source.start_marker - first
     if source.looping:
         made.looping = True
         made.loop_end, made.loop_start = source.loop_end - first, source.loop_start - first
 
 
-def _pinned(made: Any, beats: float) -> bool:
-    return any(abs(marker.beat_time - beats) < NEAR_BEATS for marker in made.warp_markers)
+def _warp(made: Any, pins: list[tuple[float, float]]) -> None:
+    """These markers instead of those that Live found; seconds and beats.
+
+    One has to be there at any time, and the last that Live lists is its own: what it refuses is tried again once the
+    others are in place.
+    """
+    for again in (False, True):
+        for marker in made.warp_markers:
+            if not any(_same(marker, pin) for pin in pins):
+                _attempt(made.remove_warp_marker, marker.beat_time)
+        if not again:
+            for pin in pins:
+                if not any(_same(marker, pin) for marker in made.warp_markers):
+                    _attempt(made.add_warp_marker, Live.Clip.WarpMarker(*pin))
+
+
+def _same(marker: Any, pin: tuple[float, float]) -> bool:
+    return abs(marker.sample_time - pin[0]) < NEAR_S and abs(marker.beat_time - pin[1]) < NEAR_BEATS
+
+
+def _attempt(call: Callable[[Any], None], argument: Any) -> None:
+    with contextlib.suppress(RuntimeError):
+        call(argument)
 
 
 def _home(song: Any, clip: AudioClip) -> tuple[Any, int]:
