@@ -35,8 +35,8 @@ class AbletonOsc:
 
     name = "Ableton Live"
 
-    def __init__(self, host: str = "127.0.0.1", port: int = PORT, reply_port: int = REPLY_PORT) -> None:
-        self._link = OscLink("AbletonOSC", host, port, reply_port)
+    def __init__(self, host: str = "127.0.0.1", port: int = PORT, reply_port: int | None = None) -> None:
+        self._link = OscLink("AbletonOSC", host, port, reply_port or REPLY_PORT)
         try:
             self._link.ask("/live/test")
         except DawError:
@@ -70,6 +70,7 @@ class AbletonOsc:
         finally:
             with contextlib.suppress(DawError):
                 self._link.send("/live/song/set/current_song_time", head.position)
+                self._number("tempo")  # answered in turn, so after the last name
         return new
 
     def close(self) -> None:

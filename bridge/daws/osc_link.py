@@ -37,12 +37,16 @@ class OscLink:
         self._daw, self._host, self._port, self._hear = daw, host, port, hear
         try:
             family, kind, _, _, address = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)[0]
-            self._socket = socket.socket(family, kind)
-            if reply_port is not None:
-                self._socket.bind(("", reply_port))
-            else:
-                self._socket.connect(address)
         except (OSError, OverflowError) as error:
+            raise DawError(f"cannot reach {daw} at {host}:{port}: {error}") from None
+        self._socket = socket.socket(family, kind)
+        try:
+            if reply_port is None:
+                self._socket.connect(address)
+            else:
+                self._socket.bind(("127.0.0.1" if str(address[0]).startswith("127.") else "", reply_port))
+        except OSError as error:
+            self._socket.close()
             if reply_port is not None:
                 raise DawError(f"{daw} answers to UDP port {reply_port}, which is taken by another program") from None
             raise DawError(f"cannot reach {daw} at {host}:{port}: {error}") from None
@@ -61,7 +65,7 @@ class OscLink:
             except OSError as error:
                 raise DawError(f"cannot reach {self._daw} at {self._host}:{self._port}: {error}") from None
 
-    def ask(self, address: str, *values: Value, reply: str | None = None, timeout_s: float = TIMEOUT_S) -> list[Any]:
+    def ask(self, address: str, *values: Value, reply: str | None = None, timeout_s: float | None = None) -> list[Any]:
         """Send, and return the arguments of the next message to ``reply`` (by default the same address).
 
         Raises:
@@ -70,9 +74,9 @@ class OscLink:
         self.send(address, *values)
         return self.wait_for(lambda message: message[0] == (reply or address), timeout_s)[1]
 
-    def wait_for(self, wanted: Callable[[Message], bool], timeout_s: float = TIMEOUT_S) -> Message:
+    def wait_for(self, wanted: Callable[[Message], bool], timeout_s: float | None = None) -> Message:
         """The next message that is wanted. Raises `DawError` when none came in time."""
-        end = time.monotonic() + timeout_s
+        end = time.monotonic() + (timeout_s or TIMEOUT_S)
         while (left := end - time.monotonic()) > 0:
             message = self._receive(left)
             if message is not None and wanted(message):
@@ -88,7 +92,10 @@ class OscLink:
     def _receive(self, timeout_s: float) -> Message | None:
         self._socket.settimeout(timeout_s)
         try:
-            message = read_packet(self._socket.recv(65536), limit=65536)[0]
+            data, sender = self._socket.recvfrom(65536)
+            if sender[0] != self._address[0]:
+                return None
+            message = read_packet(data, limit=65536)[0]
         except (TimeoutError, MalformedError, IndexError):
             return None
         except ConnectionRefusedError:
