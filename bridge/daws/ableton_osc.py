@@ -69,8 +69,7 @@ class AbletonOsc:
                     new += 1
         finally:
             with contextlib.suppress(DawError):
-                self._link.send("/live/song/set/current_song_time", head.position)
-                self._number("tempo")  # answered in turn, so after the last name
+                self._move(head.position)
         return new
 
     def close(self) -> None:
@@ -87,13 +86,17 @@ class AbletonOsc:
     def _add(self, beats: float, name: str) -> None:
         if beats < 0:
             raise DawError(f"Live's timeline begins at 0, and {name!r} lies before it")
-        self._link.send("/live/song/set/current_song_time", beats)
-        self._until(lambda: abs(self._number("current_song_time") - beats) < NEAR_BEATS, "moved its playhead")
+        self._move(beats)
         self._link.send("/live/song/cue_point/add_or_delete")
         self._until(lambda: self._cue_at(beats) is not None, "set the cue point; it may be too old for that")
         index = self._cue_at(beats)
         if index is not None:
             self._link.send("/live/song/cue_point/set/name", index, name)
+
+    def _move(self, beats: float) -> None:
+        """The playhead, and see it there. Raises `DawError`."""
+        self._link.send("/live/song/set/current_song_time", beats)
+        self._until(lambda: abs(self._number("current_song_time") - beats) < NEAR_BEATS, "moved its playhead")
 
     def _cue_at(self, beats: float) -> int | None:
         return next((i for i, (_, time) in enumerate(self.cues()) if abs(time - beats) < NEAR_BEATS), None)
