@@ -19,6 +19,7 @@ from .command_doctor import doctor
 from .command_evaluate import evaluate
 from .command_export import export
 from .command_flag import flag
+from .command_install import install
 from .command_live import live
 from .command_markers import markers
 from .command_models import models
@@ -58,7 +59,13 @@ for command in (demo, live, separate, chop, flag, markers, doctor, bench, device
     app.command()(command)
 # A negative number is an argument, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(osc)
-for name, group in (("train", train), ("evaluate", evaluate), ("export", export), ("models", models)):
+for name, group in (
+    ("train", train),
+    ("evaluate", evaluate),
+    ("export", export),
+    ("models", models),
+    ("install", install),
+):
     app.add_typer(group, name=name)
 
 

@@ -123,7 +123,7 @@ def _warp(made: Any, pins: list[tuple[float, float]]) -> None:
 
 
 def _same(marker: Any, pin: tuple[float, float]) -> bool:
-    return abs(marker.sample_time - pin[0]) < NEAR_S and abs(marker.beat_time - pin[1]) < NEAR_BEATS
+    return bool(abs(marker.sample_time - pin[0]) < NEAR_S and abs(marker.beat_time - pin[1]) < NEAR_BEATS)
 
 
 def _attempt(call: Callable[[Any], None], argument: Any) -> None:
