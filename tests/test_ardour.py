@@ -61,7 +61,7 @@ def saved(host: ArdourHost, port: int) -> list[tuple[int, str]]:
     """The markers of the session, after it was told to save itself."""
     before = host.file.stat().st_mtime_ns
     with Ardour(port=port) as ardour:
-        ardour._link.send("/save_state")
+        ardour.save()
         end = time.monotonic() + 10
         while host.file.stat().st_mtime_ns == before:
             assert time.monotonic() < end, "Ardour did not save"

@@ -114,6 +114,11 @@ class Ardour:
                 self._locate(before)
         return new
 
+    def save(self) -> None:
+        """Have Ardour save its session; it is on its way when this returns. Raises `DawError`."""
+        self._link.send("/save_state")
+        self.sample()
+
     def close(self) -> None:
         """Ask for no more feedback: Ardour would go on sending it to nobody."""
         if self._told:
