@@ -9,17 +9,19 @@ samples, and each jump, loop, tempo change, stop and start begins another::
                  │ ╱ start ┆⟋    ⟍ stop     ╱ ┆
                  └─┴───────┴──────┴────────┴──┴───── samples that the session has heard
 
-A report comes after what it tells of, never before, so the session is always a little further on than it should be:
-of reports that are as exact as each other, the least delayed one is right. Each report has a session sample, `int`, in
-the lane's input time, and a `Playhead`. What is not known is told: `Place.error_s` is how far off it may be, and where
-the DAW did not roll there is no place at all.
+A report that is told comes after what it tells of, never before, so the session is a little further on than it should
+be: of reports that are as exact as each other, the least delayed one is right. Where the DAW was asked, the delay is
+known, and what is left, both sides' blocks and halts, lies around the truth. Each report has a session sample in the
+lane's input time, and a `Playhead`. What is not known is told: `Place.error_s` is how far off it may be, and where the
+DAW did not roll there is no place at all.
 """
 
 import math
 import struct
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Literal, NamedTuple
 
 Unit = Literal["seconds", "beats"]
@@ -28,6 +30,8 @@ JUMP_S = 0.04
 """A report so far off the line (beyond what it and the line may be off) means that the playhead jumped."""
 WINDOW = 64
 """Reports among which the least delayed is looked for."""
+LATEST = 8
+"""Of them: what the last ones agree on."""
 KNOT_S = 10.0
 """So often a line begins afresh where it is, because two clocks drift apart."""
 STALE_S = 3.0
@@ -44,6 +48,7 @@ class Playhead(NamedTuple):
         speed: 1 is as recorded.
         error_s: how far off the position itself may be.
         loop: where it jumps back, from the second to the first, if it says so.
+        asked: it answered a question, so that ``error_s`` holds the delay, too; one that was told may be late.
     """
 
     position: float
@@ -53,6 +58,7 @@ class Playhead(NamedTuple):
     speed: float = 1.0
     error_s: float = 0.0
     loop: tuple[float, float] | None = None
+    asked: bool = False
 
 
 class Place(NamedTuple):
@@ -73,6 +79,7 @@ class _Stretch:
     per_sample: float
     unit: Unit
     error_s: float
+    per_second: float
     end: int | None = None
     gap: int = 0
     window: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -84,11 +91,21 @@ class _Stretch:
         return self.start + (position - self.position) / self.per_sample
 
     def refine(self, session: int, head: Playhead) -> None:
-        """Of the reports that are the most exact in themselves, the least delayed one is believed."""
+        """Of the reports that are the most exact in themselves, believe the middle one where the DAW was asked, and the
+        least delayed one where it told. What they do not agree on is how far off this may be: then some came late, or
+        one of the two sides halted, and who can tell?
+        """
         self.window.append((head.position - session * self.per_sample, head.error_s))
-        self.error_s = min(error for _, error in self.window)
-        offset = max(offset for offset, error in self.window if error <= self.error_s + 1e-9)
+        exact_s = min(error for _, error in self.window)
+        exact = sorted(offset for offset, error in self.window if error <= exact_s + 1e-9)
+        latest = [offset for offset, _ in list(self.window)[-LATEST:]]
+        if head.asked:
+            offset, now = median(exact), median(latest)
+            spread = (exact[-1 - len(exact) // 10] - exact[len(exact) // 10]) / 2
+        else:
+            offset, now, spread = exact[-1], max(latest), 0.0
         self.position = offset + self.start * self.per_sample
+        self.error_s = exact_s + (spread + abs(offset - now)) / self.per_second
 
 
 class Transport:
@@ -205,14 +222,13 @@ class Transport:
                 current.end, stretch.gap = last, max(0, session - last)
 
     def _begin(self, start: int, session: int, head: Playhead, per_sample: float) -> _Stretch:
-        stretch = _Stretch(start, head.position, per_sample, head.unit, head.error_s)
+        stretch = _Stretch(start, head.position, per_sample, head.unit, head.error_s, per_sample * self._rate)
         stretch.refine(session, head)
         self._stretches.append(stretch)
         return stretch
 
     def _knot(self, current: _Stretch, session: int) -> None:
-        fresh = _Stretch(session, current.at(session), current.per_sample, current.unit, current.error_s)
-        fresh.window = current.window
+        fresh = replace(current, start=session, position=current.at(session), gap=0)
         current.end = session
         self._stretches.append(fresh)
 

@@ -5,6 +5,7 @@ exact to the block, and otherwise the way between is how far off it may be. A DA
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +15,7 @@ from . import ableton_osc, ardour
 from .ableton_osc import AbletonOsc
 from .ardour import Ardour
 from .daw import Daw, DawError, Marker
+from .osc_link import is_listening
 from .reaper_osc import PORT as REAPER_PORT
 from .reaper_osc import ReaperFollower
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.1
 AGAIN_S = 2.0
+LOADING_S = 15.0
+"""An Ardour that has just come is given so long to load its session."""
 KEPT_MAX = 10_000
 
 
@@ -42,11 +46,37 @@ def follower_of(settings: DawFollow, daemon: "Daemon") -> Follower:
     match settings.follow:
         case "ardour":
             rate = daemon.lane.rate
-            return DawFollower(lambda: Ardour(port=port or ardour.PORT), daemon, rate)
+            return DawFollower(ArdourThatMayStart(port or ardour.PORT), daemon, rate)
         case "ableton-osc":
             return DawFollower(lambda: AbletonOsc(port=port or ableton_osc.PORT), daemon, daemon.lane.rate)
         case _:
             return ReaperFollower(port or REAPER_PORT, daemon.told_playhead, daemon.note_daw)
+
+
+class ArdourThatMayStart:
+    """Connects to an Ardour on this machine, and leaves one alone that has just been started.
+
+    A message that comes while Ardour 7 loads its session leaves its OSC silent until it is started again (seen in 12
+    starts of 14). What is no OSC does no harm: so it is seen coming without being asked.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._was_away = False
+        self._came_s: float | None = None
+
+    def __call__(self) -> Daw:
+        """Raises `DawError`."""
+        if not is_listening("127.0.0.1", self._port):
+            self._was_away, self._came_s = True, None
+            raise DawError(f"Ardour does not answer at 127.0.0.1:{self._port}: is it open, with OSC switched on?")
+        now = time.monotonic()
+        self._came_s = self._came_s or now
+        if self._was_away and now - self._came_s < LOADING_S:
+            raise DawError("Ardour has just been started, and may still load its session")
+        found = Ardour(port=self._port)
+        self._was_away = False
+        return found
 
 
 class DawFollower:
@@ -90,7 +120,7 @@ class DawFollower:
         head = daw.playhead()
         after = self._heard()
         unsure_s = (after - before) / self._rate
-        self._daemon.transport.report(after, head._replace(error_s=head.error_s + unsure_s))
+        self._daemon.transport.report(after, head._replace(error_s=head.error_s + unsure_s, asked=True))
         if not head.rolling:
             self._place(daw)
 

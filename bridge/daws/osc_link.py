@@ -108,3 +108,21 @@ class OscLink:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def is_listening(host: str, port: int, wait_s: float = 0.05) -> bool:
+    """Whether any program listens there, without saying anything that it would understand.
+
+    A closed port of this machine answers a datagram with a refusal; a remote one may not, and counts as listening.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, port))
+            probe.send(b"\0")
+            probe.settimeout(wait_s)
+            probe.recv(1)
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+    return True
