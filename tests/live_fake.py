@@ -299,13 +299,25 @@ def sliced_simpler_to_drum_rack(song: Song, simpler: SimplerDevice, /) -> None:
 
 
 FORWARDED: list[tuple[int, int]] = []
-"""Channel and note of what was asked of Live's MIDI."""
+"""Status byte and number of what was asked of Live's MIDI."""
 
 
 def forward_midi_note(
     script_handle: int, midi_map_handle: int, midi_channel: int, note: int, should_consume_event: bool = True, /
 ) -> bool:
-    FORWARDED.append((midi_channel, note))
+    FORWARDED.append((0x90 + midi_channel, note))
+    return True
+
+
+def forward_midi_cc(
+    script_handle: int,
+    midi_map_handle: int,
+    midi_channel: int,
+    controller_number: int,
+    should_consume_event: bool = True,
+    /,
+) -> bool:
+    FORWARDED.append((0xB0 + midi_channel, controller_number))
     return True
 
 
@@ -323,7 +335,7 @@ def modules() -> dict[str, ModuleType]:
             "create_midi_track_with_simpler": create_midi_track_with_simpler,
             "sliced_simpler_to_drum_rack": sliced_simpler_to_drum_rack,
         },
-        "MidiMap": {"forward_midi_note": forward_midi_note},
+        "MidiMap": {"forward_midi_note": forward_midi_note, "forward_midi_cc": forward_midi_cc},
     }
     found = {"Live": live}
     for name, content in contents.items():

@@ -96,10 +96,10 @@ class LiveHost:
             self.tick(seconds)
         raise AssertionError(f"not within {ticks} ticks; Live showed {self.shown[-3:]}")
 
-    def note(self, note: int, velocity: int = 100, channel: int = 16) -> None:
-        """A key of the controller; Live passes on what was asked for, only."""
-        if (channel - 1, note) in live_fake.FORWARDED:
-            self.script.receive_midi_chunk(((0x90 + channel - 1, note, velocity), (0x80 + channel - 1, note, 0)))
+    def midi(self, *message: int) -> None:
+        """From the controller; Live passes on what was asked for, only."""
+        if message[:2] in live_fake.FORWARDED:
+            self.script.receive_midi_chunk((message,))
 
     def act(self, name: str, *arguments: Any, seconds: float = live_fake.TICK_S) -> str:
         """Start an action and tick until it is done; what the user reads."""

@@ -275,14 +275,21 @@ def test_a_message_starts_an_action_and_is_answered(
     assert "Sidechop: 16 slices in take.wav" in live.shown
 
 
-def test_a_key_starts_an_action(live: LiveHost, song: Song, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("press", "release"), [((0x9F, 36, 100), (0x9F, 36, 0)), ((0xBF, 20, 127), (0xBF, 20, 0))], ids=["key", "button"]
+)
+def test_a_key_or_a_button_starts_an_action(
+    song: Song, settings: dict[str, Any], folder: Path, press: tuple[int, int, int], release: tuple[int, int, int]
+) -> None:
     select(song, Clip(song, str(folder / "take.wav")))
-    live.note(36, channel=1)
-    live.note(99)
-    live.tick()
-    assert live.shown == []
-    live.note(36)
-    live.until(lambda: "Sidechop: 16 slices in take.wav" in live.shown, seconds=SOON_S)
+    with live_with_script(song, **settings, midi_ccs={"chop": 20, "flag": None}) as live:
+        for message in ((0x90, 36, 100), (0x9F, 99, 100), (0xBF, 21, 127), release):
+            live.midi(*message)
+        live.tick()
+        assert live.shown == []
+        live.midi(*press)
+        live.midi(*release)
+        live.until(lambda: "Sidechop: 16 slices in take.wav" in live.shown, seconds=SOON_S)
     assert len(song.tracks) == 2
 
 
@@ -379,7 +386,8 @@ def test_a_port_that_is_taken_and_settings_that_are_wrong_are_told(
         '{"port": 99999}': "expected a UDP port",
         '{"chops": "dust"}': "chops is 'dust'",
         '{"midi_channel": 0}': "midi_channel is 0",
-        '{"midi_notes": {"chop": 128}}': "chop is 128",
+        '{"midi_notes": {"chop": 128}}': "midi_notes: chop is 128",
+        '{"midi_ccs": {"flag": "x"}}': "midi_ccs: flag is 'x'",
     }
     for text, words in wrong.items():
         (tmp_path / "settings.json").write_text(text)

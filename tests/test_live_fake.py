@@ -75,6 +75,7 @@ def test_functions_take_what_lives_take(stubs: dict[str, ast.Module]) -> None:
         ("Conversions", live_fake.create_midi_track_with_simpler),
         ("Conversions", live_fake.sliced_simpler_to_drum_rack),
         ("MidiMap", live_fake.forward_midi_note),
+        ("MidiMap", live_fake.forward_midi_cc),
     ):
         real = next(f for f in stubs[module].body if isinstance(f, ast.FunctionDef) and f.name == function.__name__)
         assert list(inspect.signature(function).parameters) == [a.arg for a in real.args.posonlyargs]

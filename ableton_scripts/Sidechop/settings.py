@@ -22,9 +22,10 @@ DEFAULTS: dict[str, Any] = {
     "separate": {},
     # where stems are written; empty: Samples/Sidechop beside the Live set
     "stems_folder": "",
-    # MIDI: a channel from 1 to 16, and a note for each action; null is none
+    # MIDI: a channel from 1 to 16, and a note or a controller (a button that sends 64 and more) for each action
     "midi_channel": 16,
     "midi_notes": {"chop": 36, "flag": 37, "stems": 38, "follow": 39},
+    "midi_ccs": {},
 }
 CHOP_TARGETS = ("slices", "rack", "warp", "cues")
 
@@ -58,7 +59,8 @@ def read_settings(folder: str) -> dict[str, Any]:
             raise SettingsError(f"{FILE}: {name} is {settings[name]}, expected a UDP port")
     if not 1 <= settings["midi_channel"] <= 16:
         raise SettingsError(f"{FILE}: midi_channel is {settings['midi_channel']}, expected 1 to 16")
-    for action, note in settings["midi_notes"].items():
-        if note is not None and (not isinstance(note, int) or not 0 <= note <= 127):
-            raise SettingsError(f"{FILE}: midi_notes: {action} is {note!r}, expected 0 to 127 or null")
+    for name in ("midi_notes", "midi_ccs"):
+        for action, number in settings[name].items():
+            if number is not None and (not isinstance(number, int) or not 0 <= number <= 127):
+                raise SettingsError(f"{FILE}: {name}: {action} is {number!r}, expected 0 to 127 or null")
     return settings

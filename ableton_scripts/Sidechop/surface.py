@@ -46,12 +46,15 @@ class Sidechop(ControlSurface):
             self._our_actions.step()
 
     def build_midi_map(self, midi_map_handle: int) -> None:
-        """Ask Live for the notes that start an action: others never come here."""
+        """Ask Live for the keys and buttons that start an action: others never come here."""
         super().build_midi_map(midi_map_handle)
-        channel = self._our_settings["midi_channel"] - 1
+        channel, handle = self._our_settings["midi_channel"] - 1, self._c_instance.handle()
         for note in self._our_settings["midi_notes"].values():
             if note is not None:
-                Live.MidiMap.forward_midi_note(self._c_instance.handle(), midi_map_handle, channel, note)
+                Live.MidiMap.forward_midi_note(handle, midi_map_handle, channel, note)
+        for number in self._our_settings["midi_ccs"].values():
+            if number is not None:
+                Live.MidiMap.forward_midi_cc(handle, midi_map_handle, channel, number)
 
     def disconnect(self) -> None:
         """Live ends, or another script is chosen."""
@@ -64,7 +67,7 @@ class Sidechop(ControlSurface):
         super().disconnect()
 
     def _hear_midi(self, *midi: int) -> None:
-        action = action_of_midi(midi, self._our_settings["midi_channel"], self._our_settings["midi_notes"])
+        action = action_of_midi(midi, self._our_settings)
         if action is not None:
             self._start(action, [], lambda well, text: None)
 

@@ -1,4 +1,4 @@
-"""Who may start an action: a message to this script's own port, or a MIDI note.
+"""Who may start an action: a message to this script's own port, or MIDI.
 
 ``/sidechop/live/chop slices``, ``/sidechop/live/flag``, ``/sidechop/live/stems``, ``/sidechop/live/follow 1``, from
 this machine only. The sender gets ``/sidechop/live/done text`` or ``/sidechop/live/error text``.
@@ -16,6 +16,8 @@ from .osc import Malformed, decode, encode
 PREFIX = "/sidechop/live/"
 READ_MAX = 20
 NOTE_ON = 0x90
+CONTROL_CHANGE = 0xB0
+PRESSED = 64
 Start = Callable[[str, list, Callable[[bool, str], None]], None]
 
 
@@ -62,10 +64,18 @@ class Trigger:
         return told
 
 
-def action_of_midi(midi: tuple[int, ...], channel: int, notes: dict[str, Any]) -> str | None:
-    """Which action a message means: note on, of that channel (1 to 16), with a velocity."""
-    if len(midi) == 3 and midi[0] == NOTE_ON + channel - 1 and midi[2]:
-        for action, note in notes.items():
-            if note == midi[1]:
-                return action
+def action_of_midi(midi: tuple[int, ...], settings: dict[str, Any]) -> str | None:
+    """Which action a message means: a key or a button that goes down, on the channel of the settings."""
+    if len(midi) != 3 or midi[0] & 0x0F != settings["midi_channel"] - 1:
+        return None
+    kind, number, value = midi[0] & 0xF0, midi[1], midi[2]
+    if kind == NOTE_ON and value:
+        numbers = settings["midi_notes"]
+    elif kind == CONTROL_CHANGE and value >= PRESSED:
+        numbers = settings["midi_ccs"]
+    else:
+        return None
+    for action, wanted in numbers.items():
+        if wanted == number:
+            return str(action)
     return None
