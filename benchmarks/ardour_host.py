@@ -53,7 +53,14 @@ local function there(path)
   return file ~= nil
 end
 io.open("{folder}/loaded", "w"):close()
-while there("{folder}/running") do ARDOUR.LuaAPI.usleep(20000) end
+while there("{folder}/running") do
+  ARDOUR.LuaAPI.usleep(20000)
+  if there("{folder}/do.lua") then
+    Session = session
+    dofile("{folder}/do.lua")
+    os.remove("{folder}/do.lua")
+  end
+end
 session:save_state("")
 close_session()
 quit()
@@ -128,6 +135,21 @@ class ArdourHost:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+    def run_lua(self, script: str) -> None:
+        """Have the running Ardour run it, as an action script sees it, and wait until it has.
+
+        Raises:
+            RuntimeError: it did not; with what Ardour said.
+        """
+        aside, place = self._folder / "do.lua.part", self._folder / "do.lua"
+        aside.write_text(script)
+        aside.replace(place)
+        end = time.monotonic() + STOP_S
+        while place.exists():
+            if time.monotonic() > end:
+                raise RuntimeError(self._log.read_text(errors="replace")[-2000:])
+            time.sleep(0.01)
 
     def saved(self) -> ArdourSession:
         """The session as it was saved last."""

@@ -3,11 +3,8 @@
 import typer
 
 from .installs.ableton import ableton
+from .installs.ardour import ardour
 
 install = typer.Typer(help="Put the plugin and the scripts where your DAW looks for them.", no_args_is_help=True)
 install.command()(ableton)
-
-
-@install.callback()
-def _group() -> None:
-    """Keeps the targets words of their own while there is one."""
+install.command()(ardour)

@@ -31,12 +31,13 @@ class Found(NamedTuple):
 
 
 class LiveMarkers:
-    """``take`` may be called by any thread, ``tell`` by one. ``keep`` takes each marker that was placed."""
+    """``take`` may be called by any thread, ``tell`` by one. ``keep`` takes markers for the DAW that is followed; None
+    where none is, or it cannot take any."""
 
     def __init__(self, daemon: "Daemon") -> None:
         self._daemon = daemon
         self._waiting: deque[Found] = deque(maxlen=WAITING_MAX)
-        self.keep: Callable[[Marker], None] = lambda marker: None
+        self.keep: Callable[[Marker], None] | None = None
         self.placed = self.nowhere = 0
 
     def take(self, kind: Literal["chop", "flag"], start: int, end: int, label: str, score: float) -> None:
@@ -66,6 +67,8 @@ class LiveMarkers:
         self.placed += 1
         where = (start.position, end.position, start.unit, start.error_s)
         self._daemon.server.push("/sidechop/event/marker", *where, found.kind, found.label, found.score, found.start)
+        if self.keep is None:
+            return
         if found.kind == "chop":
             self.keep(Marker(start.position, chop_name(0, found.label), start.unit))
         else:

@@ -121,6 +121,7 @@ _RATE = Argument("rate", "i", "Hz")
 _POSITION = Argument("position", "h", "samples", 0)
 _OPTIONS = Argument("options", "s")
 _SECONDS = Argument("seconds", "d", "s", 0, SECONDS_MAX)
+_AT = Argument("at", "d", "s", 0, SECONDS_MAX)
 _UNIT = Argument("unit", "s", choices=("seconds", "beats"))
 _PASSAGE = (
     Argument("path", "s"),
@@ -156,6 +157,22 @@ REQUESTS: tuple[Message, ...] = (
     Message("/sidechop/statistics", (), "Hop times, misses and counters since the last reset", (_JSON,)),
     Message("/sidechop/statistics/reset", (), "Start counting afresh"),
     Message("/sidechop/latency", (), "The delay from input to output as named parts", (_JSON,)),
+    Message(
+        "/sidechop/chop/place",
+        (*_PASSAGE, _AT),
+        "Chop a file's passage, and put markers into the DAW that is followed, whose timeline has its start there",
+        _CHOPPED,
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/flag/place",
+        (*_PASSAGE, _AT),
+        "Flag a file's passage, and put markers into the DAW that is followed, whose timeline has its start there",
+        _FLAGGED,
+        slow=True,
+        job=True,
+    ),
     Message(
         "/sidechop/transport",
         (

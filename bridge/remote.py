@@ -1,12 +1,13 @@
 """What each OSC request does to a daemon. Handlers write faders, read counters, and leave the rest to its owners."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from streaming.errors import RequestError
+from streaming.errors import RequestError, SidechopError
 
 from . import __version__
+from .daws.place_jobs import place
 from .latency import latency_report
 from .levels import level_db
 from .osc_server import Handler, JobAnswer, Progress
@@ -38,6 +39,8 @@ class Remote:
             "/sidechop/statistics": lambda: (self.statistics_json(),),
             "/sidechop/statistics/reset": self._reset_statistics,
             "/sidechop/latency": lambda: (_json(self.latency()),),
+            "/sidechop/chop/place": self._chop_place,
+            "/sidechop/flag/place": self._flag_place,
             "/sidechop/transport": self._transport,
             "/sidechop/chop/file": self._chop_file,
             "/sidechop/chop/recent": self._chop_recent,
@@ -120,6 +123,22 @@ class Remote:
         for name, peak in lane.meters().items():
             values += [name, level_db(peak)]
         return values
+
+    def _chop_place(self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str, at_s: float) -> Any:
+        return self._place(answer, lambda a: self._chop_file(a, path, start_s, end_s, options), start_s, at_s)
+
+    def _flag_place(self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str, at_s: float) -> Any:
+        return self._place(answer, lambda a: self._flag_file(a, path, start_s, end_s, options), start_s, at_s)
+
+    def _place(
+        self, answer: JobAnswer, run: Callable[[JobAnswer], Sequence[Value]], start_s: float, at_s: float
+    ) -> Sequence[Value]:
+        """Who asks may not hear the answer: a refusal is a notice, too."""
+        try:
+            return place(answer, run, self._daemon.markers.keep, start_s, at_s)
+        except SidechopError as error:
+            self._daemon.note_daw("refused", str(error))
+            raise
 
     def _transport(
         self, position: float, unit: Unit, rolling: bool, tempo: float, loop_start: float, loop_end: float

@@ -36,8 +36,9 @@ class Follower(Protocol):
 
     def stop(self) -> None: ...
 
-    def keep(self, marker: Marker) -> None:
-        """A marker for the DAW's timeline, as soon as it can take it."""
+    @property
+    def keep(self) -> Callable[[Marker], None] | None:
+        """Takes a marker for the DAW's timeline, set as soon as it can be; None where it takes none."""
 
 
 def follower_of(settings: DawFollow, daemon: "Daemon") -> Follower:
@@ -97,8 +98,9 @@ class DawFollower:
         self._stop.set()
         self._thread.join()
 
-    def keep(self, marker: Marker) -> None:
-        self._kept.append(marker)
+    @property
+    def keep(self) -> Callable[[Marker], None]:
+        return self._kept.append
 
     def _run(self) -> None:
         while not self._stop.is_set():

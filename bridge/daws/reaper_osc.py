@@ -12,7 +12,6 @@ from typing import Any
 
 from ..osc_packet import MalformedError, read_packet
 from ..transport import Playhead, float32_error_s
-from .daw import Marker
 
 PORT = 9191
 LOOK_S = 0.2
@@ -36,8 +35,9 @@ class ReaperFollower:
         self._stop.set()
         self._thread.join()
 
-    def keep(self, marker: Marker) -> None:
-        """Not here: REAPER's OSC has no word for a new marker; its scripts take the same events."""
+    @property
+    def keep(self) -> None:
+        """REAPER's OSC has no word for a new marker; its scripts take the same events."""
 
     def _run(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
