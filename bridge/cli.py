@@ -21,6 +21,7 @@ from .command_export import export
 from .command_flag import flag
 from .command_install import install
 from .command_live import live
+from .command_markers import markers
 from .command_models import models
 from .command_osc import osc
 from .command_separate import separate
@@ -54,7 +55,7 @@ def _options(
     """What holds for every command."""
 
 
-for command in (demo, live, separate, chop, flag, doctor, bench, devices):
+for command in (demo, live, separate, chop, flag, markers, doctor, bench, devices):
     app.command()(command)
 # A negative number is an argument, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(osc)

@@ -15,6 +15,7 @@ from streaming.errors import RequestError
 
 from .chops.settings import ChopSettings, Grid, Method, Mode, Snap
 from .config import read_config
+from .daws.placing import Offset, Session, Target, To, put, target
 from .progress_bar import Follow, file_by_file
 
 if TYPE_CHECKING:
@@ -57,10 +58,13 @@ def chop(
     export: Annotated[
         str | None, typer.Option(help=f"Formats for -o, with commas between; default: {','.join(DEFAULT_EXPORTS)}.")
     ] = None,
+    to: To = None,
+    offset: Offset = None,
+    session: Session = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with any of these; flags win over it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file on standard output.")] = False,
 ) -> None:
-    """Find the places worth cutting at: diverse, on the attack, in time. With -o, export them.
+    """Find the places worth cutting at: diverse, on the attack, in time. -o exports them, --to marks them in a DAW.
 
     Each file's exports go to DIR/<file name>. The same seed gives the same chops.
     """
@@ -70,6 +74,7 @@ def chop(
         "end_s": end, "model": model, "export": _names(export),
     }  # fmt: skip
     settings = read_config(ChopCommandSettings, config, flags)
+    daw = target(to, offset, session)
     if output:
         _check_names(settings.export)
     elif export is not None:
@@ -82,7 +87,7 @@ def chop(
     def work(file: Path, name: str, follow: Follow) -> Chopped:
         return _chop(file, network, settings, output / name if output else None, follow)
 
-    file_by_file(files, folder_names(files), work, partial(_report, as_json=as_json))
+    file_by_file(files, folder_names(files), work, partial(_report, as_json=as_json, to=daw))
 
 
 class Chopped(NamedTuple):
@@ -141,8 +146,9 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _report(done: Chopped, as_json: bool) -> None:
-    for note in done.notes:
+def _report(done: Chopped, as_json: bool, to: Target | None) -> None:
+    notes = [*done.notes, put(as_data(done), to)] if to else done.notes
+    for note in notes:
         print(f"sidechop: {note}", file=sys.stderr)
     if as_json:
         print(json.dumps(as_data(done)), flush=True)

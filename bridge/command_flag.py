@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from streaming.errors import RequestError
 
 from .config import read_config
+from .daws.placing import Offset, Session, Target, To, put, target
 from .flags.settings import FlagSettings, Snap
 from .progress_bar import Follow, file_by_file, file_progress
 
@@ -64,6 +65,9 @@ def flag(
         list[str] | None, typer.Option(metavar="START-END", help="This was fine (seconds): learn it. Repeatable.")
     ] = None,
     undo_fine: Annotated[bool, typer.Option("--undo-fine", help="Take back what was learned as fine last.")] = False,
+    to: To = None,
+    offset: Offset = None,
+    session: Session = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with any of these; flags win over it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file on standard output.")] = False,
 ) -> None:
@@ -79,6 +83,7 @@ def flag(
     names = (*settings.export, CUT) if cut and CUT not in settings.export else settings.export
     files = files or []
     passages = [_passage(text) for text in fine or ()]
+    daw = target(to, offset, session)
     _check(files, output, export, cut, bool(passages), undo_fine, names)
     from .flags.analysis import open_flagger
 
@@ -91,18 +96,23 @@ def flag(
         _learn(files[0], passages, flagger, store, settings)
         return
     if files:
-        _flag_all(files, flagger, settings.model_copy(update={"export": names}), output, as_json)
+        _flag_all(files, flagger, settings.model_copy(update={"export": names}), output, as_json, daw)
 
 
 def _flag_all(
-    files: list[Path], flagger: "Flagger", settings: FlagCommandSettings, output: Path | None, as_json: bool
+    files: list[Path],
+    flagger: "Flagger",
+    settings: FlagCommandSettings,
+    output: Path | None,
+    as_json: bool,
+    to: Target | None,
 ) -> None:
     from .separate import folder_names
 
     def work(file: Path, name: str, follow: Follow) -> Flagged:
         return _flag(file, flagger, settings, output / name if output else None, follow)
 
-    file_by_file(files, folder_names(files), work, partial(_report, as_json=as_json))
+    file_by_file(files, folder_names(files), work, partial(_report, as_json=as_json, to=to))
 
 
 class Flagged(NamedTuple):
@@ -200,13 +210,14 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _report(done: Flagged, as_json: bool) -> None:
-    for note in done.notes:
-        print(f"sidechop: {note}", file=sys.stderr)
-    flags = done.flags
-    if as_json:
-        from .flags.exports.json_list import listed
+def _report(done: Flagged, as_json: bool, to: Target | None) -> None:
+    from .flags.exports.json_list import listed
 
+    flags = done.flags
+    notes = [*done.notes, put(listed(flags), to)] if to else done.notes
+    for note in notes:
+        print(f"sidechop: {note}", file=sys.stderr)
+    if as_json:
         print(json.dumps({**listed(flags), "files": [str(path) for path in done.files]}), flush=True)
         return
     seconds = (flags.end - flags.start) / flags.rate

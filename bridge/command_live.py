@@ -1,7 +1,7 @@
 """``sidechop live``: the daemon in the foreground."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,10 @@ def live(
     rate: Annotated[int | None, typer.Option(help="Sample rate in Hz.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, max=2, help="1 or 2.")] = None,
     budget_ms: Annotated[float | None, typer.Option(min=0, help="Time for the engine, added to the latency.")] = None,
+    daw: Annotated[
+        Literal["off", "ardour", "ableton-osc", "reaper"] | None,
+        typer.Option(help="Follow this DAW's playhead; chops and flags become its markers when it stops."),
+    ] = None,
     osc_port: Annotated[int | None, typer.Option(min=0, max=65535, help="UDP port; 0 takes a free one.")] = None,
     listen: Annotated[str | None, typer.Option(help="Address to listen on; any but loopback needs --token.")] = None,
     token: Annotated[str | None, typer.Option(help="What OSC clients must show first.")] = None,
@@ -45,7 +49,7 @@ def live(
         "audio.block": block, "audio.rate": rate, "audio.channels": channels,
         "model": model, "chops": chops, "flags": flags, "flags_threshold": flags_threshold,
         "history_s": history_s, "budget_ms": budget_ms,
-        "osc.port": osc_port, "osc.listen": listen, "osc.token": token,
+        "daw.follow": daw, "osc.port": osc_port, "osc.listen": listen, "osc.token": token,
     }  # fmt: skip
     daemon = Daemon(read_session(config, given))
     stop_on_signals(daemon.request_stop)

@@ -16,6 +16,9 @@
     [osc]
     port = 9190
 
+    [daw]
+    follow = "ardour"
+
     [stems.drums]
     gain_db = -6
 """
@@ -83,6 +86,21 @@ class Osc(Section):
     token: str | None = Field(default=None, min_length=1)
 
 
+class DawFollow(Section):
+    """Which DAW's playhead to follow over its own OSC; whoever sends ``/sidechop/transport`` needs none of this.
+
+    Attributes:
+        port: where the DAW listens; for REAPER where it sends to; None is its usual one.
+        markers: put live chops and flags onto its timeline, when it stops.
+        delay_ms: how much later the session hears what the DAW plays, where the audio takes a way of its own.
+    """
+
+    follow: Literal["off", "ardour", "ableton-osc", "reaper"] = "off"
+    port: int | None = Field(default=None, ge=1, le=65535)
+    markers: bool = True
+    delay_ms: float = Field(default=0.0, ge=0, le=10_000)
+
+
 class Fader(Section):
     """Where a stem's fader stands at the start."""
 
@@ -111,6 +129,7 @@ class Config(Section):
     budget_ms: float | None = Field(default=None, ge=0, le=1000)
     audio: Audio = Audio()
     osc: Osc = Osc()
+    daw: DawFollow = DawFollow()
     stems: dict[str, Fader] = {}
 
 

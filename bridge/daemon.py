@@ -34,11 +34,13 @@ from .config import Audio, Config
 from .engine_supervisor import EngineSupervisor
 from .heard_flags import HeardFlags
 from .jobs.jobs import Jobs
+from .live_markers import LiveMarkers
 from .osc_client import NoAnswerError, OscClient
 from .osc_server import OscServer, PortInUseError
 from .registry import find_model, peek_card
 from .remote import Remote
 from .session_audio import block_of, lane_block, session_rate_of, source_of
+from .transport import Playhead, Transport
 
 TICK_S = 0.05
 EVENTS_S = 0.003
@@ -84,6 +86,7 @@ class Daemon:
     engine: EngineSupervisor
     audio: AudioProcess
     server: OscServer
+    transport: Transport
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -91,6 +94,7 @@ class Daemon:
         self.chops_heard = 0
         self.last_chop: HeardChop | None = None
         self.flags = HeardFlags(self)
+        self.markers = LiveMarkers(self)
         self.notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self._noticed = 0
         self.audio_state = "starting"
@@ -126,6 +130,8 @@ class Daemon:
         self.lane = make_lane(config.audio, rate, model, config.history_s)
         self._cleanup.callback(self.lane.unlink)
         self._cleanup.callback(self.lane.close)
+        delay = round(config.daw.delay_ms * rate / 1000)
+        self.transport = Transport(rate, delay, self.block)
         self._cleanup.callback(self.jobs.close)
         self.lane.header["chops_on"] = chops is not None
         self.lane.header["flags_on"] = flags is not None
@@ -144,6 +150,7 @@ class Daemon:
         self._cleanup.callback(self._ended.set)
         events.start()
         self.server.start()
+        self._follow_daw()
         self._keep(Notice("osc", "ready", "{}:{}".format(*self.server.address)))
         self.audio.start()
 
@@ -190,6 +197,10 @@ class Daemon:
         self.model_name = name
         time.sleep(2.0 * self.lane.block / self.lane.rate + TICK_S)  # the host sees a new latency at its next block
 
+    def told_playhead(self, head: Playhead) -> None:
+        """The DAW told where its playhead is, just now. Any thread."""
+        self.transport.report(int(self.lane.counters["in_written"]), head)
+
     def listen_for_chops(self, on: bool) -> None:
         """Whether the engine listens for chops. One that was started without a network for it is replaced by one that
         has one, as `switch_model` does.
@@ -230,6 +241,18 @@ class Daemon:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _follow_daw(self) -> None:
+        daw = self.config.daw
+        if daw.follow == "off":
+            return
+        from .daws.follower import follower_of
+
+        follower = follower_of(daw, self)
+        self._cleanup.callback(follower.stop)
+        if daw.markers:
+            self.markers.keep = follower.keep
+        follower.start()
+
     def _set_faders(self) -> None:
         controls = self.lane.controls
         for stem, fader in self.config.stems.items():
@@ -245,8 +268,10 @@ class Daemon:
                     self.last_chop = HeardChop(event.start, event.score, event.label)
                     self.chops_heard += 1
                     self.server.push("/sidechop/event/chop", event.start, self.lane.rate, event.score, event.label)
+                    self.markers.take("chop", event.start, event.start, event.label, event.score)
                 elif event.kind == EventKind.FLAG:
                     self.flags.take(event)
+                    self.markers.take("flag", event.start, event.end, event.label, event.score)
                 elif event.kind == EventKind.STALL:
                     self._note("engine", "stalled", f"{event.value:.0f} hops were dropped, not played late")
                 elif event.kind == EventKind.BAD_OUTPUT:
@@ -254,6 +279,7 @@ class Daemon:
 
     def _tick(self) -> None:
         now = time.monotonic()
+        self.markers.tell()
         if now >= self._next_levels:
             self._next_levels = now + LEVELS_EVERY_S
             self.server.push("/sidechop/event/levels", *self.remote.levels())
@@ -268,6 +294,10 @@ class Daemon:
         self.block = int(event.get("block_samples", self.block))
         described = " → ".join(str(event[key]) for key in ("input", "output") if event.get(key))
         self._note("audio", state, str(event.get("text", described)))
+
+    def note_daw(self, state: str, text: str) -> None:
+        """What became of the DAW that is followed. Any thread."""
+        self._keep(Notice("daw", state, text))
 
     def _note(self, source: str, state: str, text: str) -> None:
         self._keep(Notice(source, state, text))

@@ -17,8 +17,8 @@ STRING_MAX = 4096
 """Longest string (characters) that a request may carry."""
 
 Value = int | float | str | bool
-Kind = Literal["levels", "statistics", "events", "chops", "flags"]
-KINDS: tuple[Kind, ...] = ("levels", "statistics", "events", "chops", "flags")
+Kind = Literal["levels", "statistics", "events", "chops", "flags", "markers"]
+KINDS: tuple[Kind, ...] = ("levels", "statistics", "events", "chops", "flags", "markers")
 SEED_MAX = 2**31 - 1
 SECONDS_MAX = 1e7
 """Longest time (four months) that a request may name: beyond all audio, but no sample is beyond an integer."""
@@ -121,6 +121,8 @@ _RATE = Argument("rate", "i", "Hz")
 _POSITION = Argument("position", "h", "samples", 0)
 _OPTIONS = Argument("options", "s")
 _SECONDS = Argument("seconds", "d", "s", 0, SECONDS_MAX)
+_AT = Argument("at", "d", "s", 0, SECONDS_MAX)
+_UNIT = Argument("unit", "s", choices=("seconds", "beats"))
 _PASSAGE = (
     Argument("path", "s"),
     Argument("start", "d", "s", 0, SECONDS_MAX),
@@ -156,6 +158,35 @@ REQUESTS: tuple[Message, ...] = (
     Message("/sidechop/statistics", (), "Hop times, misses and counters since the last reset", (_JSON,)),
     Message("/sidechop/statistics/reset", (), "Start counting afresh"),
     Message("/sidechop/latency", (), "The delay from input to output as named parts", (_JSON,)),
+    Message(
+        "/sidechop/chop/place",
+        (*_PASSAGE, _AT),
+        "Chop a file's passage, and put markers into the DAW that is followed, whose timeline has its start there",
+        _CHOPPED,
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/flag/place",
+        (*_PASSAGE, _AT),
+        "Flag a file's passage, and put markers into the DAW that is followed, whose timeline has its start there",
+        _FLAGGED,
+        slow=True,
+        job=True,
+    ),
+    Message(
+        "/sidechop/transport",
+        (
+            Argument("position", "d", "", -SECONDS_MAX, SECONDS_MAX),
+            _UNIT,
+            Argument("rolling", "T"),
+            Argument("tempo", "d", "bpm", 0, 10_000),
+            Argument("loop_start", "d", "", -SECONDS_MAX, SECONDS_MAX),
+            Argument("loop_end", "d", "", -SECONDS_MAX, SECONDS_MAX),
+        ),
+        "Where the DAW's playhead is, told ten times a second: what is heard is then placed on its timeline; a loop "
+        "that ends where it starts is none",
+    ),
     Message(
         "/sidechop/subscribe",
         (_SUBSCRIPTION, _LEASE),
@@ -346,6 +377,22 @@ EVENTS: tuple[Message, ...] = (
         kind="flags",
     ),
     Message(
+        "/sidechop/event/marker",
+        (
+            Argument("start", "d"),
+            Argument("end", "d"),
+            _UNIT,
+            Argument("error", "d", "s"),
+            Argument("kind", "s", choices=("chop", "flag")),
+            Argument("label", "s"),
+            Argument("score", "d"),
+            Argument("position", "h", "samples"),
+        ),
+        "Where on the DAW's timeline a chop or a flag of what is being played lies, and to within how many seconds "
+        "that is known; told when the DAW's playhead is known to have passed it",
+        kind="markers",
+    ),
+    Message(
         "/sidechop/event/levels",
         (Argument("position", "h", "samples"), _RATE),
         "Falling peaks of the mix and of each output, ten times a second",
@@ -397,6 +444,12 @@ and exports written wherever the daemon's user may.
 """
 
 _EXAMPLE = """\
+## The DAW's timeline
+
+Positions of events are samples of the session. Whoever tells the daemon where the DAW's playhead is
+(`/sidechop/transport`, in seconds or in quarter notes, with the tempo) has it place chops and flags on the DAW's own
+timeline: subscribe to `markers`. `sidechop live --daw` does it for DAWs with an OSC of their own.
+
 ## Chops
 
 `options` is a JSON object of the settings of `sidechop chop`, such as `{"count": 16, "mode": "beat"}`; `{}` takes them

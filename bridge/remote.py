@@ -1,15 +1,19 @@
 """What each OSC request does to a daemon. Handlers write faders, read counters, and leave the rest to its owners."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from streaming.errors import RequestError, SidechopError
+
 from . import __version__
+from .daws.place_jobs import place
 from .latency import latency_report
 from .levels import level_db
 from .osc_server import Handler, JobAnswer, Progress
 from .osc_table import Value
 from .registry import ModelEntry, list_models
+from .transport import Playhead, Unit
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -35,6 +39,9 @@ class Remote:
             "/sidechop/statistics": lambda: (self.statistics_json(),),
             "/sidechop/statistics/reset": self._reset_statistics,
             "/sidechop/latency": lambda: (_json(self.latency()),),
+            "/sidechop/chop/place": self._chop_place,
+            "/sidechop/flag/place": self._flag_place,
+            "/sidechop/transport": self._transport,
             "/sidechop/chop/file": self._chop_file,
             "/sidechop/chop/recent": self._chop_recent,
             "/sidechop/chop/lock": self._chop_lock,
@@ -91,6 +98,7 @@ class Remote:
                 "heard": daemon.flags.count,
                 "threshold": round(daemon.flags.threshold, 9),
             },
+            "daw": daemon.markers.status(),
             "history_s": lane.history_frames / lane.rate,
             "latency_samples": int(lane.header["host_latency"]),
         }
@@ -116,6 +124,31 @@ class Remote:
         for name, peak in lane.meters().items():
             values += [name, level_db(peak)]
         return values
+
+    def _chop_place(self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str, at_s: float) -> Any:
+        return self._place(answer, lambda a: self._chop_file(a, path, start_s, end_s, options), start_s, at_s)
+
+    def _flag_place(self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str, at_s: float) -> Any:
+        return self._place(answer, lambda a: self._flag_file(a, path, start_s, end_s, options), start_s, at_s)
+
+    def _place(
+        self, answer: JobAnswer, run: Callable[[JobAnswer], Sequence[Value]], start_s: float, at_s: float
+    ) -> Sequence[Value]:
+        """Who asks may not hear the answer: a refusal is a notice, too."""
+        try:
+            return place(answer, run, self._daemon.markers.keep, start_s, at_s)
+        except SidechopError as error:
+            self._daemon.note_daw("refused", str(error))
+            raise
+
+    def _transport(
+        self, position: float, unit: Unit, rolling: bool, tempo: float, loop_start: float, loop_end: float
+    ) -> Sequence[Value]:
+        if unit == "beats" and not tempo:
+            raise RequestError("tempo is 0: beats need one")
+        loop = (loop_start, loop_end) if loop_end > loop_start else None
+        self._daemon.told_playhead(Playhead(position, rolling, unit, tempo, loop=loop))
+        return ()
 
     def _stem_gain(self, stem: str, gain_db: float) -> Sequence[Value]:
         self._daemon.lane.controls.set_gain_db(stem, gain_db)

@@ -72,3 +72,20 @@ def test_osc_solo(model: str) -> None:
         "/sidechop/done 3",
     ]
     assert out.count("/sidechop/event/levels") > 10
+
+
+def test_tell_transport(model: str, tmp_path: Path) -> None:
+    clip = EXAMPLES.parent / "bridge" / "assets" / "demo.ogg"
+    chops = tiny_curves(tmp_path / "tiny-chops.onnx", "frame-hop")
+    flags = ["--file", str(clip), "--loop", "--model", model, "--chops", str(chops), "--osc-port", "0", "--json"]
+    command = [sys.executable, "-m", "bridge.cli", "live", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=EXAMPLES.parent) as live:
+        assert live.stdout is not None
+        lines = (json.loads(line) for line in live.stdout)
+        port = next(x["text"].rpartition(":")[2] for x in lines if (x.get("kind"), x.get("state")) == ("osc", "ready"))
+        out = run("tell_transport.py", port, "4")
+        live.terminate()
+        live.stdout.read()
+    places = [line.split() for line in out.splitlines()]
+    assert len(places) >= 2
+    assert all(64 <= float(place[0]) <= 64 + 5 * 2 and place[2] == "beats" for place in places)
