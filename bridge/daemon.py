@@ -27,6 +27,7 @@ from typing import NamedTuple
 from streaming.errors import AudioError, RequestError
 from streaming.lane import EventKind, Lane
 from streaming.process import Listeners
+from streaming.queries import outputs_for
 from streaming.separator import model_latency
 
 from .audio_supervisor import AudioProcess, Event
@@ -54,7 +55,6 @@ LIVE_CHOPPER = "chopper-live"
 NO_FLAGS = "off"
 LIVE_FLAGGER = "flagger"
 """The same for flags."""
-PASS_THROUGH_OUTPUTS = ("through", "other")
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread of the daemon may hold the interpreter while another waits (Python's own default is 5 ms): an OSC
 command must not wait for a table to be drawn."""
@@ -311,7 +311,7 @@ def make_lane(audio: Audio, rate: int, model: Path | None, history_s: float) -> 
         EngineError: there is too little shared memory.
     """
     card = None if model is None else peek_card(model)
-    outputs = PASS_THROUGH_OUTPUTS if card is None else card.outputs_heard
+    outputs = outputs_for(card)
     latency = 0 if card is None else model_latency(card, rate)
     return Lane.create(rate, audio.channels, lane_block(audio), outputs, latency, history_s=history_s)
 

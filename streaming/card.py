@@ -293,6 +293,11 @@ class ModelCard:
         require(fits, "condition.input", f"is {condition.input!r}, not an input of shape (1, width)")
         given = {tensor.name: tensor.shape for tensor in self.outputs}
         require(len(condition.layers) % 2 == 0, "condition.layers", "must be weight and bias in turn")
+        if self.kind == "stft-clip":
+            own = self.sample_rates[0]
+            lengths = (self.segment_samples or 0, self.hop_samples)
+            fits = all(rate >= own and not any(n * rate % own for n in lengths) for rate in self.sample_rates)
+            require(fits, "sample_rates", f"must be at least {own} and make whole numbers of {lengths} samples")
         before: int = condition.embedding
         for i, name in enumerate(condition.layers):
             shape = given.get(name, ())
