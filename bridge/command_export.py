@@ -88,6 +88,23 @@ def text_encoder(
     _report(folder, [output / f"{name}.onnx"], export_minilm(folder, output, name, not fp32), as_json)
 
 
+@export.command()
+def query(
+    checkpoint: Checkpoint,
+    output: Output,
+    name: Annotated[
+        str | None, typer.Option(help="What the model is called (query-live or query-studio if not said).")
+    ] = None,
+    text_encoder: Annotated[str, typer.Option(help="The model that reads its queries.")] = "minilm",
+    as_json: Json = False,
+) -> None:
+    """Export what separates by words, live or for files."""
+    from export.query import export_query
+
+    file, rows = export_query(checkpoint, output, name, text_encoder)
+    _report(checkpoint, [file], rows, as_json)
+
+
 def _report(checkpoint: Path, files: Sequence[Path], rows: Sequence[Any], as_json: bool) -> None:
     """Print what was proven of which files; a row is an `export.parity.Parity`."""
     if as_json:

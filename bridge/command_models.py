@@ -15,9 +15,11 @@ from rich.table import Column, Table
 from streaming.card import ModelCard, side_card
 from streaming.errors import ModelError
 
+from .command_import import import_models
 from .registry import ModelEntry, find_model, list_models, models_folder, peek_card, shipped_folder
 
-models = typer.Typer(help="List, show, check and add models.", no_args_is_help=True)
+models = typer.Typer(help="List, show, check, add and import models.", no_args_is_help=True)
+models.add_typer(import_models, name="import")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Model = Annotated[str, typer.Argument(help="A name from the list, or the path of an .onnx file.")]

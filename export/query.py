@@ -32,8 +32,10 @@ STUDIO = (
 SECONDS = 1.5
 
 
-def export_query(checkpoint: Path, folder: Path, name: str | None = None, text_encoder: str = "minilm") -> list[Parity]:
-    """Write ``folder/NAME.onnx`` (query-live or query-studio unless named), proven, or nothing.
+def export_query(
+    checkpoint: Path, folder: Path, name: str | None = None, text_encoder: str = "minilm"
+) -> tuple[Path, list[Parity]]:
+    """Write ``folder/NAME.onnx`` (query-live or query-studio unless named), proven, or nothing; the file, and how near.
 
     Raises:
         ModelError: the checkpoint cannot be read, or the file does not do what it does.
@@ -47,7 +49,7 @@ def export_query(checkpoint: Path, folder: Path, name: str | None = None, text_e
         rows = write_query(network, file, name, sources, text_encoder)
         must_hold(rows)
         os.replace(file, folder / file.name)
-    return rows
+    return folder / f"{name}.onnx", rows
 
 
 def default_name(network: LiveQuery | ResUNet30) -> str:
