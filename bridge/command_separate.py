@@ -25,7 +25,7 @@ class SeparateSettings(Section):
     model: str = "auto"
     stems: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
-    negative: tuple[str, ...] = ()
+    negative: tuple[str, ...] = Field(default=(), alias="not")
     strength: float = Field(default=1.0, ge=0, le=1)
     format: Literal["wav", "flac"] = "wav"
 
@@ -59,7 +59,7 @@ def separate(
     from .separate import FileSeparator, folder_names
 
     flags = {
-        "model": model, "stems": chosen, "format": file_format, "query": query, "negative": negative,
+        "model": model, "stems": chosen, "format": file_format, "query": query, "not": negative,
         "strength": strength,
     }  # fmt: skip
     settings = read_config(SeparateSettings, config, flags)

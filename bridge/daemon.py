@@ -35,9 +35,10 @@ from .config import Audio, Config
 from .engine_supervisor import EngineSupervisor
 from .heard_flags import HeardFlags
 from .jobs.jobs import Jobs
+from .live_queries import LiveQueries
 from .osc_client import NoAnswerError, OscClient
 from .osc_server import OscServer, PortInUseError
-from .registry import find_model, peek_card
+from .registry import AUTO, find_model, find_query_model, peek_card
 from .remote import Remote
 from .session_audio import block_of, lane_block, session_rate_of, source_of
 
@@ -91,6 +92,7 @@ class Daemon:
         self.chops_heard = 0
         self.last_chop: HeardChop | None = None
         self.flags = HeardFlags(self)
+        self.queries = LiveQueries(self)
         self.notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self._noticed = 0
         self.audio_state = "starting"
@@ -120,7 +122,7 @@ class Daemon:
         config, osc = self.config, self.config.osc
         # The port first: a second daemon ends here, before it has cost anything.
         self.server = listen(osc.listen, osc.port, osc.token, self.remote)
-        model, chops = model_path(config.model), chops_path(config.chops)
+        model, chops = session_model(config), chops_path(config.chops)
         flags = flags_path(config.flags)
         rate = session_rate_of(config.audio)
         self.lane = make_lane(config.audio, rate, model, config.history_s)
@@ -136,6 +138,7 @@ class Daemon:
         )
         self._cleanup.callback(self.engine.stop)
         self._set_faders()
+        self.queries.begin()
         self.engine.start()
         self.audio = AudioProcess(self.lane, source_of(config.audio, rate, config.budget_ms), self._on_audio)
         self._cleanup.callback(self.audio.stop)
@@ -188,6 +191,7 @@ class Daemon:
         """
         self.engine.switch(model_path(name), self.engine.listeners)
         self.model_name = name
+        self.queries.renew()
         time.sleep(2.0 * self.lane.block / self.lane.rate + TICK_S)  # the host sees a new latency at its next block
 
     def listen_for_chops(self, on: bool) -> None:
@@ -282,6 +286,17 @@ class Daemon:
 def model_path(name: str) -> Path | None:
     """The file of a model by name or path; None for the pass-through. Raises `ModelError`."""
     return None if name == PASS_THROUGH else find_model(name)
+
+
+def session_model(config: Config) -> Path | None:
+    """The model that a session begins with: one that takes queries where there are some and none is named.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    if config.query and config.model == AUTO:
+        return find_query_model(live=True)
+    return model_path(config.model)
 
 
 def chops_path(name: str) -> Path | None:

@@ -92,7 +92,7 @@ def test_not_and_strength_and_the_live_model(tmp_path: Path, separate: Command) 
 
 def test_a_config_asks_too(tmp_path: Path, separate: Command) -> None:
     low, *_ = tones(tmp_path / "take.wav")
-    (tmp_path / "ask.toml").write_text('query = ["low"]\nnegative = ["high"]\nmodel = "query-live"\nstems = ["low"]\n')
+    (tmp_path / "ask.toml").write_text('query = ["low"]\nnot = ["high"]\nmodel = "query-live"\nstems = ["low"]\n')
     code, _, error = separate(tmp_path / "take.wav", "--config", tmp_path / "ask.toml", "-o", tmp_path / "out")
     assert code == 0, error
     assert [path.name for path in (tmp_path / "out" / "take").iterdir()] == ["low.wav"]
