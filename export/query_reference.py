@@ -103,29 +103,16 @@ def live(w: Weights, left_right: NDArray[np.complexfloating], embedding: Array) 
     def dense(x: Array, name: str) -> Array:
         return np.asarray(x @ np.asarray(w[f"{name}.weight"]).T + w[f"{name}.bias"])
 
-    def conv(x: Array, name: str, stride: int = 1) -> Array:
-        weight = np.asarray(w[f"{name}.weight"], float)
-        edge = weight.shape[3] // 2
-        y = convolve(x, weight, (weight.shape[2] - 1, edge), (0, edge))[:, :, ::stride]
-        return y + np.reshape(w[f"{name}.bias"], (-1, 1, 1)) if f"{name}.bias" in w else y
-
     def told(x: Array, film: Array) -> Array:
-        gain, offset = np.split(film[:, None, None], 2)
-        return np.maximum(x * (1 + gain) + offset, 0)
+        gain, offset = np.split(film, 2)
+        return x * (1 + gain) + offset
 
-    def block(x: Array, name: str, film: Array, stride: int = 1) -> Array:
-        return told(normalise(conv(x, f"{name}.conv", stride), w, f"{name}.norm"), film)
-
-    def pairs(x: Array) -> Array:
-        first, second = np.split(x, 2)
-        return np.stack([first, second], axis=-1).reshape(*first.shape[:2], -1)
-
-    def gru(x: Array, layer: int) -> Array:
-        wi, wh = np.asarray(w[f"recur.weight_ih_l{layer}"]).T, np.asarray(w[f"recur.weight_hh_l{layer}"]).T
+    def gru(x: Array, name: str) -> Array:
+        wi, wh = np.asarray(w[f"{name}.weight_ih_l0"]).T, np.asarray(w[f"{name}.weight_hh_l0"]).T
         old, out = np.zeros(wh.shape[0]), []
         for frame in x:
-            r_in, z_in, n_in = np.split(frame @ wi + w[f"recur.bias_ih_l{layer}"], 3)
-            r_at, z_at, n_at = np.split(old @ wh + w[f"recur.bias_hh_l{layer}"], 3)
+            r_in, z_in, n_in = np.split(frame @ wi + w[f"{name}.bias_ih_l0"], 3)
+            r_at, z_at, n_at = np.split(old @ wh + w[f"{name}.bias_hh_l0"], 3)
             update = sigmoid(z_in + z_at)
             old = update * old + (1 - update) * np.tanh(n_in + sigmoid(r_in + r_at) * n_at)
             out.append(old)
@@ -133,57 +120,27 @@ def live(w: Weights, left_right: NDArray[np.complexfloating], embedding: Array) 
 
     hidden = np.maximum(dense(embedding * np.sqrt(len(embedding)), "condition.first"), 0)
     film = dense(hidden, "condition.second")
-    deep = len({name.split(".")[1] for name in w if name.startswith("enter.")})
-    names = [f"enter.{i}" for i in range(deep)] + [f"deepen.{i}" for i in range(deep - 1)]
-    names += [f"raise_.{i}" for i in range(deep - 1)] + [f"leave.{i}" for i in range(deep)]
-    films, at = {}, 0
-    for name in names:
-        width = 2 * len(w[f"{name}.norm.weight"])
-        films[name], at = film[at : at + width], at + width
-    offset = film[at:]
+    width, wide = len(w["encode.bias"]), len(w["widen.bias"])
+    first, second, third = np.split(film, [2 * width, 4 * width])
+    assert len(third) == 2 * wide
 
     left, right = left_right[:, 0], left_right[:, 1]
     mid_side = np.stack([left + right, left - right], axis=1) / 2  # (T, 2, bins)
-    power = np.maximum(bands(np.abs(mid_side) ** 2), 1e-8)
-    level = np.sqrt(np.sqrt(power + 1e-7))
-    fine = [
-        bands(part[:, channel]) / level[:, channel] for channel in (0, 1) for part in (mid_side.real, mid_side.imag)
-    ]
-    rows = [*power.transpose(1, 0, 2) ** 0.25, *fine]
-    seen = np.stack(rows)  # (6, T, bands)
-    x = conv(seen, "stem", 2)
-    skips = []
-    for i in range(deep):
-        if i:
-            x = block(x, f"deepen.{i - 1}", films[f"deepen.{i - 1}"], 2)
-        x = x + block(x, f"enter.{i}", films[f"enter.{i}"])
-        skips.append(x)
-    frames, bottom = x.shape[1:]
-    h = dense(conv(x, "narrow").transpose(1, 0, 2).reshape(frames, -1), "encode") + offset
-    h = np.maximum(h, 0)
-    h = h + gru(gru(h, 0), 1)
-    x = x + conv(dense(h, "decode").reshape(frames, -1, bottom).transpose(1, 0, 2), "widen")
-    x = x + block(x, "leave.0", films["leave.0"])
-    for i in range(deep - 1):
-        name = f"raise_.{i}"
-        up = told(normalise(pairs(conv(x, f"{name}.conv")), w, f"{name}.norm"), films[name])
-        x = up + skips[-2 - i]
-        x = x + block(x, f"leave.{i + 1}", films[f"leave.{i + 1}"])
-    x = np.maximum(pairs(conv(x, "head")), 0)
-    maps = conv(np.concatenate([x, seen]), "mask") * sigmoid(dense(h, "gate"))[None, :, :]  # (4, T, bands)
-    of_bin = np.concatenate(
-        [np.repeat(np.arange(start, start + (b - a) // n), n) for start, (a, b, n) in _starts(groups)]
-    )
-    of_bin = np.append(of_bin, of_bin[-1])
-    mask = (maps[0::2] + 1j * maps[1::2])[:, :, of_bin].transpose(1, 0, 2)  # (T, 2, bins)
+    levels = np.maximum(bands(np.abs(mid_side) ** 2), 1e-8) ** 0.25
+    low = mid_side[..., :256]
+    low = low / np.sqrt(np.abs(low) + 1e-4)
+    fine = np.stack([low.real, low.imag], axis=2)  # (T, 2, re or im, 256)
+    seen = np.concatenate([levels.reshape(len(levels), -1), fine.reshape(len(fine), -1)], axis=1)
+    encoded = dense((seen - w["shift"]) * w["scale"], "encode")
+    encoded = np.tanh(told(normalise(encoded.T, w, "enter").T, first))
+    above = gru(told(gru(encoded, "first"), second), "second") + encoded
+    hidden = np.maximum(told(normalise(dense(above, "widen").T, w, "leave").T, third), 0)
+    maps = dense(hidden, "decode").reshape(len(hidden), 2, 2, -1)  # (T, mid or side, re or im, bands)
+    of_bin: list[int] = []
+    for a, b, n in groups:
+        start = of_bin[-1] + 1 if of_bin else 0
+        of_bin += [start + i // n for i in range(b - a)]
+    of_bin.append(of_bin[-1])
+    mask = (maps[:, :, 0] + 1j * maps[:, :, 1])[:, :, of_bin]
     mid, side = (mask * mid_side).transpose(1, 0, 2)
     return np.stack([mid + side, mid - side], axis=1)
-
-
-def _starts(groups: tuple[tuple[int, int, int], ...]) -> list[tuple[int, tuple[int, int, int]]]:
-    """Each group of bands with the number of its first."""
-    starts, at = [], 0
-    for group in groups:
-        starts.append((at, group))
-        at += (group[1] - group[0]) // group[2]
-    return starts

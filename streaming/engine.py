@@ -98,7 +98,7 @@ class Engine:
 
     def __init__(self, model: Path | str | OnnxModel | None, threads: int = 1, queries: Queries | None = None) -> None:
         self._model = model if isinstance(model, OnnxModel) else open_model(model, threads)
-        card = self._model.card if self._model else None
+        card = self.card = self._model.card if self._model else None
         self.queries = queries or Queries()
         self.outputs: tuple[str, ...] = outputs_for(card, self.queries)
         if len(self.outputs) > OUTPUTS_MAX:
