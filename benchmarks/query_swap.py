@@ -3,9 +3,9 @@
     python benchmarks/query_swap.py [--model query-live] [--swaps 200]
 
 Offline, to the sample: from the hop that first knows of the new query to the first sample that differs from what the
-old one would have given. A click is a jump: the largest step between neighbouring samples, and the largest bend (second
-difference), within a hop of a swap, as a share of the largest in the same stretch of either query alone. Then live, over
-OSC, on a paced file: from the request to its answer.
+old one would have given. A click is a jump: the largest step between neighbouring samples, and the largest bend
+(second difference), within a hop of a swap, as a share of the largest in the same stretch of either query alone. Then
+live, over OSC, on a paced file: from the request to its answer.
 """
 
 import argparse

@@ -37,7 +37,7 @@ SECONDS = 1.5
 def export_query(
     checkpoint: Path, folder: Path, name: str | None = None, text_encoder: str = "minilm"
 ) -> tuple[list[Path], list[Parity]]:
-    """Write ``folder/NAME.onnx`` (query-live or query-studio unless named), of the live one an int8 twin too, or nothing.
+    """Write ``folder/NAME.onnx`` (query-live or query-studio unless named), of the live one an int8 twin, or nothing.
 
     Returns:
         The files, and how near they are to the checkpoint.
