@@ -1,4 +1,4 @@
-"""Training of query models: words, sounds in splits, mixtures, the loss, and a run of the command on one's own sounds."""
+"""Training of query models: words, splits, mixtures, the loss, and a run of the command on one's own sounds."""
 
 import json
 from pathlib import Path
@@ -88,14 +88,17 @@ def test_files_find_their_class() -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data folder")
-def test_nothing_is_in_two_splits_and_unseen_classes_never_train(tmp_path: Path) -> None:
+def test_nothing_of_training_is_judged_and_unseen_classes_never_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no apt-get: the shared folder alone
     sounds = find_sounds(tmp_path / "no packages", SHARED)
     splits: dict[str, set[str]] = {}
     for sound in sounds:
         splits.setdefault(f"{sound.kind}/{sound.unit}", set()).add(sound.split)
         assert "validation_song_voice" not in sound.file
         assert not (classes()[sound.kind].unseen and sound.split != "test")
-    assert all(len(of) == 1 for of in splits.values())
+    assert all(of == {"train"} for of in splits.values() if "train" in of)  # one soundfont judges twice
     items = json.loads((SHARED / "environment_sounds/manifest.json").read_text())["items"]
     kept = {Path(item["file"]).name for item in items if item["split"] == "validation"}
     assert kept
@@ -201,31 +204,30 @@ def test_a_run_learns_and_its_checkpoint_separates(pool: tuple[Pool, dict[str, S
     captions = embed(fake, known)
     root = tmp_path / "pool"
     told: list[str] = []
-    settings = Settings(minutes=0.12, batch=2, seconds=0.6, warm_up=0.02)
+    settings = Settings(minutes=0.06, batch=2, seconds=0.6, warm_up=0.02)
     path = train(root, captions, tmp_path / "run", settings, None, known, told.append)
     task, sources = load_task(path)
     assert isinstance(task, LiveTask)
     assert [s.name for s in sources] == ["mine"]
-    assert json.loads(told[-1])["step"] >= 3
+    assert json.loads(told[-1])["step"] >= 1
     with torch.no_grad():
         mix = torch.from_numpy(np.stack([tone(110), tone(110)]))[None]
         out = task.separate(mix, torch.from_numpy(fake("low hum"))[None])
     assert out.shape[:2] == (1, 2)
     assert torch.isfinite(out).all()
     further = train(
-        root, captions, tmp_path / "run2", Settings(minutes=0.01, batch=1, seconds=0.6), path, known, told.append
+        root, captions, tmp_path / "run2", Settings(minutes=0.005, batch=1, seconds=0.6), path, known, told.append
     )
     assert further.is_file()
     assert held.places
 
 
-def test_the_command_trains_on_a_folder_of_ones_own(folder: Path, tmp_path: Path) -> None:
-    done = run(
-        "train", "query", str(folder), "-o", str(tmp_path / "run"),
-        "--minutes", "0.03", "--batch", "1", "--seconds", "0.6",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip().splitlines()[-1]).name == "query-live.ckpt"
+def test_the_command_trains_on_a_folder_of_ones_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ("--minutes", 0.01, "--batch", 1, "--seconds", 0.6)
+    assert run(monkeypatch, "train", "query", folder, "-o", tmp_path / "run", *short) == 0
+    assert Path(capsys.readouterr().out.split()[-1]).name == "query-live.ckpt"
 
 
 def test_a_csv_says_more_than_folders(tmp_path: Path) -> None:

@@ -70,8 +70,11 @@ def _heard(key: str, caption: str, first: str) -> bool:
     return caption == first or zlib.crc32(f"{key}/{caption}".encode()) % UNHEARD_EVERY != 0
 
 
+Vocabulary = Mapping[str, SoundClass]
+
+
 @cache
-def classes() -> Mapping[str, SoundClass]:
+def classes() -> Vocabulary:
     """All of them by key, in the order in which they claim sounds."""
     with Path(__file__).with_name("classes.toml").open("rb") as file:
         table = tomllib.load(file)

@@ -27,7 +27,7 @@ from models.flagger.recordings import RATE
 from streaming.engine import Engine
 from streaming.queries import Queries
 
-from .captions import Captions
+from .captions import Encode
 from .classes import classes
 from .pool import Place, Pool
 
@@ -136,7 +136,7 @@ def si_sdr(truth: Audio, estimate: Audio) -> float:
 
 
 def evaluate(
-    model: Path, captions: Captions, pool: Pool, count: int = 300, unseen: int = 60, seed: int = 1
+    model: Path, encode: Encode, pool: Pool, count: int = 300, unseen: int = 60, seed: int = 1
 ) -> Iterator[Score]:
     """Scores as they come, four for each mixture of known classes and two for each of unseen ones."""
     asker, rng = Asker(model), np.random.default_rng(seed)
@@ -148,7 +148,7 @@ def evaluate(
             }  # fmt: skip
             ways["unseen random" if hidden else "random"] = (mixture.third, True)
             for way, (key, heard) in ways.items():
-                out = asker.separate(mix, captions.table[captions.draw(rng, key, heard)])
+                out = asker.separate(mix, encode(str(rng.choice(classes()[key].captions(heard)))))
                 level = 10 * np.log10((np.mean(out**2) + 1e-12) / np.mean(mix**2))
                 gained = sdr(mixture.wanted, out) - sdr(mixture.wanted, mix)
                 si_gained = si_sdr(mixture.wanted, out) - si_sdr(mixture.wanted, mix)

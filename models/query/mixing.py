@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .captions import Captions
-from .classes import classes
+from .classes import Vocabulary, classes
 from .pool import Place
 
 QUERIES = 2
@@ -49,6 +49,8 @@ SHAPED = 0.5
 TONE_POINTS = 8
 ROOM_S = 0.35
 WORDS_NOISE = 0.01
+TRIES = 50
+"""At a question for what is not there, where few classes are known."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,18 @@ class Mixer:
     Args:
         samples: the pool, int16, on any device; the batches are made there.
         rate: of the pool and of what is made.
+        known: the classes; ours if not said.
     """
 
     def __init__(
-        self, samples: Tensor, places: Sequence[Place], captions: Captions, rate: int, seconds: float, seed: int = 0
+        self,
+        samples: Tensor,
+        places: Sequence[Place],
+        captions: Captions,
+        rate: int,
+        seconds: float,
+        seed: int = 0,
+        known: Vocabulary | None = None,
     ) -> None:
         self.pool, self.rate, self.length = samples, rate, int(seconds * rate)
         self.device = samples.device
@@ -89,10 +99,10 @@ class Mixer:
         of: dict[str, list[Place]] = {}
         for place in places:
             of.setdefault(place.kind, []).append(place)
-        self.keys = [key for key in classes() if key in of]
+        self._known = known = known or classes()
+        self.keys = [key for key in known if key in of]
         self._of = {key: np.array([(p.start, p.length) for p in of[key]], np.int64) for key in self.keys}
         self._chance = shares({key: len(of[key]) for key in self.keys})
-        known = classes()
         self._context = {
             key: np.array([k for k in self.keys if known[k].context == known[key].context]) for key in self.keys
         }
@@ -127,19 +137,21 @@ class Mixer:
         return torch.from_numpy(np.asarray(values, np.float32)).to(self.device)
 
     def _plan(self) -> _Plan:
-        rng, known = self._rng, classes()
+        rng, known = self._rng, self._known
         count = 1 + int(rng.choice(len(COUNTS), p=COUNTS))
         drawn = [str(rng.choice(self.keys, p=self._chance))]
-        while len(drawn) < count:
+        while len(drawn) < min(count, len(self.keys)):
             near = self._context[drawn[0]]
             key = str(rng.choice(near)) if rng.random() < SAME_CONTEXT else str(rng.choice(self.keys, p=self._chance))
             if not any(key in known[other].kin for other in drawn) or rng.random() < 0.002:
                 drawn.append(key)
         rows, wanted = [], []
         for question in range(QUERIES):
-            there = question < count and rng.random() >= ABSENT
+            there = question < len(drawn) and rng.random() >= ABSENT
             asked = drawn[question] if there else str(rng.choice(self.keys))
-            while not there and any(asked in known[other].kin for other in drawn):
+            for _ in range(TRIES):
+                if there or not any(asked in known[other].kin for other in drawn):
+                    break
                 asked = str(rng.choice(self.keys))
             rows.append(self._captions.draw(rng, asked))
             wanted.append(question if there else -1)

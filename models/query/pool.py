@@ -151,7 +151,7 @@ def chosen(sounds: Sequence[Sound], split: str) -> Iterator[Sound]:
         if sound.split == split:
             by_class[sound.kind][sound.unit].append(sound)
     rng = np.random.default_rng(7)
-    for key in classes():
+    for key in sorted(by_class):
         units = [[of[i] for i in rng.permutation(len(of))] for _, of in sorted(by_class[key].items())]
         while units:
             for unit in units:

@@ -75,7 +75,8 @@ STEMS = {"vocals": "singing", "drums": "drums", "bass": "bass_guitar"}
 class Sound:
     """One sound: a file, ``ARCHIVE::MEMBER``, or ``FONT#PROGRAM#SEED`` for a rendered instrument.
 
-    ``unit`` is what it was cut from: all sounds of one unit are in one split.
+    ``unit`` is what it was cut from: all sounds of one unit are in one split. (One soundfont plays other phrases in
+    validation and in test; none of training's plays in either.)
     """
 
     kind: str

@@ -29,6 +29,7 @@ from streaming.card import Source
 from streaming.errors import ModelError
 
 from .captions import Captions, load
+from .classes import Vocabulary
 from .loss import query_loss
 from .mixing import Batch, Mixer
 from .network import EMBEDDING, WINDOWS, LiveQuery, LiveSize
@@ -144,6 +145,7 @@ def train(
     out: Path,
     settings: Settings,
     resume: Path | None = None,
+    known: Vocabulary | None = None,
     report: Callable[[str], None] = print,
 ) -> Path:
     """Run the budget; the last checkpoint's path.
@@ -160,7 +162,7 @@ def train(
         task.network.load_state_dict(read_checkpoint(resume)["state"])
     samples, places, sources = pool_at(pool, "train", task.rate)
     on_device = torch.from_numpy(np.array(samples)).to(device)
-    mixer = Mixer(on_device, places, captions, task.rate, settings.seconds, settings.seed)
+    mixer = Mixer(on_device, places, captions, task.rate, settings.seconds, settings.seed, known)
     if isinstance(task, LiveTask) and resume is None:
         task.network.standardise(to_planar(to_mid_side(task.stft, mixer.batch(16).mix)))
     optimiser = torch.optim.AdamW(task.parameters(), settings.peak_rate, weight_decay=0.01, fused=device.type == "cuda")
@@ -276,8 +278,7 @@ def main() -> None:
     pool, out, resume = options.pop("pool"), options.pop("out"), options.pop("resume")
     captions = options.pop("captions") or pool / "captions.npz"
     settings = Settings(**{name: value for name, value in options.items() if value is not None})
-    with np.load(captions) as arrays:
-        print(train(pool, load(dict(arrays)), out, settings, resume))
+    print(train(pool, load(captions), out, settings, resume))
 
 
 if __name__ == "__main__":
