@@ -160,3 +160,50 @@ def flagger(
         beside = (f"{f.baselines[name]:.3f}" if name in f.baselines else "" for name in names)
         table.add_row(f.name, f"{f.value:.3f}", *beside, str(f.takes))
     Console().print(table)
+
+
+@evaluate.command()
+def query(
+    model: Model,
+    pool: Annotated[Path, typer.Argument(help="Sounds by class, made by `python -m models.query.pool`.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    mixtures: Annotated[int, typer.Option(min=1, help="Two-source mixtures of classes that training knew.")] = 300,
+    encoder: Annotated[str, typer.Option(help="The text model that reads the captions.")] = "minilm",
+    classes: Annotated[bool, typer.Option("--classes", help="The gain of every class, too.")] = False,
+    into_card: IntoCard = False,
+    as_json: Json = False,
+) -> None:
+    """Print what a query model gains on mixtures of two held-out sounds at -10 to 10 dB, in dB over the mix itself.
+
+    Asked by captions that training used, by paraphrases that it never saw, for classes that it never heard, and for
+    what is not there; a question for something else altogether stands beside as the baseline.
+    """
+    _check_split(split)
+    from models.query.evaluation import by_class, summarise
+    from models.query.evaluation import evaluate as evaluate_query
+    from models.query.pool import Pool
+
+    from .text_encoder import TextEncoder
+
+    path, sounds = find_model(model), Pool(pool, split)
+    console = Console(stderr=True)
+    unseen = max(1, mixtures // 5)
+    asked = evaluate_query(path, TextEncoder(find_model(encoder)).embed, sounds, mixtures, unseen)
+    scores = list(track(asked, "questions", 3 * mixtures + 2 * unseen, console=console, transient=True))
+    figures = summarise(scores)
+    gains = by_class(scores) if classes else {}
+    if into_card:
+        from export.cards import add_query_metrics
+
+        add_query_metrics(path, figures, split)
+    if as_json:
+        items = [{"kind": "figure", "label": f.name, "value": f.value, "mixtures": f.mixtures} for f in figures]
+        items += [{"kind": "class", "label": key, "value": gain} for key, gain in gains.items()]
+        print(json.dumps({"source": str(pool), "rate": 44100, "duration_s": 4.0 * len(scores), "items": items}))
+        return
+    table = Table("figure", "dB", "mixtures")
+    for f in figures:
+        table.add_row(f.name, f"{f.value:.2f}", str(f.mixtures))
+    for key, gain in gains.items():
+        table.add_row(key, f"{gain:.2f}", "")
+    Console().print(table)

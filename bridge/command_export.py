@@ -72,6 +72,39 @@ def samplechop(
     _report(checkpoint, [output / f"{name}.onnx"], export_samplechop(checkpoint, output, name), as_json)
 
 
+@export.command()
+def text_encoder(
+    folder: Annotated[
+        Path, typer.Argument(help="all-MiniLM-L6-v2 as published: model.safetensors, config.json, tokenizer.json.")
+    ],
+    output: Output,
+    name: Annotated[str, typer.Option(help="What the model is called.")] = "minilm",
+    fp32: Annotated[bool, typer.Option("--fp32", help="Keep the weights as they are: four times the bytes.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Export the sentence encoder that reads queries, its tokenizer in the same file."""
+    from export.text_encoder import export_minilm
+
+    _report(folder, [output / f"{name}.onnx"], export_minilm(folder, output, name, not fp32), as_json)
+
+
+@export.command()
+def query(
+    checkpoint: Checkpoint,
+    output: Output,
+    name: Annotated[
+        str | None, typer.Option(help="What the model is called (query-live or query-studio if not said).")
+    ] = None,
+    text_encoder: Annotated[str, typer.Option(help="The model that reads its queries.")] = "minilm",
+    as_json: Json = False,
+) -> None:
+    """Export what separates by words, live or for files."""
+    from export.query import export_query
+
+    files, rows = export_query(checkpoint, output, name, text_encoder)
+    _report(checkpoint, files, rows, as_json)
+
+
 def _report(checkpoint: Path, files: Sequence[Path], rows: Sequence[Any], as_json: bool) -> None:
     """Print what was proven of which files; a row is an `export.parity.Parity`."""
     if as_json:

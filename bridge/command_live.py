@@ -16,6 +16,10 @@ def live(
     reastream: Annotated[bool, typer.Option("--reastream", help="Take ReaStream packets instead of a device.")] = False,
     identifier: Annotated[str, typer.Option(help="Of the ReaStream packets.")] = "default",
     model: Annotated[str | None, typer.Option(help="Model by name or path; pass-through for none.")] = None,
+    query: Annotated[
+        list[str] | None, typer.Option(help="What to listen for: 'a dog barking', or a preset's name; at most two.")
+    ] = None,
+    negative: Annotated[list[str] | None, typer.Option("--not", help="What it is not: 'the crowd'.")] = None,
     chops: Annotated[str | None, typer.Option(help="Model that marks chops in what is played; off for none.")] = None,
     flags: Annotated[str | None, typer.Option(help="Model that flags what does not belong; off for none.")] = None,
     flags_threshold: Annotated[
@@ -47,7 +51,8 @@ def live(
         "audio.input": input, "audio.output": output, "audio.file": file, "audio.folder": folder, "audio.paced": paced,
         "audio.loop": loop, "audio.reastream": identifier if reastream else None,
         "audio.block": block, "audio.rate": rate, "audio.channels": channels,
-        "model": model, "chops": chops, "flags": flags, "flags_threshold": flags_threshold,
+        "model": model, "query": query, "not": negative,
+        "chops": chops, "flags": flags, "flags_threshold": flags_threshold,
         "history_s": history_s, "budget_ms": budget_ms,
         "daw.follow": daw, "osc.port": osc_port, "osc.listen": listen, "osc.token": token,
     }  # fmt: skip

@@ -15,9 +15,11 @@ from rich.table import Column, Table
 from streaming.card import ModelCard, side_card
 from streaming.errors import ModelError
 
+from .command_import import import_models
 from .registry import ModelEntry, find_model, list_models, models_folder, peek_card, shipped_folder
 
-models = typer.Typer(help="List, show, check and add models.", no_args_is_help=True)
+models = typer.Typer(help="List, show, check, add and import models.", no_args_is_help=True)
+models.add_typer(import_models, name="import")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Model = Annotated[str, typer.Argument(help="A name from the list, or the path of an .onnx file.")]
@@ -37,8 +39,9 @@ def list_command(as_json: Json = False) -> None:
             table.add_row(entry.name, "[red]cannot be used[/red]", "", "", "", "", size, entry.source)
             continue
         card = entry.card
-        latency = f"{latency_ms(card):.1f} ms"
-        row = (entry.name, card.task, card.kind, str(card.sample_rates[0]), latency, card.precision, size, entry.source)
+        latency = f"{latency_ms(card):.1f} ms" if card.sample_rates else ""
+        rate = str(card.sample_rates[0]) if card.sample_rates else ""
+        row = (entry.name, card.task, card.kind, rate, latency, card.precision, size, entry.source)
         table.add_row(*row)
     console = Console()
     console.print(table)
@@ -128,8 +131,8 @@ def add_model(path: Path, name: str) -> Path:
 
 
 def latency_ms(card: ModelCard) -> float:
-    """At the rate that the model was trained at."""
-    return 1000 * card.latency_samples / card.sample_rates[0]
+    """At the rate that the model was trained at; 0 for one that hears nothing."""
+    return 0.0 if not card.sample_rates else 1000 * card.latency_samples / card.sample_rates[0]
 
 
 def _as_data(entry: ModelEntry) -> dict[str, object]:
@@ -173,6 +176,17 @@ def _lines(path: Path, card: ModelCard) -> list[tuple[str, str]]:
         )
         if value is not None
     ]
+    heard = [
+        ("rates", ", ".join(f"{rate} Hz" for rate in card.sample_rates)),
+        ("channels", str(card.channels)),
+        ("hop", f"{card.hop_samples} samples"),
+        ("latency", f"{card.latency_samples} samples, {latency_ms(card):.1f} ms"),
+    ]
+    if card.kind == "text":
+        heard = [("tokens", f"{card.inputs[0].shape[1]} at most; tokenizer {card.tokenizer_sha256}")]
+    if card.condition:
+        words = f"{card.condition.input}, from {card.condition.embedding} numbers of the text encoder"
+        heard.append(("told by", words))
     frames = []
     if card.features:
         f = card.features
@@ -186,10 +200,7 @@ def _lines(path: Path, card: ModelCard) -> list[tuple[str, str]]:
         ("file", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
         ("licence", card.licence),
         ("task", f"{card.task}, {card.kind}, {card.precision}"),
-        ("rates", ", ".join(f"{rate} Hz" for rate in card.sample_rates)),
-        ("channels", str(card.channels)),
-        ("hop", f"{card.hop_samples} samples"),
-        ("latency", f"{card.latency_samples} samples, {latency_ms(card):.1f} ms"),
+        *heard,
         *clip,
         *frames,
         ("stems", ", ".join(card.stems) + residual if card.stems else "none"),

@@ -188,3 +188,48 @@ def flagger(
     split = own_split(folder, cache) if folder else general_split(cache)
     model, _ = fresh_flagger(split, output, name, chosen, settings, clips, console)
     print(model)
+
+
+@train.command()
+def query(
+    output: Output,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="Your sounds: LABEL/FILE.wav, or audio with a CSV of file,caption."),
+    ] = None,
+    pool: Annotated[
+        Path | None, typer.Option(help="Sounds that `python -m models.query.pool` made, instead: the general model.")
+    ] = None,
+    studio: Annotated[bool, typer.Option("--studio", help="The model for files instead of the live one.")] = False,
+    base: Annotated[Path | None, typer.Option(help="A checkpoint that goes on learning.")] = None,
+    encoder: Annotated[str, typer.Option(help="The text model that reads the captions.")] = "minilm",
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = MINUTES,
+    seed: Seed = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Mixtures a step, each asked two things.")] = 8,
+    seconds: Annotated[float, typer.Option(min=0.5, max=10, help="Length of a mixture.")] = 2.0,
+) -> None:
+    """Teach a query model sounds by their names, on a GPU where there is one.
+
+    The checkpoint, RUN/query-live.ckpt or RUN/query-studio.ckpt, is written every minute; --base goes on from one.
+    `sidechop export query` makes a model of it.
+    """
+    if (folder is None) == (pool is None):
+        raise RequestError("give either a folder of your own sounds, or --pool DIR")
+    from models.query.captions import embed, load, save
+    from models.query.own import build_own
+    from models.query.training import Settings as QuerySettings
+    from models.query.training import train as train_query
+
+    from .text_encoder import TextEncoder
+
+    console = Console(stderr=True)
+    known = build_own(folder, output / "pool") if folder else None
+    root = pool or output / "pool"
+    told = root / "captions.npz"
+    if folder or not told.is_file():
+        with console.status("reading the captions"):
+            save(embed(TextEncoder(find_model(encoder)).embed, known), told)
+    settings = QuerySettings(
+        kind="studio" if studio else "live", minutes=minutes, batch=batch, seconds=seconds, seed=seed
+    )
+    print(train_query(root, load(told), output, settings, base, known, console.print))

@@ -109,6 +109,14 @@ class Fader(Section):
     solo: bool = False
 
 
+class Query(Section):
+    """A preset: what to listen for, what it is not, and how much of all else to take away."""
+
+    query: str
+    negative: str = Field(default="", alias="not")
+    strength: float = Field(default=1.0, ge=0, le=1)
+
+
 class Config(Section):
     """Everything the daemon can be told.
 
@@ -117,6 +125,9 @@ class Config(Section):
         chops: the model that listens for chops in what is played, or "off".
         flags: the model that flags what does not belong in what is played, or "off".
         flags_threshold: a p-value: flag what is as odd as at most this share of good audio; 0 is the model's own.
+        query: what to listen for from the start, in words or by the name of a preset; at most two.
+        negative: what none of them is; in the file it is called not.
+        queries: presets by name.
         history_s: how much of what was played can be chopped afterwards, at least; it lies in shared memory.
         budget_ms: time an engine hop may take before the dry mix is heard instead; it adds to the latency.
     """
@@ -125,6 +136,9 @@ class Config(Section):
     chops: str = "off"
     flags: str = "off"
     flags_threshold: float = Field(default=0.0, ge=0, le=0.5)
+    query: tuple[str, ...] = ()
+    negative: tuple[str, ...] = Field(default=(), alias="not")
+    queries: dict[str, Query] = {}
     history_s: float = Field(default=60.0, ge=0, le=3600)
     budget_ms: float | None = Field(default=None, ge=0, le=1000)
     audio: Audio = Audio()

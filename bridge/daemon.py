@@ -27,6 +27,7 @@ from typing import NamedTuple
 from streaming.errors import AudioError, RequestError
 from streaming.lane import EventKind, Lane
 from streaming.process import Listeners
+from streaming.queries import outputs_for
 from streaming.separator import model_latency
 
 from .audio_supervisor import AudioProcess, Event
@@ -35,9 +36,10 @@ from .engine_supervisor import EngineSupervisor
 from .heard_flags import HeardFlags
 from .jobs.jobs import Jobs
 from .live_markers import LiveMarkers
+from .live_queries import LiveQueries
 from .osc_client import NoAnswerError, OscClient
 from .osc_server import OscServer, PortInUseError
-from .registry import find_model, peek_card
+from .registry import AUTO, find_model, find_query_model, peek_card
 from .remote import Remote
 from .session_audio import block_of, lane_block, session_rate_of, source_of
 from .transport import Playhead, Transport
@@ -56,7 +58,6 @@ LIVE_CHOPPER = "chopper-live"
 NO_FLAGS = "off"
 LIVE_FLAGGER = "flagger"
 """The same for flags."""
-PASS_THROUGH_OUTPUTS = ("through", "other")
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread of the daemon may hold the interpreter while another waits (Python's own default is 5 ms): an OSC
 command must not wait for a table to be drawn."""
@@ -95,6 +96,7 @@ class Daemon:
         self.last_chop: HeardChop | None = None
         self.flags = HeardFlags(self)
         self.markers = LiveMarkers(self)
+        self.queries = LiveQueries(self)
         self.notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self._noticed = 0
         self.audio_state = "starting"
@@ -124,7 +126,7 @@ class Daemon:
         config, osc = self.config, self.config.osc
         # The port first: a second daemon ends here, before it has cost anything.
         self.server = listen(osc.listen, osc.port, osc.token, self.remote)
-        model, chops = model_path(config.model), chops_path(config.chops)
+        model, chops = session_model(config), chops_path(config.chops)
         flags = flags_path(config.flags)
         rate = session_rate_of(config.audio)
         self.lane = make_lane(config.audio, rate, model, config.history_s)
@@ -142,6 +144,7 @@ class Daemon:
         )
         self._cleanup.callback(self.engine.stop)
         self._set_faders()
+        self.queries.begin()
         self.engine.start()
         self.audio = AudioProcess(self.lane, source_of(config.audio, rate, config.budget_ms), self._on_audio)
         self._cleanup.callback(self.audio.stop)
@@ -195,6 +198,7 @@ class Daemon:
         """
         self.engine.switch(model_path(name), self.engine.listeners)
         self.model_name = name
+        self.queries.renew()
         time.sleep(2.0 * self.lane.block / self.lane.rate + TICK_S)  # the host sees a new latency at its next block
 
     def told_playhead(self, head: Playhead) -> None:
@@ -314,6 +318,17 @@ def model_path(name: str) -> Path | None:
     return None if name == PASS_THROUGH else find_model(name)
 
 
+def session_model(config: Config) -> Path | None:
+    """The model that a session begins with: one that takes queries where there are some and none is named.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    if config.query and config.model == AUTO:
+        return find_query_model(live=True)
+    return model_path(config.model)
+
+
 def chops_path(name: str) -> Path | None:
     """The file of the model that listens for chops; None for none. Raises `ModelError`."""
     return None if name == NO_CHOPS else find_model(name)
@@ -341,7 +356,7 @@ def make_lane(audio: Audio, rate: int, model: Path | None, history_s: float) -> 
         EngineError: there is too little shared memory.
     """
     card = None if model is None else peek_card(model)
-    outputs = PASS_THROUGH_OUTPUTS if card is None else card.outputs_heard
+    outputs = outputs_for(card)
     latency = 0 if card is None else model_latency(card, rate)
     return Lane.create(rate, audio.channels, lane_block(audio), outputs, latency, history_s=history_s)
 

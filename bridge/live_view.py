@@ -84,6 +84,7 @@ class LiveView:
             table,
             Text(statistics_line(statistics)),
             Text(f"audio {status['audio']['state']}, engine {status['engine']['state']}, OSC on {host}:{port}"),
+            *(Text(query_line(row)) for row in status["queries"] if row["on"]),
             *([Text(chops_line(daemon))] if daemon.listens_for_chops else []),
             *([Text(flags_line(daemon))] if daemon.listens_for_flags else []),
         )
@@ -93,6 +94,13 @@ def _bar(level: float) -> Text:
     filled = round(BAR_WIDTH * max(0.0, min(1.0, 1.0 - level / BAR_FLOOR_DB)))
     colour = "red" if level > -1.0 else "yellow" if level > -9.0 else "green"
     return Text("█" * filled + "·" * (BAR_WIDTH - filled), style=colour)
+
+
+def query_line(row: dict[str, Any]) -> str:
+    """What a slot is asked for."""
+    unwanted = f", not {row['not']!r}" if row["not"] else ""
+    strength = f", strength {row['strength']:g}" if row["strength"] < 1 else ""
+    return f"{row['stem']}: {row['text']!r}{unwanted}{strength}"
 
 
 def chops_line(daemon: Daemon) -> str:

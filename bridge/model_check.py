@@ -16,10 +16,12 @@ from streaming.curves import CurveNetwork, CurveStream
 from streaming.engine import Engine
 from streaming.errors import CardError, ModelError
 from streaming.features import open_features
+from streaming.queries import Queries
 from streaming.segments import SegmentNetwork
 from streaming.session import OnnxModel
 
 from .latency import lag_of
+from .text_encoder import TextEncoder, encoder_of
 
 Audio = NDArray[np.float32]
 
@@ -29,6 +31,10 @@ NOISE_ALIKE, VOWEL_ALIKE = 0.1, 0.9
 """Correlation above which a lag counts as measured: noise is like itself at one lag only, a vowel at many."""
 
 CURVES_CHECK_S = 4.0
+QUERY = "a voice"
+"""What a query model is asked for: one of the sounds that go in is like one."""
+SENTENCES = ("a dog barking", "low and high", "rain", QUERY)
+UNIT_ALIKE = 1e-3
 SUM_ALIKE = 1e-4
 CURVES_ALIKE = 1e-6
 """Curves nearer than this are the same: sums in another order differ by less."""
@@ -60,10 +66,17 @@ def check_model(path: Path) -> Iterator[Finding]:
     if card.kind == "segments":
         yield from _check_segments(model)
         return
+    if card.kind == "text":
+        yield _check_text(path)
+        return
     if not card.stems:
         yield Finding("sound", f"not tried: a model for {card.task} gives no stems")
         return
-    engine = Engine(model)
+    queries = Queries(card.stems)
+    if card.condition:
+        queries.ask(0, encoder_of(card).embed(QUERY))
+        yield Finding("query", f"{QUERY!r}, read by {card.text_encoder}")
+    engine = Engine(model, queries=queries)
     rate = card.sample_rates[0]
     engine.prepare(rate, 4096, card.channels)
     if engine.latency_samples != card.latency_samples:
@@ -71,6 +84,15 @@ def check_model(path: Path) -> Iterator[Finding]:
             "latency_samples", f"is {card.latency_samples}, but the stream lags by {engine.latency_samples}"
         )
     yield from _check_sound(engine, card, rate)
+
+
+def _check_text(path: Path) -> Finding:
+    """Embeddings are of unit length, and words bring sentences together."""
+    encoder = TextEncoder(path)
+    embeddings = np.stack([encoder.embed(sentence) for sentence in SENTENCES])
+    if not np.isfinite(embeddings).all() or np.abs(np.linalg.norm(embeddings, axis=1) - 1).max() > UNIT_ALIKE:
+        raise ModelError(f"{encoder.card.name}: gives embeddings that are not of unit length; the file is broken")
+    return Finding("text", f"{len(SENTENCES)} sentences to {encoder.width} numbers each, of unit length")
 
 
 def _check_bytes(path: Path, card: ModelCard) -> Finding:

@@ -129,6 +129,7 @@ _PASSAGE = (
     Argument("end", "d", "s", 0, SECONDS_MAX),
     _OPTIONS,
 )
+_QUERY = Argument("query", "i", "", 1, 2)
 _EXPORT = (_JOB, Argument("formats", "s"), Argument("folder", "s"))
 _FILES = Argument("files", "i")
 _CHOPPED = (_JOB, _COUNT, _RATE)
@@ -154,6 +155,20 @@ REQUESTS: tuple[Message, ...] = (
         (Argument("latency", "h", "samples"),),
         slow=True,
     ),
+    Message(
+        "/sidechop/query",
+        (_QUERY, Argument("text", "s"), Argument("not", "s")),
+        "Listen for what is described, or for a preset, and not for what is not (may be empty), from the next hop on; "
+        "where the model takes no queries, query-live takes over first",
+        (Argument("latency", "h", "samples"),),
+        slow=True,
+    ),
+    Message(
+        "/sidechop/query/strength",
+        (_QUERY, Argument("strength", "f", "", 0, 1)),
+        "1 gives what was asked for alone, 0 the whole mix",
+    ),
+    Message("/sidechop/query/clear", (_QUERY,), "Ask for nothing there: the stem falls silent and costs nothing"),
     Message("/sidechop/models", (), "The models that are to be had", (_JSON,)),
     Message("/sidechop/statistics", (), "Hop times, misses and counters since the last reset", (_JSON,)),
     Message("/sidechop/statistics/reset", (), "Start counting afresh"),
@@ -473,6 +488,7 @@ items tell, whole; each begins at the passage's first sample, `start` of the rep
 ```
 sidechop osc /sidechop/stem/solo vocals 1
 sidechop osc /sidechop/stem/gain drums -6
+sidechop osc /sidechop/query 1 "a dog barking" "the crowd"
 sidechop osc /sidechop/status
 sidechop osc /sidechop/chop/recent 30 '{"count": 8}'
 sidechop osc /sidechop/chop/export 1 sfz,cue-wav ~/chops

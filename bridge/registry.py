@@ -23,6 +23,8 @@ from streaming.errors import CardError, ModelError
 AUTO = "auto"
 AUTO_NAMES = ("live4", "live4-int8")
 """The better of two equally fast first."""
+QUERY_NAMES = ("query-studio", "query-live")
+"""What separates by words: the better first, and the one that can do it live last."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,17 @@ def find_model(name_or_path: str | Path = AUTO) -> Path:
     close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "`sidechop models list` shows what there is"
     raise ModelError(f"no model is named {text!r}; {hint}")
+
+
+def find_query_model(live: bool = False) -> Path:
+    """The model that takes queries where none is named: for files the better one. Raises `ModelError`."""
+    names = QUERY_NAMES[-1:] if live else QUERY_NAMES
+    for name in names:
+        try:
+            return find_model(name)
+        except ModelError:
+            continue
+    raise ModelError(f"no model here takes queries ({' or '.join(names)}): name one that does with --model")
 
 
 def peek_card(path: Path) -> ModelCard:

@@ -35,6 +35,9 @@ class Remote:
             "/sidechop/mix/wet": self._wet,
             "/sidechop/mix/bypass": self._bypass,
             "/sidechop/model": self._model,
+            "/sidechop/query": self._query,
+            "/sidechop/query/strength": self._query_strength,
+            "/sidechop/query/clear": self._query_clear,
             "/sidechop/models": lambda: (_json([_described(entry) for entry in list_models()]),),
             "/sidechop/statistics": lambda: (self.statistics_json(),),
             "/sidechop/statistics/reset": self._reset_statistics,
@@ -90,6 +93,7 @@ class Remote:
                 }
                 for name in controls.outputs
             ],
+            "queries": daemon.queries.status(),
             "wet": round(controls.wet, 6),
             "bypass": controls.bypass,
             "chops": {"live": daemon.listens_for_chops, "heard": daemon.chops_heard, "worker": daemon.jobs.pid},
@@ -174,6 +178,19 @@ class Remote:
         progress(0.0, f"starting {name}")
         self._daemon.switch_model(name)
         return (int(self._daemon.lane.header["host_latency"]),)
+
+    def _query(self, progress: Progress, number: int, words: str, negative: str) -> Sequence[Value]:
+        progress(0.0, f"listening for {words}")
+        self._daemon.queries.ask(number, words, negative)
+        return (int(self._daemon.lane.header["host_latency"]),)
+
+    def _query_strength(self, number: int, strength: float) -> Sequence[Value]:
+        self._daemon.queries.set_strength(number, strength)
+        return ()
+
+    def _query_clear(self, number: int) -> Sequence[Value]:
+        self._daemon.queries.clear(number)
+        return ()
 
     def _chop_file(self, answer: JobAnswer, path: str, start_s: float, end_s: float, options: str) -> Sequence[Value]:
         jobs = self._daemon.jobs

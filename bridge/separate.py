@@ -29,6 +29,7 @@ from streaming.separator import rate_factor
 from streaming.session import OnnxModel
 
 from .audio_files import AudioReader, AudioWriter
+from .file_queries import ask_all
 from .resampler import Resampler
 
 Audio = NDArray[np.float32]
@@ -50,6 +51,8 @@ class Separated:
     clipped: int
     took_s: float
     warning: str
+    labels: dict[str, str]
+    """What each stem is, in words: its name, or the query as it was asked."""
 
     @property
     def duration_s(self) -> float:
@@ -61,18 +64,34 @@ class FileSeparator:
 
     Args:
         stems: which of the model's outputs to write; all of them when empty.
+        queries: what a query model is asked for, all in one pass; each becomes a stem that is named after it.
+        negatives: what none of them is.
+        strength: 1 gives what was asked for alone, 0 the whole mix.
 
     Raises:
-        ModelError: the model cannot be opened or gives no stems.
-        RequestError: it has no such stem.
+        ModelError: the model cannot be opened, gives no stems, or takes no queries.
+        RequestError: it has no such stem, or there are no queries, or too many.
     """
 
-    def __init__(self, model: Path, stems: Sequence[str] = (), threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: Path,
+        stems: Sequence[str] = (),
+        threads: int = 1,
+        queries: Sequence[str] = (),
+        negatives: Sequence[str] = (),
+        strength: float = 1.0,
+    ) -> None:
         opened = OnnxModel.open(model, threads)
         self.card = opened.card
         if not self.card.stems:
             raise ModelError(f"{self.card.name} is for {self.card.task} and gives no stems")
-        self._engine = Engine(opened)
+        asked = None
+        self.labels: dict[str, str] = {}
+        if self.card.condition is not None or queries or negatives:
+            asked = ask_all(self.card, queries, negatives, strength)
+            self.labels = dict(zip(asked.names, queries, strict=True))
+        self._engine = Engine(opened, queries=asked)
         self.outputs = self._engine.outputs
         for stem in stems:
             if stem not in self.outputs:
@@ -127,7 +146,8 @@ class FileSeparator:
         clipped = sum(writer.clipped for writer in writers)
         loudest = dict(zip(files, map(float, peaks), strict=True))
         took_s = time.perf_counter() - started
-        return Separated(source, reader.rate, done, files, loudest, clipped, took_s, reader.warning)
+        labels = {stem: self.labels.get(stem, stem) for stem in files}
+        return Separated(source, reader.rate, done, files, loudest, clipped, took_s, reader.warning, labels)
 
     def _outputs(self, reader: AudioReader, reading: ThreadPoolExecutor) -> Iterator[Audio]:
         """Every output at the file's rate ``(outputs, channels, n)``, in step with the file; views for one step."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 
+from models.query.evaluation import Figure as QueryFigure
 from models.separator.evaluation import Figure
 from streaming.card import METADATA_KEY, Metric, ModelCard
 from streaming.session import read_card
@@ -37,6 +38,19 @@ def add_metrics(model: Path, figures: Sequence[Figure], corpus: str, split: str,
     fresh = [
         Metric(f"SDR {f.stem}", f.sdr, "dB", data, command, f.baseline, "the mix as the estimate") for f in figures
     ]
+    return replace_metrics(model, card, command, fresh)
+
+
+def add_query_metrics(model: Path, figures: Sequence[QueryFigure], split: str) -> ModelCard:
+    """The same of a query model: what each way of asking gains, the question for something else as the baseline."""
+    card = read_card(model)
+    command = f"sidechop evaluate query {card.name} POOL --split {split}"
+    random = {f.name.split(",")[0]: f.value for f in figures if f.name.endswith(", random")}
+    fresh = []
+    for f in figures:
+        base = random.get(f.name.split(",")[0]) if f.name.endswith(("heard", "unheard", "unseen")) else None
+        data = f"{f.mixtures} mixtures of two {split} sounds, -10 to 10 dB"
+        fresh.append(Metric(f.name, f.value, "dB", data, command, base, None if base is None else "asked at random"))
     return replace_metrics(model, card, command, fresh)
 
 

@@ -15,32 +15,32 @@ N, H = 2048, 256
 BINS = N // 2 + 1
 
 
-def windows() -> tuple[Array, Array]:
-    """Analysis over N samples and synthesis over the last 2H."""
-    tail = 2 * H
-    rise = N - H
-    analysis = np.empty(N)
+def windows(n: int = N, h: int = H) -> tuple[Array, Array]:
+    """Analysis over n samples and synthesis over the last 2h."""
+    tail = 2 * h
+    rise = n - h
+    analysis = np.empty(n)
     analysis[:rise] = [np.sin(np.pi * (i + 0.5) / (2 * rise)) for i in range(rise)]
-    analysis[rise:] = [np.cos(np.pi * (i + 0.5) / tail) for i in range(H)]
+    analysis[rise:] = [np.cos(np.pi * (i + 0.5) / tail) for i in range(h)]
     synthesis = np.array([(1 - np.cos(2 * np.pi * (i + 0.5) / tail)) / 2 for i in range(tail)]) / analysis[-tail:]
     return analysis, synthesis  # Hann windows at half overlap sum to one: no further scaling
 
 
-def analyse(wave: Array) -> Array:
-    """``(samples,)`` to complex ``(frames, BINS)``; frame t ends at sample (t + 1) H."""
-    analysis, _ = windows()
-    hops = -(-len(wave) // H) + 1
-    padded = np.concatenate([np.zeros(N - H), wave, np.zeros(hops * H - len(wave))])
-    return np.array([np.fft.rfft(analysis * padded[t * H : t * H + N]) for t in range(hops)])
+def analyse(wave: Array, n: int = N, h: int = H) -> Array:
+    """``(samples,)`` to complex ``(frames, bins)``; frame t ends at sample (t + 1) h."""
+    analysis, _ = windows(n, h)
+    hops = -(-len(wave) // h) + 1
+    padded = np.concatenate([np.zeros(n - h), wave, np.zeros(hops * h - len(wave))])
+    return np.array([np.fft.rfft(analysis * padded[t * h : t * h + n]) for t in range(hops)])
 
 
-def synthesise(spectra: Array, samples: int) -> Array:
+def synthesise(spectra: Array, samples: int, n: int = N, h: int = H) -> Array:
     """Overlap-add of the frames' tails, without any delay."""
-    _, synthesis = windows()
-    wave = np.zeros((len(spectra) + 1) * H)
+    _, synthesis = windows(n, h)
+    wave = np.zeros((len(spectra) + 1) * h)
     for t, spectrum in enumerate(spectra):
-        wave[t * H : (t + 2) * H] += synthesis * np.fft.irfft(spectrum, N)[-2 * H :]
-    return wave[H : H + samples]
+        wave[t * h : (t + 2) * h] += synthesis * np.fft.irfft(spectrum, n)[-2 * h :]
+    return wave[h : h + samples]
 
 
 def separate(weights: Mapping[str, NDArray[np.float32]], mix: Array) -> Array:

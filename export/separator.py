@@ -91,7 +91,7 @@ def before_norm(norm: nn.BatchNorm1d, weight: Tensor, bias: Tensor) -> tuple[Ten
     return weight * gain[:, None], bias * gain + offset
 
 
-def affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+def affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Gain and offset of each unit."""
     assert norm.running_mean is not None
     assert norm.running_var is not None

@@ -3,7 +3,7 @@
 The card is JSON under the key ``sidechop`` in the file's ``metadata_props``, or, for a file that we did not make,
 in a side file ``NAME.card.json`` beside ``NAME.onnx``. Training, export, engine and commands all read this one card.
 
-Seven kinds of network are hosted:
+Eight kinds of network are hosted:
 
 =============  ==================================================================================================
 ``stft-hop``   one STFT frame in, one frame per stem out, states explicit: our own live models
@@ -13,6 +13,7 @@ Seven kinds of network are hosted:
 ``frames``     feature frames in, as many as there are, curves over time out: what marks chops and flags in files
 ``frame-hop``  one feature frame in, one point of each curve out, states explicit: the same, live
 ``segments``   segments of frames in, an embedding and class likelihoods of each out, live and for files: flags
+``text``       the tokens of a sentence in, its embedding out: what a query model is told
 =============  ==================================================================================================
 """
 
@@ -32,12 +33,14 @@ from .features import Features
 from .windows import Windows
 
 METADATA_KEY = "sidechop"
+TOKENIZER_KEY = "sidechop.tokenizer"
+"""The tokenizer of a ``text`` model: a tokenizer.json as the library `tokenizers` reads it."""
 CARD_VERSION = 1
 _METADATA_PROPS = 14
 """Field number in onnx.proto3."""
 _FILE_NAME = re.compile(r"\w[\w .+'&()-]*")
 
-Kind = Literal["stft-hop", "wave-hop", "clip", "stft-clip", "frames", "frame-hop", "segments"]
+Kind = Literal["stft-hop", "wave-hop", "clip", "stft-clip", "frames", "frame-hop", "segments", "text"]
 
 GOOD = "clean"
 """The first class of a ``segments`` model: nothing wrong."""
@@ -86,6 +89,23 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What tells a ``query`` model what to give.
+
+    Attributes:
+        input: the tensor that takes it, once a query.
+        embedding: how many numbers the text encoder gives.
+        layers: outputs that are constants of the graph: the small network from the embedding to the input, as weight
+            ``(in, out)`` and bias ``(out,)`` of each layer in turn, a ReLU between layers. Without any, the input takes
+            the embedding itself.
+    """
+
+    input: str
+    embedding: int
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """Everything the engine and the user need to know of a model.
 
@@ -107,12 +127,15 @@ class ModelCard:
         classes: what a segment can be, `GOOD` first.
         step_frames: frames from one segment to the next.
         scales: how many segments are heard as one, 1 first: a beat, a bar, a phrase.
+        condition: what tells a ``query`` model what to give.
+        text_encoder: name of the ``text`` model whose embeddings the condition is made of.
+        tokenizer_sha256: of the tokenizer that a ``text`` model carries beside its card (`TOKENIZER_KEY`).
         sha256: of the file's bytes without its metadata (`digest`).
     """
 
     name: str
     version: str
-    task: Literal["separation", "enhancement", "query", "flags", "chops", "edits", "other"]
+    task: Literal["separation", "enhancement", "query", "text", "flags", "chops", "edits", "other"]
     kind: Kind
     description: str
     licence: str
@@ -136,7 +159,9 @@ class ModelCard:
     classes: tuple[str, ...] = ()
     step_frames: int = 0
     scales: tuple[int, ...] = ()
+    condition: Condition | None = None
     text_encoder: str | None = None
+    tokenizer_sha256: str | None = None
     training: tuple[Source, ...] = ()
     metrics: tuple[Metric, ...] = ()
     sha256: str | None = None
@@ -187,10 +212,11 @@ class ModelCard:
             for name in names:  # they become files
                 fit = _FILE_NAME.fullmatch(name) is not None
                 require(fit, field, f"{name!r} is not fit for a file: letters, digits, spaces and - _ + . ' & ( )")
-        require(bool(self.sample_rates), "sample_rates", "must name at least one rate")
+        text = self.kind == "text"
+        require(bool(self.sample_rates) != text, "sample_rates", "must name at least one rate; for text, none")
         require(all(1000 <= r <= 384000 for r in self.sample_rates), "sample_rates", "must be in hertz, 1000 to 384000")
         require(self.channels in (1, 2), "channels", f"is {self.channels}, expected 1 or 2")
-        require(self.hop_samples > 0, "hop_samples", "must be positive")
+        require((self.hop_samples > 0) != text, "hop_samples", "must be positive; for text, 0")
         require(self.latency_samples >= 0, "latency_samples", "must not be negative")
         require(bool(self.inputs), "inputs", "must name the tensor that takes the audio first")
         require(bool(self.outputs), "outputs", "must name the tensor that gives the audio first")
@@ -208,11 +234,16 @@ class ModelCard:
                 require(shape == state.shape, f"states[{i}].shape", f"is {state.shape}, but {name!r} is {shape}")
         carried = {state.input for state in self.states}
         for i, tensor in enumerate(self.inputs[1:], 1):
-            fed = tensor.name in carried or tensor.constant is not None
-            free = self.kind in ("clip", "stft-clip") or self.task not in ("separation", "enhancement")
+            told = self.condition is not None and tensor.name == self.condition.input
+            fed = tensor.name in carried or tensor.constant is not None or told
+            free = self.kind in ("clip", "stft-clip") or self.task not in ("separation", "enhancement", "query")
             require(fed or free, f"inputs[{i}]", f"{tensor.name!r} is neither a state nor a constant: what feeds it?")
         names = self.outputs_heard
-        require(bool(self.stems) or self.task not in ("separation", "enhancement"), "stems", "must name what comes out")
+        require(
+            bool(self.stems) or self.task not in ("separation", "enhancement", "query"),
+            "stems",
+            "must name what comes out",
+        )
         require(len(set(names)) == len(names), "stems", f"{names} names one twice")
         if self.kind == "stft-hop":
             windows = self.windows
@@ -231,9 +262,52 @@ class ModelCard:
             self._check_frames(require)
         if self.kind == "segments":
             self._check_segments(require)
+        if self.kind == "text":
+            self._check_text(require)
+        if self.task == "query" or self.condition is not None:
+            self._check_condition(require)
         if self.kind in ("clip", "stft-clip"):
             length = self.segment_samples
             require(length is not None and length >= self.hop_samples, "segment_samples", "must be at least the hop")
+
+    def _check_text(self, require: Callable[[bool, str, str], None]) -> None:
+        fits = len(self.inputs) == 2 and all(t.dtype == "int64" and t.shape[:1] == (1,) for t in self.inputs)
+        require(fits, "inputs", "must be token ids and mask, int64 of shape (1, most tokens)")
+        require(self.inputs[0].shape == self.inputs[1].shape, "inputs[1].shape", "must be that of the ids")
+        width = self.outputs[0].shape
+        require(len(width) == 2 and width[0] == 1, "outputs[0].shape", f"is {width}, not (1, width of an embedding)")
+        require(self.tokenizer_sha256 is not None, "tokenizer_sha256", "missing, and a text model needs its tokenizer")
+
+    def _check_condition(self, require: Callable[[bool, str, str], None]) -> None:
+        condition = self.condition
+        if condition is None:
+            raise CardError("condition", "missing, and a query model needs it")
+        require(self.task == "query", "condition", f"is for query models, not for {self.task}")
+        require(len(self.stems) == 1, "stems", f"are {len(self.stems)}; a query model gives what was asked for, one")
+        require(self.residual is not None, "residual", "missing: what is left of the mix needs a name")
+        require(self.text_encoder is not None, "text_encoder", "missing: whose embeddings is the model told?")
+        require(condition.embedding > 0, "condition.embedding", "must be positive")
+        shapes = {tensor.name: tensor.shape for tensor in self.inputs}
+        width = shapes.get(condition.input, ())
+        fits = condition.input != self.inputs[0].name and len(width) == 2 and width[0] == 1
+        require(fits, "condition.input", f"is {condition.input!r}, not an input of shape (1, width)")
+        given = {tensor.name: tensor.shape for tensor in self.outputs}
+        require(len(condition.layers) % 2 == 0, "condition.layers", "must be weight and bias in turn")
+        if self.kind == "stft-clip":
+            own = self.sample_rates[0]
+            lengths = (self.segment_samples or 0, self.hop_samples)
+            fits = all(rate >= own and not any(n * rate % own for n in lengths) for rate in self.sample_rates)
+            require(fits, "sample_rates", f"must be at least {own} and make whole numbers of {lengths} samples")
+        before: int = condition.embedding
+        for i, name in enumerate(condition.layers):
+            shape = given.get(name, ())
+            if i % 2 == 0:
+                fits = len(shape) == 2 and shape[0] == before
+                require(fits, f"condition.layers[{i}]", f"{name!r} of {shape} does not take {before} numbers")
+                before = shape[1]
+            else:
+                require(shape == (before,), f"condition.layers[{i}]", f"{name!r} of {shape} is not ({before},)")
+        require(before == width[1], "condition", f"gives {before} numbers, but {condition.input!r} takes {width[1]}")
 
     def _check_features(self, require: Callable[[bool, str, str], None]) -> Features:
         features = self.features

@@ -30,30 +30,17 @@ from .session import OnnxModel
 Array = NDArray[np.float32]
 
 
-class ClipSeparator:
-    """The hop processor of whole-clip networks. Each hop runs a whole clip: for files, or for patient listeners.
-
-    Raises:
-        CardError: the card's numbers do not fit its tensors.
-    """
+class ClipOverlap:
+    """Hops in, hops out, whole clips between: what `_separate` makes of each is cross-faded with its neighbours."""
 
     max_hops = 1
 
-    def __init__(self, model: OnnxModel, channels: int) -> None:
-        card = model.card
-        segment, hop = card.segment_samples or 0, card.hop_samples
-        check_shapes(card)
+    def __init__(self, stems: int, channels: int, segment: int, hop: int) -> None:
         self.hop_samples, self.delay_samples = hop, segment - hop
-        self.stems, self.residual = card.stems, card.residual
-        self._model = model
-        self._channels = channels
-        self._stems_shape = (len(card.stems), card.channels, segment)
-        self._inputs = [(model.buffer(t.name), transform_of(t, card)) for t in card.inputs if t.constant is None]
-        self._outputs = [(model.buffer(t.name), transform_of(t, card)) for t in card.outputs]
         self._weights = crossfade(segment, hop)
         self._history: Array = np.zeros((channels, segment), np.float32)
-        self._sum: Array = np.zeros((len(card.stems), channels, segment), np.float32)
-        self._out: Array = np.zeros((len(card.stems), channels, hop), np.float32)
+        self._sum: Array = np.zeros((stems, channels, segment), np.float32)
+        self._out: Array = np.zeros((stems, channels, hop), np.float32)
 
     def process_hops(self, mix: Array) -> Array:
         """One hop ``(channels, H)`` to ``(stems, channels, H)``, a view that is valid until the next call."""
@@ -67,12 +54,38 @@ class ClipSeparator:
         return self._out
 
     def reset(self) -> None:
-        self._model.reset()
         self._history.fill(0.0)
         self._sum.fill(0.0)
 
     def _separate(self) -> Array:
         """The stems of the last segment, ``(stems, channels, segment)``."""
+        raise NotImplementedError
+
+
+class ClipSeparator(ClipOverlap):
+    """The hop processor of whole-clip networks. Each hop runs a whole clip: for files, or for patient listeners.
+
+    Raises:
+        CardError: the card's numbers do not fit its tensors.
+    """
+
+    def __init__(self, model: OnnxModel, channels: int) -> None:
+        card = model.card
+        segment = card.segment_samples or 0
+        check_shapes(card)
+        super().__init__(len(card.stems), channels, segment, card.hop_samples)
+        self.stems, self.residual = card.stems, card.residual
+        self._model = model
+        self._channels = channels
+        self._stems_shape = (len(card.stems), card.channels, segment)
+        self._inputs = [(model.buffer(t.name), transform_of(t, card)) for t in card.inputs if t.constant is None]
+        self._outputs = [(model.buffer(t.name), transform_of(t, card)) for t in card.outputs]
+
+    def reset(self) -> None:
+        super().reset()
+        self._model.reset()
+
+    def _separate(self) -> Array:
         wanted = self._stems_shape[1]
         if self._channels == wanted:
             return self._run(self._history)
@@ -166,6 +179,8 @@ def check_shapes(card: ModelCard) -> None:
         )
     for field, tensors, stems in (("inputs", card.inputs, 1), ("outputs", card.outputs, len(card.stems))):
         for i, tensor in enumerate(tensors):
+            if card.condition is not None and tensor.name == card.condition.input:
+                continue
             transform = tensor.constant is None and transform_of(tensor, card)
             if tensor.constant is None:
                 each = 2 * tensor.shape[-2] * tensor.shape[-1] if transform else segment

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import AudioError
 from .mixer import OUTPUTS_MAX, Controls, StemMixer
+from .queries import Queries, outputs_for
 from .ring import Ring
 from .separator import HopProcessor, open_model, open_processor
 from .session import OnnxModel
@@ -90,12 +91,16 @@ def outputs_of(processor: HopProcessor) -> tuple[str, ...]:
 
 
 class Engine:
-    """A synchronous engine for one model; None for the pass-through. Not thread-safe."""
+    """A synchronous engine for one model; None for the pass-through. Not thread-safe.
 
-    def __init__(self, model: Path | str | OnnxModel | None, threads: int = 1) -> None:
+    ``queries`` is what a query model is asked for, at any time.
+    """
+
+    def __init__(self, model: Path | str | OnnxModel | None, threads: int = 1, queries: Queries | None = None) -> None:
         self._model = model if isinstance(model, OnnxModel) else open_model(model, threads)
-        card = self._model.card if self._model else None
-        self.outputs: tuple[str, ...] = card.outputs_heard if card else ("through", "other")
+        card = self.card = self._model.card if self._model else None
+        self.queries = queries or Queries()
+        self.outputs: tuple[str, ...] = outputs_for(card, self.queries)
         if len(self.outputs) > OUTPUTS_MAX:
             raise AudioError(f"{len(self.outputs)} stems are more than the {OUTPUTS_MAX} that can be mixed")
         self.controls = Controls(self.outputs)
@@ -113,7 +118,7 @@ class Engine:
             raise AudioError(f"block of {block} frames; the engine takes 1 to {MAX_BLOCK}")
         if channels not in (1, 2):
             raise AudioError(f"{channels} channels; the engine takes mono or stereo")
-        processor = open_processor(self._model, rate, channels, BATCH_HOPS)
+        processor = open_processor(self._model, rate, channels, BATCH_HOPS, self.queries)
         self._hops = HopEngine(processor, rate, channels, self.controls, self.hop_times)
         hop = self._hops.hop_samples
         self.latency_samples = self._hops.delay_samples + hop

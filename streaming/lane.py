@@ -33,10 +33,11 @@ from numpy.typing import NDArray
 from .errors import EngineError
 from .flags import Flag
 from .mixer import CONTROL_DTYPE, OUTPUTS_MAX, Controls
+from .queries import LIVE_NAMES, QUERY_DTYPE, Queries
 from .statistics import STATISTICS_DTYPE, HopStatistics
 
 MAGIC = int.from_bytes(b"SIDECHOP", "little")
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 NAME_BYTES = 32
 LABEL_BYTES = 16
 EVENTS = 1024
@@ -202,6 +203,8 @@ class Lane:
             (outputs, self.channels, self.ring_frames), np.float32, buffer, AUDIO_OFFSET + self.input.nbytes
         )
         """The faders' mix, then each stem."""
+        after = AUDIO_OFFSET + self.input.nbytes + self.output.nbytes
+        self._queries: NDArray[Any] = np.ndarray((len(LIVE_NAMES),), QUERY_DTYPE, buffer, after)
         self._events: NDArray[Any] = np.ndarray((EVENTS,), EVENT_DTYPE, buffer, EVENTS_OFFSET)
         self._events_read = int(self.counters["events_written"])
         self._names: NDArray[Any] = np.ndarray((OUTPUTS_MAX,), f"S{NAME_BYTES}", buffer, _NAMES_OFFSET)
@@ -227,6 +230,7 @@ class Lane:
         """
         ring, history = ring_frames_for(rate, block), history_frames_for(rate, block, history_s)
         size = AUDIO_OFFSET + (history + (1 + outputs_max) * ring) * channels * 4
+        size += len(LIVE_NAMES) * QUERY_DTYPE.itemsize
         memory = _allocate(size, history_s)
         header: NDArray[Any] = np.ndarray((), HEADER_DTYPE, memory.buf, 0)
         header["layout_version"] = LAYOUT_VERSION
@@ -239,6 +243,8 @@ class Lane:
         lane = cls(memory, owner=True)
         lane.set_outputs(outputs)
         lane.controls.reset()
+        for slot in range(len(LIVE_NAMES)):
+            lane.queries.set_strength(slot, 1.0)
         return lane
 
     @classmethod
@@ -265,6 +271,11 @@ class Lane:
     def controls(self) -> Controls:
         """The faders, by the names of the outputs as they are now."""
         return Controls(self.outputs, self._control)
+
+    @property
+    def queries(self) -> Queries:
+        """What a query model is asked for."""
+        return Queries(LIVE_NAMES, self._queries)
 
     @property
     def engine_state(self) -> EngineState:
@@ -365,7 +376,7 @@ class Lane:
 
     def close(self) -> None:
         """Unmap. Every view of this lane must be gone; what still holds one keeps the memory mapped until exit."""
-        for name in ("header", "counters", "input", "output", "_events", "_names", "_control", "hop_times"):
+        for name in ("header", "counters", "input", "output", "_events", "_names", "_control", "_queries", "hop_times"):
             self.__dict__.pop(name, None)
         try:
             self._memory.close()

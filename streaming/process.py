@@ -73,7 +73,7 @@ class LaneEngine:
     def __init__(self, lane: Lane, model: Path | None, listeners: "Listeners", epoch: int) -> None:
         self._lane, self._counters, self._header = lane, lane.counters, lane.header
         opened = open_model(model)
-        processor = open_processor(opened, lane.rate, lane.channels, BATCH_HOPS)
+        processor = open_processor(opened, lane.rate, lane.channels, BATCH_HOPS, lane.queries)
         engine = self._engine = HopEngine(processor, lane.rate, lane.channels, lane.controls, HopStatistics())
         hop = self._hop = engine.hop_samples
         self.hop_s = hop / lane.rate

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .card import ModelCard
 from .errors import ModelError
+from .queries import Queries
 from .session import OnnxModel
 from .stft import StreamingISTFT, StreamingSTFT
 from .windows import DEFAULT, Windows
@@ -143,11 +144,16 @@ def rate_factor(card: ModelCard, rate: int) -> int:
 
 def model_latency(card: ModelCard, rate: int) -> int:
     """The stream's delay in samples of a session at ``rate``. Raises `ModelError`."""
-    return card.latency_samples * rate_factor(card, rate)
+    factor = rate_factor(card, rate)
+    if card.condition is not None and card.kind == "stft-clip":  # it resamples within
+        return card.latency_samples * rate // card.sample_rates[0]
+    return card.latency_samples * factor
 
 
-def open_processor(model: OnnxModel | None, rate: int, channels: int, max_hops: int = 1) -> HopProcessor:
-    """The hop processor for a model, or for None the pass-through.
+def open_processor(
+    model: OnnxModel | None, rate: int, channels: int, max_hops: int = 1, queries: Queries | None = None
+) -> HopProcessor:
+    """The hop processor for a model, or for None the pass-through. A query model gives what ``queries`` ask for.
 
     Raises:
         ModelError: the model does not run at this rate, or is not one that gives stems.
@@ -159,12 +165,22 @@ def open_processor(model: OnnxModel | None, rate: int, channels: int, max_hops: 
     if not card.stems:
         raise ModelError(f"{card.name} is for {card.task} and gives no stems")
     if card.kind == "stft-hop":
-        network = OnnxSpectralNetwork(model, channels, factor)
+        network: SpectralNetwork
+        if card.condition is None:
+            network = OnnxSpectralNetwork(model, channels, factor)
+        else:
+            from .query_network import QueryNetwork
+
+            network = QueryNetwork(model, channels, factor, queries or Queries())
         return SpectralSeparator(network, card.windows.scaled(factor), channels, max_hops)
     if card.kind == "wave-hop":
         from .wave_hop import WaveHopSeparator
 
         return WaveHopSeparator(model, channels)
+    if card.condition is not None:
+        from .query_clip import QueryClip
+
+        return QueryClip(model, rate, channels, queries or Queries())
     from .clip import ClipSeparator
 
     return ClipSeparator(model, channels)

@@ -102,9 +102,9 @@ class OnnxModel:
                 buffer = self._buffers[tensor.name] = self._allocate(tensor)
                 if tensor.constant is not None:
                     buffer.fill(tensor.constant)
-        state_outputs = {s.output for s in card.states}
+        unbound = {s.output for s in card.states} | set(card.condition.layers if card.condition else ())
         for tensor in card.outputs:
-            if tensor.name not in state_outputs:
+            if tensor.name not in unbound:
                 self._buffers[tensor.name] = self._allocate(tensor)
         self._bindings = [self._bind(flip) for flip in (0, 1)]
         self._flip = 0
@@ -173,6 +173,19 @@ class OnnxModel:
         """Run on as many of a ``segments`` model's segments as there are, and only for these outputs."""
         outputs: list[NDArray[np.float32]] = self._session.run(list(names), dict(inputs))
         return outputs
+
+    def constants(self, names: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Outputs that are constants of the graph: no `run` computes or copies them. Not realtime-safe."""
+        card = self.card
+        nothing = {t.name: np.zeros(t.shape, _DTYPES[t.dtype]) for t in card.inputs}
+        nothing |= {s.input: np.zeros(s.shape, np.float32) for s in card.states}
+        outputs: list[NDArray[np.float32]] = self._session.run(list(names), nothing) if names else []
+        return outputs
+
+    def metadata(self, key: str) -> str | None:
+        """What the file carries beside its card."""
+        text: str | None = self._session.get_modelmeta().custom_metadata_map.get(key)
+        return text
 
     def reset(self) -> None:
         """States back to zeros."""

@@ -17,7 +17,7 @@ ALLOWED = {
     "export": {"export", "models", "streaming"},
     "bridge": {"bridge", "streaming"},
 }
-LAZY = {"command_train.py", "command_evaluate.py", "command_export.py"}
+LAZY = {"command_train.py", "command_evaluate.py", "command_export.py", "command_import.py"}
 """Where bridge may reach models and export, inside functions."""
 
 

@@ -24,6 +24,7 @@ from streaming.lane import (
     ring_frames_for,
 )
 from streaming.mixer import CONTROL_DTYPE
+from streaming.queries import QUERY_DTYPE
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def lane():
 
 def test_layout_is_the_documented_one() -> None:
     """Changing any of these needs a new LAYOUT_VERSION, the plugin's header and docs/shared-memory.md."""
-    assert LAYOUT_VERSION == 3
+    assert LAYOUT_VERSION == 4
     assert (CONTROL_OFFSET, STATISTICS_OFFSET, EVENTS_OFFSET, AUDIO_OFFSET) == (8192, 12288, 16384, 81920)
     assert (HEADER_DTYPE.itemsize, COUNTERS_DTYPE.itemsize, EVENT_DTYPE.itemsize) == (4096, 4096, 64)
     offsets = {name: dtype.fields[name][1] for dtype in (HEADER_DTYPE, COUNTERS_DTYPE) for name in dtype.names}
@@ -51,6 +52,12 @@ def test_layout_is_the_documented_one() -> None:
     }  # fmt: skip
     controls = {name: CONTROL_DTYPE.fields[name][1] for name in CONTROL_DTYPE.names}
     assert controls == {"gain": 0, "mute": 64, "solo": 128, "wet": 192, "bypass": 196}
+    queries = {name: QUERY_DTYPE.fields[name][1] for name in QUERY_DTYPE.names}
+    assert queries == {
+        "sequence": 0, "on": 4, "negated": 8, "numbers": 12, "strength": 16, "text": 64, "negative_text": 320,
+        "positive": 1024, "negative": 5120,
+    }  # fmt: skip
+    assert QUERY_DTYPE.itemsize == 12288
 
 
 @pytest.mark.parametrize(("rate", "block", "frames"), [(44100, 64, 65536), (96000, 8192, 131072), (8000, 8192, 32768)])
@@ -189,7 +196,7 @@ def test_unlinked_and_strange_segments_are_refused(lane: Lane) -> None:
     with pytest.raises(EngineError, match=f"no lane {name}"):
         Lane.attach(name)
     lane.header["layout_version"] = 99
-    with pytest.raises(EngineError, match="has layout 99, this program speaks 3: update"):
+    with pytest.raises(EngineError, match="has layout 99, this program speaks 4: update"):
         Lane.attach(lane.name)
     lane.header["magic"] = 0
     with pytest.raises(EngineError, match="not a Sidechop lane"):

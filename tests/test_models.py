@@ -20,7 +20,18 @@ from bridge import registry
 from bridge.cli import main
 from bridge.latency import lag_of
 from bridge.model_check import check_model, noise, vowel
-from streaming.card import METADATA_KEY, Metric, ModelCard, Source, State, Tensor, card_text, digest, side_card
+from streaming.card import (
+    METADATA_KEY,
+    Condition,
+    Metric,
+    ModelCard,
+    Source,
+    State,
+    Tensor,
+    card_text,
+    digest,
+    side_card,
+)
 from streaming.errors import CardError, ModelError
 
 
@@ -409,7 +420,7 @@ def test_the_cards_in_the_docs_are_valid(page: str) -> None:
 def test_every_field_of_the_card_is_documented() -> None:
     text = (Path(__file__).parent.parent / "docs" / "model-card.md").read_text(encoding="utf-8")
     table = text.partition("## Fields")[2].partition("## A worked")[0]
-    for kind in (ModelCard, Tensor, State, Source, Metric):
+    for kind in (ModelCard, Tensor, State, Source, Metric, Condition):
         for field in fields(kind):
             if not field.name.startswith("baseline_"):
                 assert f"`{field.name}`" in table, field.name

@@ -69,7 +69,7 @@ def client(server: OscServer) -> Iterator[OscClient]:
 def valid(argument: Argument) -> Value:
     if argument.choices:
         return argument.choices[0]
-    return {"s": "vocals", "f": 0.25, "i": 3, "h": 3, "d": 0.25, "T": True}[argument.tag]
+    return {"s": "vocals", "f": 0.25, "i": 1, "h": 3, "d": 0.25, "T": True}[argument.tag]
 
 
 def test_page_is_printed_from_the_table() -> None:

@@ -3,6 +3,8 @@
 Built with onnx.helper, so nothing of the exporter under test is in them, and what they compute is known exactly.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from streaming.card import METADATA_KEY, ModelCard, State, Tensor
+from streaming.card import METADATA_KEY, TOKENIZER_KEY, Condition, ModelCard, State, Tensor
 from streaming.features import MEL, Features
-from streaming.windows import DEFAULT
+from streaming.windows import DEFAULT, Windows
 
 STEMS = ("vocals", "drums", "bass")
 MASKS = (0.5, 0.25, 0.125)
@@ -198,3 +200,112 @@ def tiny_flagger(path: Path, features: Features = MEL, scales: tuple[int, ...] =
     for tensor in (*model.graph.input, *model.graph.output[:2]):
         tensor.type.tensor_type.shape.dim[0].dim_param = "segments"
     return save(model, card, path)
+
+
+WORDS = ("[UNK]", "low", "mid", "high")
+"""What `tiny_text` knows; every other word is the first."""
+UNKNOWN_GAIN = 0.25
+QUERY_WINDOWS = Windows(2048, 384)
+
+
+def tiny_text(path: Path, tokenizer: dict[str, object] | None = None) -> Path:
+    """Write a ``text`` model; returns ``path``. A sentence's embedding ``(4,)`` is how often each of `WORDS` is in it,
+    over its length as a vector."""
+    text = json.dumps(
+        tokenizer
+        or {
+            "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "post_processor": None,
+            "decoder": None, "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"},
+            "model": {"type": "WordLevel", "unk_token": WORDS[0], "vocab": {w: i for i, w in enumerate(WORDS)}},
+        }
+    )  # fmt: skip
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["hot"]),
+        helper.make_node("Cast", ["mask"], ["weights"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["weights", "last"], ["column"]),
+        helper.make_node("Mul", ["hot", "column"], ["heard"]),
+        helper.make_node("ReduceSum", ["heard", "tokens"], ["counts"], keepdims=0),
+        helper.make_node("LpNormalization", ["counts"], ["sentence"], axis=1, p=2),
+    ]
+    card = ModelCard(
+        name=path.stem, version="1", task="text", kind="text", description="four words", licence="Apache-2.0",
+        sample_rates=(), channels=1, hop_samples=0, latency_samples=0, stems=(),
+        inputs=(Tensor("ids", (1, 16), "int64"), Tensor("mask", (1, 16), "int64")),
+        outputs=(Tensor("sentence", (1, len(WORDS))),), tokenizer_sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )  # fmt: skip
+    model = build(card, nodes, table=np.eye(len(WORDS)), last=[2], tokens=[1])
+    for tensor in model.graph.input:
+        tensor.type.tensor_type.shape.dim[1].dim_param = "tokens"
+    save(model, card, path)
+    model.metadata_props.add(key=TOKENIZER_KEY, value=text)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def thirds(bins: int) -> npt.NDArray[np.float32]:
+    """The gain of each bin for each of `WORDS`, ``(4, bins)``: a third of the bins for a word, a part of all for any
+    other."""
+    third = np.minimum(np.arange(bins) * 3 // bins, 2)
+    return np.stack([np.full(bins, UNKNOWN_GAIN), *(third == i for i in range(3))]).astype(np.float32)
+
+
+def tiny_query(path: Path, text_encoder: str | Path = "tiny-text", counting: bool = False) -> Path:
+    """Write a live query model that lets through the `thirds` of the words; returns ``path``.
+
+    The film is ReLU(2 e) / 2 of the embedding e, so that a layer left out or a ReLU too many is heard.
+
+    Args:
+        counting: multiply the gain of hop t (0, 1, …) by t / (t + 1), as `tiny_live4` does.
+    """
+    bins, words = QUERY_WINDOWS.bins, len(WORDS)
+    nodes = [
+        helper.make_node("Add", ["state", "one"], ["next_state"]),
+        helper.make_node("MatMul", ["film", "bands"], ["gains"]),
+        helper.make_node("Reshape", ["gains", "shape"], ["mask"]),
+        helper.make_node("Unsqueeze", ["spectrum", "stem_axis"], ["mix"]),
+        helper.make_node("Mul", ["mix", "mask"], ["masked" if counting else "stems"]),
+        *(helper.make_node("Identity", [f"{name}_values"], [name]) for name in ("w1", "b1", "w2", "b2")),
+    ]
+    if counting:
+        nodes += [
+            helper.make_node("Div", ["state", "next_state"], ["fade"]),
+            helper.make_node("Mul", ["masked", "fade"], ["stems"]),
+        ]
+    card = ModelCard(
+        name=path.stem, version="1", task="query", kind="stft-hop", description="thirds", licence="Apache-2.0",
+        sample_rates=(44100, 48000), channels=2, analysis_samples=QUERY_WINDOWS.analysis_samples,
+        hop_samples=QUERY_WINDOWS.hop_samples, latency_samples=QUERY_WINDOWS.latency_samples, stems=("query",),
+        residual="rest",
+        inputs=(Tensor("spectrum", (1, 2, bins, 2)), Tensor("film", (1, words)), Tensor("state", (1, 1))),
+        outputs=(
+            Tensor("stems", (1, 1, 2, bins, 2)), Tensor("next_state", (1, 1)), Tensor("w1", (words, words)),
+            Tensor("b1", (words,)), Tensor("w2", (words, words)), Tensor("b2", (words,)),
+        ),
+        states=(State("state", "next_state", (1, 1)),),
+        condition=Condition("film", words, ("w1", "b1", "w2", "b2")), text_encoder=str(text_encoder),
+    )  # fmt: skip
+    model = build(
+        card, nodes, one=np.ones((1, 1)), stem_axis=[1], bands=thirds(bins), shape=[1, 1, 1, bins, 1],
+        w1_values=2 * np.eye(words), b1_values=np.zeros(words), w2_values=np.eye(words) / 2, b2_values=np.zeros(words),
+    )  # fmt: skip
+    return save(model, card, path)
+
+
+def tiny_query_clip(path: Path, text_encoder: str | Path = "tiny-text") -> Path:
+    """Write a query model for clips, mono at 32 kHz, that lets through the `thirds` of the words; returns ``path``."""
+    fft, hop, frames, words = 512, 320, 64, len(WORDS)
+    bins, segment = fft // 2 + 1, (frames - 1) * hop
+    nodes = [
+        helper.make_node("MatMul", ["condition", "bands"], ["gains"]),
+        helper.make_node("Reshape", ["gains", "shape"], ["mask"]),
+        helper.make_node("Mul", ["spectrum", "mask"], ["kept"]),
+    ]
+    card = ModelCard(
+        name=path.stem, version="1", task="query", kind="stft-clip", description="thirds", licence="Apache-2.0",
+        sample_rates=(32000, 44100, 48000, 88200, 96000), channels=1, analysis_samples=fft, frame_hop_samples=hop,
+        segment_samples=segment, hop_samples=40 * hop, latency_samples=segment, stems=("query",), residual="rest",
+        inputs=(Tensor("spectrum", (1, 2, bins, frames)), Tensor("condition", (1, words))),
+        outputs=(Tensor("kept", (1, 2, bins, frames)),), condition=Condition("condition", words),
+        text_encoder=str(text_encoder),
+    )  # fmt: skip
+    return save(build(card, nodes, bands=thirds(bins), shape=[1, 1, bins, 1]), card, path)

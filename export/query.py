@@ -1,0 +1,150 @@
+"""A query model's checkpoint as an ONNX file that the engine plays, live or for files, proven equal to it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.query.network import WINDOWS, LiveQuery
+from models.query.resunet import ResUNet30
+from models.query.training import load_task
+from streaming.card import ModelCard, Source
+from streaming.engine import Engine
+from streaming.errors import ModelError
+from streaming.queries import Queries
+from streaming.query_network import FilmLayers
+from streaming.session import OnnxModel, read_card
+
+from . import query_live, query_reference, reference
+from .cards import write_card
+from .parity import FP32_LIMIT, INT8_LIMIT_DB, RATE, Parity, test_signal
+from .quantise import quantise
+from .query_clip import clip_card, write_clip
+
+STUDIO = (
+    "What you describe, from files: AudioSep's network, smaller, told by a sentence what to keep. It knows the "
+    "sounds that it learned from and what resembles them; of anything else it may give silence, or the wrong thing."
+)
+SECONDS = 1.5
+
+
+def export_query(
+    checkpoint: Path, folder: Path, name: str | None = None, text_encoder: str = "minilm"
+) -> tuple[list[Path], list[Parity]]:
+    """Write ``folder/NAME.onnx`` (query-live or query-studio unless named), of the live one an int8 twin, or nothing.
+
+    Returns:
+        The files, and how near they are to the checkpoint.
+
+    Raises:
+        ModelError: the checkpoint cannot be read, or the file does not do what it does.
+    """
+    task, sources = load_task(checkpoint)
+    network = task.network
+    name = name or default_name(network)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".export-") as aside:
+        file = Path(aside) / f"{name}.onnx"
+        rows = write_query(network, file, name, sources, text_encoder)
+        files = [file]
+        if isinstance(network, LiveQuery):
+            files.append(file.with_name(f"{name}-int8.onnx"))
+            rows.append(write_int8(file, files[1]))
+        must_hold(rows)
+        for path in files:
+            os.replace(path, folder / path.name)
+    return [folder / path.name for path in files], rows
+
+
+def default_name(network: LiveQuery | ResUNet30) -> str:
+    return "query-live" if isinstance(network, LiveQuery) else "query-studio"
+
+
+def write_query(
+    network: LiveQuery | ResUNet30, file: Path, name: str, sources: tuple[Source, ...], text_encoder: str
+) -> list[Parity]:
+    """Write ``file`` with its card and compare it; whoever asks looks whether all holds."""
+    if isinstance(network, ResUNet30):
+        return write_clip(network, file, clip_card(network, name, STUDIO, "Apache-2.0", sources, text_encoder))
+    network.eval()
+    query_live.export_graph(network, file)
+    return check_live(network, file, query_live.card_of(network, name, sources, text_encoder))
+
+
+def must_hold(rows: Sequence[Parity]) -> None:
+    """Raises `ModelError` for the first comparison that is out of its limit."""
+    for row in rows:
+        if not row.holds:
+            raise ModelError(f"parity: {row.what}: {row.measure} is {row.value:.3g}, the limit is {row.limit:g}")
+
+
+def check_live(network: LiveQuery, file: Path, card: ModelCard, seed: int = 0) -> list[Parity]:
+    """Seal the card and hold the file against the reference: the condition, hop by hop, and through the engine."""
+    write_card(file, card)
+    mix = test_signal(seed)[:, : int(SECONDS * RATE)]
+    embedding = np.random.default_rng(seed).standard_normal(card.condition.embedding if card.condition else 0)
+    embedding /= np.linalg.norm(embedding)
+    weights = {k: v.double().numpy() for k, v in network.state_dict().items() if v.is_floating_point()}
+    n, h = WINDOWS.analysis_samples, WINDOWS.hop_samples
+    spectra: NDArray[Any] = np.stack([reference.analyse(channel, n, h) for channel in mix.astype(np.float64)], axis=1)
+    kept: NDArray[Any] = query_reference.live(weights, spectra, embedding)  # (frames, 2, bins)
+    truth = np.stack([reference.synthesise(kept[:, c], mix.shape[1], n, h) for c in (0, 1)])
+    model = OnnxModel.open(file)
+    film = FilmLayers(model)(embedding.astype(np.float32))
+    with torch.no_grad():
+        told = network.condition(torch.from_numpy(embedding[None].astype(np.float32)))[0].numpy()
+    rows = [_near("condition, numpy to torch", film, told)]
+    model.buffer("film")[0] = film
+    frames = []
+    for spectrum in spectra:
+        model.input[0] = np.stack([spectrum.real, spectrum.imag], axis=-1)
+        model.run()
+        frames.append(model.output[0, 0, ..., 0] + 1j * model.output[0, 0, ..., 1])
+    waves = np.stack([reference.synthesise(np.array(frames)[:, c], mix.shape[1], n, h) for c in (0, 1)])
+    rows.append(_near("onnxruntime, hop by hop", waves, truth))
+    rows.append(_near("engine, random blocks", _through_engine(file, mix, embedding, seed), truth))
+    return rows
+
+
+def write_int8(fp32: Path, target: Path, seed: int = 0) -> Parity:
+    """Write an int8 twin and say how far its stem is from the fp32 file's, over the same embeddings."""
+    quantise(fp32, target)
+    card = read_card(fp32)
+    write_card(target, replace(card, name=target.stem, precision="int8"))
+    mix = test_signal(seed)[:, : int(SECONDS * RATE)]
+    rng = np.random.default_rng(seed)
+    value = np.inf
+    for _ in range(3):
+        embedding = rng.standard_normal(card.condition.embedding if card.condition else 0)
+        embedding /= np.linalg.norm(embedding)
+        exact, got = (_through_engine(file, mix, embedding, seed).astype(np.float64) for file in (fp32, target))
+        ratio = (np.sum(exact**2) + 1e-9) / (np.sum((exact - got) ** 2) + 1e-9)
+        value = min(value, float(10 * np.log10(ratio)))
+    return Parity("engine, int8", "SDR to fp32, dB", value, INT8_LIMIT_DB, value >= INT8_LIMIT_DB)
+
+
+def _through_engine(
+    file: Path, mix: NDArray[np.float32], embedding: NDArray[np.float64], seed: int
+) -> NDArray[np.float32]:
+    queries = Queries(("query",))
+    queries.ask(0, embedding.astype(np.float32))
+    engine = Engine(file, queries=queries)
+    engine.prepare(RATE, 2048, 2)
+    rng, parts, at = np.random.default_rng(seed), [], 0
+    while at < mix.shape[1]:
+        block = int(rng.integers(1, 2049))
+        parts.append(engine.process(mix[:, at : at + block])[1][0].copy())
+        at += block
+    parts.append(engine.flush()[1][0].copy())
+    return np.concatenate(parts, axis=-1)[:, engine.latency_samples :]
+
+
+def _near(what: str, got: NDArray[np.floating], truth: NDArray[np.floating]) -> Parity:
+    value = float(np.abs(got - truth).max())
+    return Parity(what, "greatest difference", value, FP32_LIMIT, value <= FP32_LIMIT)

@@ -1,0 +1,1 @@
+"""Separating what is described: networks, data and training of the text-query models."""

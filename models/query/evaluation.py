@@ -1,0 +1,179 @@
+"""How well a query model finds what it is asked for: two-source mixtures of held-out sounds, through the engine itself.
+
+A mixture is `SECONDS` of one sound of a class (short ones come again) and one of another that is no kin to it, at a
+level drawn from -10 to 10 dB, centred. The same mixture is asked in several ways:
+
+============  ======================================================================================================
+``heard``     the class by a caption that training used, the sounds being new
+``unheard``   by a paraphrase that training never saw
+``random``    by a caption of a class that is neither: a baseline, what any output at all would gain
+``absent``    the same question, judged by how quiet the output is against the mix
+``unseen``    mixtures whose target is of a class that training never saw in any form
+============  ======================================================================================================
+
+SDRi is the gain in ``10 log10(|s|² / |s - e|²)`` over the mix itself, SI-SDRi the same of the scale-invariant ratio
+(Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019). Both are averaged over mixtures.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.flagger.recordings import RATE
+from streaming.engine import Engine
+from streaming.queries import Queries
+
+from .captions import Encode
+from .classes import classes
+from .pool import Place, Pool
+
+SECONDS = 4.0
+RANGE_DB = 10.0
+LEVEL = 0.06
+PAUSE_S = 0.3
+BLOCK = 4096
+Audio = NDArray[np.float32]
+
+
+class Mixture(NamedTuple):
+    """``wanted`` and ``other (samples,)`` and their classes; ``third`` is a class that is kin to neither."""
+
+    wanted: Audio
+    other: Audio
+    kind: str
+    other_kind: str
+    third: str
+
+
+class Score(NamedTuple):
+    """One mixture asked in one way, dB."""
+
+    way: str
+    kind: str
+    sdri: float
+    si_sdri: float
+    level: float
+    """Of the output against the mix."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the report. ``value`` is in dB, averaged over ``mixtures``."""
+
+    name: str
+    value: float
+    mixtures: int
+
+
+def mixtures(pool: Pool, count: int, seed: int, unseen: bool = False) -> Iterator[Mixture]:
+    """Draw ``count`` of them, each class as often as any other."""
+    rng, of, known = np.random.default_rng(seed), pool.by_class(), classes()
+    wanted = [key for key in classes() if key in of and known[key].unseen == unseen]
+    others = [key for key in classes() if key in of and not known[key].unseen]
+    for i in range(count):
+        kind = wanted[i % len(wanted)]
+        other, third = kind, kind
+        while other in known[kind].kin:
+            other = str(rng.choice(others))
+        while third in known[kind].kin or third in known[other].kin:
+            third = str(rng.choice(others))
+        first, second = (_excerpt(pool, of[key], rng) for key in (kind, other))
+        second = second * np.float32(10 ** (rng.uniform(-RANGE_DB, RANGE_DB) / 20))
+        gain = np.float32(min(1.0, 0.95 / np.abs(first + second).max()))
+        yield Mixture(first * gain, second * gain, kind, other, third)
+
+
+def _excerpt(pool: Pool, places: Sequence[Place], rng: np.random.Generator) -> Audio:
+    """`SECONDS` of one of the sounds at `LEVEL`, repeated after pauses where it is short."""
+    sound = pool.read(places[int(rng.integers(len(places)))])
+    samples = round(SECONDS * RATE)
+    if len(sound) < samples:
+        pause = np.zeros(round(PAUSE_S * RATE * rng.uniform(0.5, 2)), np.float32)
+        sound = np.tile(np.concatenate([sound, pause]), -(-samples // len(sound)))[:samples]
+    else:
+        at = int(rng.integers(0, len(sound) - samples + 1))
+        sound = sound[at : at + samples]
+    level = np.sqrt(np.mean(sound**2))
+    scaled: Audio = sound * np.float32(LEVEL / max(level, 1e-5))
+    return scaled
+
+
+class Asker:
+    """A query model in the engine: mixtures in, what it keeps of them out."""
+
+    def __init__(self, model: Path) -> None:
+        self._queries = Queries(("query",))
+        self._engine = Engine(model, queries=self._queries)
+        self._engine.prepare(RATE, BLOCK, 2)
+
+    def separate(self, mix: Audio, embedding: NDArray[np.float32]) -> Audio:
+        """``(samples,)`` to the same length, delay taken out."""
+        self._queries.ask(0, embedding)
+        self._engine.reset()
+        stereo = np.stack([mix, mix])
+        parts = [self._engine.process(stereo[:, a : a + BLOCK])[1][0].copy() for a in range(0, len(mix), BLOCK)]
+        parts.append(self._engine.flush()[1][0])
+        late = self._engine.latency_samples
+        out: Audio = np.concatenate(parts, axis=1)[:, late : late + len(mix)].mean(axis=0)
+        return out
+
+
+def sdr(truth: Audio, estimate: Audio) -> float:
+    """dB, of one channel."""
+    error = np.sum(np.square(truth - estimate, dtype=np.float64))
+    return float(10 * np.log10(np.sum(np.square(truth, dtype=np.float64)) / (error + 1e-12) + 1e-12))
+
+
+def si_sdr(truth: Audio, estimate: Audio) -> float:
+    """Scale-invariant, dB."""
+    t, e = truth.astype(np.float64) - truth.mean(), estimate.astype(np.float64) - estimate.mean()
+    scaled = t * (t @ e) / (t @ t + 1e-12)
+    return float(10 * np.log10((scaled @ scaled + 1e-12) / (np.sum((scaled - e) ** 2) + 1e-12)))
+
+
+def evaluate(
+    model: Path, encode: Encode, pool: Pool, count: int = 300, unseen: int = 60, seed: int = 1
+) -> Iterator[Score]:
+    """Scores as they come, four for each mixture of known classes and two for each of unseen ones."""
+    asker, rng = Asker(model), np.random.default_rng(seed)
+    for hidden, number in ((False, count), (True, unseen)):
+        for mixture in mixtures(pool, number, seed, hidden):
+            mix = mixture.wanted + mixture.other
+            ways = {"unseen": (mixture.kind, True)} if hidden else {
+                "heard": (mixture.kind, True), "unheard": (mixture.kind, False)
+            }  # fmt: skip
+            ways["unseen random" if hidden else "random"] = (mixture.third, True)
+            for way, (key, heard) in ways.items():
+                out = asker.separate(mix, encode(str(rng.choice(classes()[key].captions(heard)))))
+                level = 10 * np.log10((np.mean(out**2) + 1e-12) / np.mean(mix**2))
+                gained = sdr(mixture.wanted, out) - sdr(mixture.wanted, mix)
+                si_gained = si_sdr(mixture.wanted, out) - si_sdr(mixture.wanted, mix)
+                yield Score(way, mixture.kind, gained, si_gained, float(level))
+
+
+def summarise(scores: Sequence[Score]) -> list[Figure]:
+    """The report, from the scores of one run."""
+    figures = []
+    for way in dict.fromkeys(score.way for score in scores):
+        of = [score for score in scores if score.way == way]
+        figures.append(Figure(f"SDRi, {way}", float(np.mean([s.sdri for s in of])), len(of)))
+        figures.append(Figure(f"SI-SDRi, {way}", float(np.mean([s.si_sdri for s in of])), len(of)))
+        if way == "random":
+            figures.append(
+                Figure("absent sound, level against the mix", float(np.mean([s.level for s in of])), len(of))
+            )
+    return figures
+
+
+def by_class(scores: Sequence[Score], way: str = "heard") -> dict[str, float]:
+    """Mean SDRi of each class, best first."""
+    found: dict[str, list[float]] = {}
+    for score in scores:
+        if score.way == way:
+            found.setdefault(score.kind, []).append(score.sdri)
+    means = {kind: float(np.mean(values)) for kind, values in found.items()}
+    return dict(sorted(means.items(), key=lambda item: -item[1]))

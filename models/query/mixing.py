@@ -1,0 +1,220 @@
+"""Training mixtures, made on the device that trains: whole batches at once, out of a pool that lies in its memory.
+
+What is drawn (which sounds, where, how loud, how far) is drawn in numpy from a seed; what is computed (reading with a
+change of speed, tone, rooms, panning, levels) is done for all sounds of the batch in torch::
+
+    pool ─ read at a speed ─ tone ─ room (left, right) ─ pan ─ level ─┬─ targets: each of the first two sources,
+                                                                      │  or silence for what is not there
+                                                                      └─ mix = sum of 1 to 4 sources
+
+Every mixture is asked two things: what the words change is then the only difference between two examples.
+Sounds shorter than an example come again after a pause, as a drum or a door would.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from .captions import Captions
+from .classes import Vocabulary, classes
+from .pool import Place
+
+QUERIES = 2
+COUNTS = (0.04, 0.62, 0.22, 0.12)
+"""How often a mixture has one, two, three and four sources."""
+LOUDER = {
+    "speech": 3.0,
+    "singing": 3.0,
+    "drums": 3.0,
+    "bass_guitar": 2.0,
+    "guitar": 1.5,
+    "piano": 1.5,
+    "orchestra": 2.0,
+}
+"""How much more often some classes are drawn than the others: what most users ask for."""
+CLIPS_FOR_FULL_SHARE = 12
+"""A class with fewer sounds is drawn less, or it would be learned by heart."""
+SAME_CONTEXT = 0.5
+ABSENT = 0.12
+"""Share of questions for what is not there."""
+RANGE_DB = 10.0
+SHAPED = 0.5
+"""Share of batches whose sounds are given a tone and rooms: it costs as much as all the rest."""
+TONE_POINTS = 8
+ROOM_S = 0.35
+WORDS_NOISE = 0.01
+TRIES = 50
+"""At a question for what is not there, where few classes are known."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Everything on the device: ``mix (M, 2, samples)``; ``target (2 M, 2, samples)``, ``embedding (2 M, D)`` and
+    ``present (2 M,)`` bool, two questions a mixture."""
+
+    mix: Tensor
+    target: Tensor
+    embedding: Tensor
+    present: Tensor
+
+
+class _Plan(NamedTuple):
+    places: list[tuple[int, int]]
+    rows: list[int]
+    """Of the captions, one a question."""
+    wanted: list[int]
+    """The source that answers each question, or -1."""
+
+
+class Mixer:
+    """Draws batches without end.
+
+    Args:
+        samples: the pool, int16, on any device; the batches are made there.
+        rate: of the pool and of what is made.
+        known: the classes; ours if not said.
+    """
+
+    def __init__(
+        self,
+        samples: Tensor,
+        places: Sequence[Place],
+        captions: Captions,
+        rate: int,
+        seconds: float,
+        seed: int = 0,
+        known: Vocabulary | None = None,
+    ) -> None:
+        self.pool, self.rate, self.length = samples, rate, int(seconds * rate)
+        self.device = samples.device
+        self._rng = np.random.default_rng(seed)
+        self._captions = captions
+        self._table = torch.from_numpy(captions.table).to(self.device)
+        of: dict[str, list[Place]] = {}
+        for place in places:
+            of.setdefault(place.kind, []).append(place)
+        self._known = known = known or classes()
+        self.keys = [key for key in known if key in of]
+        self._of = {key: np.array([(p.start, p.length) for p in of[key]], np.int64) for key in self.keys}
+        self._chance = shares({key: len(of[key]) for key in self.keys})
+        self._context = {
+            key: np.array([k for k in self.keys if known[k].context == known[key].context]) for key in self.keys
+        }
+
+    def batch(self, size: int) -> Batch:
+        """Draw and make ``size`` mixtures."""
+        rng, plans = self._rng, [self._plan() for _ in range(size)]
+        places = np.array([place for plan in plans for place in plan.places], np.int64)
+        owner = np.repeat(np.arange(size), [len(plan.places) for plan in plans])
+        first = np.concatenate([[0], np.cumsum([len(plan.places) for plan in plans])[:-1]])
+        sound = self._read(places[:, 0], places[:, 1])[:, None]  # (N, 1, L)
+        if rng.random() < SHAPED:
+            sound = self._shape(sound[:, 0])
+        sound = self._spread(sound)  # (N, 2, L)
+        level = 10 ** (rng.uniform(-RANGE_DB / 2, RANGE_DB / 2, len(places)) / 20)
+        rms = sound.square().mean((-1, -2)).sqrt().clamp_min(1e-5)
+        sound = sound * (self._to(level) / rms)[:, None, None]
+        mix = torch.zeros(size, 2, self.length, device=self.device)
+        mix.index_add_(0, torch.from_numpy(owner).to(self.device), sound)
+        overall = 10 ** (rng.uniform(-32, -12, size) / 20)
+        gain = self._to(overall) / mix.square().mean((-1, -2)).sqrt().clamp_min(1e-5)
+        gain = torch.minimum(gain, 0.99 / mix.abs().amax((-1, -2)).clamp_min(1e-5))
+        wanted = np.array([w for plan in plans for w in plan.wanted])
+        present = torch.from_numpy(wanted >= 0).to(self.device)
+        source = torch.from_numpy(np.repeat(first, QUERIES) + np.maximum(wanted, 0)).to(self.device)
+        target = sound[source] * (gain.repeat_interleave(QUERIES) * present)[:, None, None]
+        words = self._table[torch.tensor([row for plan in plans for row in plan.rows], device=self.device)]
+        words = F.normalize(words + WORDS_NOISE * torch.randn_like(words), dim=-1)
+        return Batch(mix * gain[:, None, None], target, words, present)
+
+    def _to(self, values: NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(np.asarray(values, np.float32)).to(self.device)
+
+    def _plan(self) -> _Plan:
+        rng, known = self._rng, self._known
+        count = 1 + int(rng.choice(len(COUNTS), p=COUNTS))
+        drawn = [str(rng.choice(self.keys, p=self._chance))]
+        while len(drawn) < min(count, len(self.keys)):
+            near = self._context[drawn[0]]
+            key = str(rng.choice(near)) if rng.random() < SAME_CONTEXT else str(rng.choice(self.keys, p=self._chance))
+            if not any(key in known[other].kin for other in drawn) or rng.random() < 0.002:
+                drawn.append(key)
+        rows, wanted = [], []
+        for question in range(QUERIES):
+            there = question < len(drawn) and rng.random() >= ABSENT
+            asked = drawn[question] if there else str(rng.choice(self.keys))
+            for _ in range(TRIES):
+                if there or not any(asked in known[other].kin for other in drawn):
+                    break
+                asked = str(rng.choice(self.keys))
+            rows.append(self._captions.draw(rng, asked))
+            wanted.append(question if there else -1)
+        places = [tuple(self._of[key][rng.integers(len(self._of[key]))].tolist()) for key in drawn]
+        return _Plan(places, rows, wanted)
+
+    def _read(self, start: NDArray[np.int64], length: NDArray[np.int64]) -> Tensor:
+        """Places ``(N,)`` to sound ``(N, L)``, at a speed of 0.84 to 1.19, from anywhere in it."""
+        rng, n = self._rng, len(start)
+        speed = 2.0 ** rng.uniform(-0.25, 0.25, n)
+        lasts = length / speed
+        pause = rng.uniform(0.0, 1.0, n) ** 2 * 1.2 * self.rate
+        long = lasts >= self.length
+        period = np.where(long, lasts + 1, lasts + pause)
+        phase = np.where(long, rng.uniform(0, 1, n) * (lasts - self.length), rng.uniform(0, 1, n) * period)
+        t = torch.arange(self.length, device=self.device, dtype=torch.float32)
+        at = (t + self._to(phase)[:, None]) % self._to(period)[:, None] * self._to(speed)[:, None]
+        first = torch.from_numpy(start).to(self.device)[:, None]
+        last = torch.from_numpy(length).to(self.device)[:, None] - 3
+        whole = at.floor().long()
+        x = at - whole
+        inside = whole < last
+        base = first + whole.clamp_min(1).minimum(last.clamp_min(1))
+        a, b, c, d = (self.pool[(base + k).clamp_max(len(self.pool) - 1)].float() for k in (-1, 0, 1, 2))
+        # Catmull-Rom: a straight line between samples would dull what is slowed down
+        y: Tensor = b + 0.5 * x * (c - a + x * (2 * a - 5 * b + 4 * c - d + x * (3 * (b - c) + d - a)))
+        return y * inside / 32768
+
+    def _shape(self, sound: Tensor) -> Tensor:
+        """Tone, and for some a room: ``(N, L)`` to ``(N, 2, L)``."""
+        n, samples = sound.shape
+        spectra = torch.fft.rfft(sound)  # what rings beyond the end comes in at the start: no matter here
+        bins = spectra.shape[-1]
+        points = self._to(10 ** (self._rng.normal(0, 3.0, (n, 1, 1, TONE_POINTS)) / 20))
+        f = torch.arange(bins, device=self.device) / (bins - 1) * self.rate / 2
+        place = (f.clamp_min(40) / 40).log2() / np.log2(self.rate / 80) * 2 - 1  # a logarithmic axis from 40 Hz up
+        grid = torch.stack([place, torch.zeros_like(place)], dim=-1)[None, None].expand(n, 1, -1, 2)
+        tone = F.grid_sample(points, grid, align_corners=True, padding_mode="border").view(n, bins)
+        shaped: Tensor = torch.fft.irfft((spectra * tone)[:, None] * self._rooms(n), n=samples)
+        return shaped
+
+    def _rooms(self, n: int) -> Tensor:
+        """Left and right responses of rooms, as spectra ``(N, 2, bins)``: a direct sound and a decaying tail."""
+        rng, samples = self._rng, int(ROOM_S * self.rate)
+        t = torch.arange(samples, device=self.device) / self.rate
+        decay = self._to(np.exp(rng.uniform(np.log(0.03), np.log(0.5), (n, 1, 1))))
+        wet = self._to(np.where(rng.random((n, 1, 1)) < 0.5, rng.uniform(0.02, 0.5, (n, 1, 1)), 0.0))
+        tail = torch.randn(n, 2, samples, device=self.device) * torch.exp(-6.9 * t / decay)
+        tail = wet * tail / tail.square().sum(-1, keepdim=True).sqrt().clamp_min(1e-6)
+        tail[..., 0] += 1.0
+        rooms: Tensor = torch.fft.rfft(tail, n=self.length)
+        return rooms
+
+    def _spread(self, sound: Tensor) -> Tensor:
+        """Pan ``(N, 1 or 2, L)`` to ``(N, 2, L)``; half stay in the centre."""
+        rng, n = self._rng, len(sound)
+        angle = np.where(rng.random(n) < 0.45, 0.0, rng.uniform(-0.7, 0.7, n)) + np.pi / 4
+        gain = self._to(np.stack([np.cos(angle), np.sin(angle)], axis=-1) * np.sqrt(2))
+        return sound * gain[..., None]
+
+
+def shares(counts: Mapping[str, int]) -> NDArray[np.float64]:
+    """How often each class is drawn, in order, summing to 1."""
+    weights = np.array([LOUDER.get(key, 1.0) * min(1.0, n / CLIPS_FOR_FULL_SHARE) ** 0.5 for key, n in counts.items()])
+    shared: NDArray[np.float64] = weights / weights.sum()
+    return shared

@@ -1,0 +1,285 @@
+"""Train query-live or query-studio on a pool: ``python -m models.query.training live POOL OUT --minutes 60``.
+
+On a GPU if there is one, else on the CPU: the same script. The budget is minutes; the learning rate follows it.
+Mixtures are made on the device (`mixing`). A checkpoint is written every few minutes and holds the averaged weights;
+``--resume`` starts from one.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.chopper.training import no_denormals
+from models.flagger.recordings import RATE
+from models.separator.masking import masked_waves, to_mid_side, to_planar
+from models.separator.stft import Stft
+from models.separator.training import keep_memory
+from streaming.card import Source
+from streaming.errors import ModelError
+
+from .captions import Captions, load
+from .classes import Vocabulary
+from .loss import query_loss
+from .mixing import Batch, Mixer
+from .network import EMBEDDING, WINDOWS, LiveQuery, LiveSize
+from .pool import Place, Pool
+from .resunet import ResUNet30
+
+Kind = Literal["live", "studio"]
+STUDIO_RATE = 32000
+STUDIO_WIDTHS = (16, 32, 64, 128, 192, 192)
+STUDIO_FFT = 1024
+"""As the paper has it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of."""
+
+    kind: Kind = "live"
+    minutes: float = 60.0
+    batch: int = 8
+    seconds: float = 3.0
+    peak_rate: float = 1e-3
+    warm_up: float = 0.04
+    """Share of the budget."""
+    ema_decay: float = 0.998
+    seed: int = 0
+    save_every_s: float = 60.0
+
+
+class LiveTask(nn.Module):
+    """query-live: stereo through the engine's own transform."""
+
+    rate = RATE
+
+    def __init__(self, size: LiveSize | None = None) -> None:
+        super().__init__()
+        self.network = LiveQuery(size)
+        self.stft = Stft(WINDOWS)
+
+    def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
+        """``(M, 2, samples)`` and ``(M * Q, D)`` to ``(M * Q, 2, samples less a hop)``."""
+        with torch.no_grad():
+            spectra = to_mid_side(self.stft, mix)  # (B, T, 2, bins)
+            planar = to_planar(spectra)
+        masks = self.network(planar, self.network.condition(embedding)).float()
+        masks = masks.unflatten(0, (len(mix), -1)).transpose(1, 2)  # (M, T, Q, 2, 2, BANDS)
+        mid, side = masked_waves(masks, spectra, self.stft).flatten(0, 1).unbind(1)
+        return torch.stack([mid + side, mid - side], dim=1)
+
+    def loss(self, batch: Batch) -> Tensor:
+        samples = batch.mix.shape[-1] // WINDOWS.hop_samples * WINDOWS.hop_samples
+        estimate = self.separate(batch.mix[..., :samples], batch.embedding)
+        n, asked = estimate.shape[-1], len(batch.target) // len(batch.mix)
+        mix = batch.mix[..., :n].repeat_interleave(asked, 0)
+        return query_loss(estimate, batch.target[..., :n], mix, batch.present)
+
+
+class StudioTask(nn.Module):
+    """query-studio: one channel at 32 kHz through ResUNet30."""
+
+    rate = STUDIO_RATE
+    window: Tensor
+
+    def __init__(self, widths: Sequence[int] = STUDIO_WIDTHS) -> None:
+        super().__init__()
+        self.network = ResUNet30(widths, widths[-1], EMBEDDING, STUDIO_FFT)
+        self.register_buffer("window", torch.hann_window(STUDIO_FFT), persistent=False)
+
+    def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
+        """``(B, samples)`` to the same shape."""
+        spectra = torch.stft(mix, STUDIO_FFT, self.network.hop, window=self.window, return_complex=True)
+        kept = self.network.masked(spectra.transpose(1, 2)[:, None], embedding)[:, 0].transpose(1, 2)
+        return torch.istft(kept, STUDIO_FFT, self.network.hop, window=self.window, length=mix.shape[-1])
+
+    def loss(self, batch: Batch) -> Tensor:
+        mix = batch.mix[:, 0].repeat_interleave(len(batch.target) // len(batch.mix), 0)
+        estimate = self.separate(mix, batch.embedding)
+        return query_loss(estimate, batch.target[:, 0], mix, batch.present)
+
+
+Task = LiveTask | StudioTask
+
+
+def make_task(kind: Kind) -> Task:
+    return LiveTask() if kind == "live" else StudioTask()
+
+
+def pool_at(root: Path, split: str, rate: int) -> tuple[NDArray[np.int16], list[Place], list[Source]]:
+    """A pool's samples and places at another rate, kept beside it once made."""
+    pool = Pool(root, split)
+    if rate == RATE:
+        return pool.samples, pool.places, pool.sources
+    path = root / f"{split}-{rate}.npy"
+    places = [
+        Place(p.kind, p.start * rate // RATE, max(8, p.length * rate // RATE), p.source, p.unit) for p in pool.places
+    ]
+    if not path.is_file():
+        step = 60 * RATE * 10
+        parts = [
+            (soxr.resample(pool.samples[a : a + step].astype(np.float32) / 32768, RATE, rate) * 32767).astype(np.int16)
+            for a in range(0, len(pool.samples), step)
+        ]
+        aside = path.with_name(f".{path.stem}.part.npy")
+        np.save(aside, np.concatenate(parts))
+        os.replace(aside, path)
+    return np.load(path, mmap_mode="r"), places, pool.sources
+
+
+@no_denormals()
+def train(
+    pool: Path,
+    captions: Captions,
+    out: Path,
+    settings: Settings,
+    resume: Path | None = None,
+    known: Vocabulary | None = None,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Run the budget; the last checkpoint's path.
+
+    Raises:
+        AudioError: there is no pool.
+        ModelError: the checkpoint to go on from cannot be read.
+    """
+    keep_memory()
+    torch.manual_seed(settings.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    task = make_task(settings.kind).to(device)
+    if resume is not None:
+        task.network.load_state_dict(read_checkpoint(resume)["state"])
+    samples, places, sources = pool_at(pool, "train", task.rate)
+    on_device = torch.from_numpy(np.array(samples)).to(device)
+    mixer = Mixer(on_device, places, captions, task.rate, settings.seconds, settings.seed, known)
+    if isinstance(task, LiveTask) and resume is None:
+        task.network.standardise(to_planar(to_mid_side(task.stft, mixer.batch(16).mix)))
+    optimiser = torch.optim.AdamW(task.parameters(), settings.peak_rate, weight_decay=0.01, fused=device.type == "cuda")
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = task.network.state_dict()
+    average = {name: value.detach().clone() for name, value in state.items()}
+    floating = [name for name, value in state.items() if value.dtype.is_floating_point]
+    averaged, learned = [average[name] for name in floating], [state[name] for name in floating]
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"query-{settings.kind}.ckpt"
+    started = saved = told = time.monotonic()
+    step, running = 0, 0.0
+    while (share := (time.monotonic() - started) / (60 * settings.minutes)) < 1:
+        rate = settings.peak_rate * schedule(share, settings.warm_up)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        with torch.no_grad():
+            batch = mixer.batch(settings.batch)
+        task.train()
+        with torch.autocast(device.type, torch.bfloat16):
+            loss = task.loss(batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(task.parameters(), 5.0)
+        optimiser.step()
+        step += 1
+        decay = min(settings.ema_decay, 1 - 1 / (step + 1))
+        torch._foreach_lerp_(averaged, learned, 1 - decay)
+        if step % 10 == 0:
+            running = loss.item() if step == 10 else running + 0.05 * (loss.item() - running)
+        now = time.monotonic()
+        if now - told > 10:
+            report(json.dumps({"step": step, "s": round(now - started), "loss": round(running, 3), "rate": rate}))
+            told = now
+        if now - saved > settings.save_every_s:
+            write_checkpoint(path, settings, average, sources, step)
+            saved = now
+    write_checkpoint(path, settings, average, sources, step)
+    report(json.dumps({"step": step, "s": round(time.monotonic() - started), "loss": round(running, 3)}))
+    return path
+
+
+def schedule(share: float, warm_up: float) -> float:
+    """Of the peak rate, after ``share`` of the budget: a rise, then half a cosine."""
+    if share < warm_up:
+        return max(0.02, share / warm_up)
+    return 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * min(1.0, (share - warm_up) / (1 - warm_up)))))
+
+
+def write_checkpoint(
+    path: Path, settings: Settings, state: dict[str, Tensor], sources: Sequence[Source], steps: int
+) -> None:
+    """Aside, then renamed. Weights are kept as float16, what has few numbers as it is."""
+    packed = {
+        name: value.to("cpu", torch.float16) if value.dim() > 1 else value.to("cpu") for name, value in state.items()
+    }
+    aside = path.with_suffix(".part")
+    torch.save(
+        {
+            "kind": settings.kind,
+            "settings": asdict(settings),
+            "state": packed,
+            "sources": [asdict(source) for source in sources],
+            "steps": steps,
+        },
+        aside,
+    )
+    os.replace(aside, path)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What `write_checkpoint` wrote, weights as float32. Raises `ModelError`."""
+    try:
+        held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        held["state"] = {
+            name: value.float() if value.dtype == torch.float16 else value for name, value in held["state"].items()
+        }
+    except Exception as error:  # torch raises a dozen unrelated types
+        raise ModelError(f"{path}: not a checkpoint of a query model ({str(error).splitlines()[0]})") from None
+    return held
+
+
+def load_task(path: Path) -> tuple[Task, tuple[Source, ...]]:
+    """A trained task, ready to separate. Raises `ModelError`."""
+    held = read_checkpoint(path)
+    task = make_task(held["kind"])
+    try:
+        task.network.load_state_dict(held["state"])
+    except RuntimeError as error:
+        raise ModelError(f"{path}: weights of another network ({str(error).splitlines()[0]})") from None
+    return task.eval(), tuple(Source(**source) for source in held["sources"])
+
+
+def load_network(path: Path) -> tuple[LiveQuery | ResUNet30, tuple[Source, ...]]:
+    """The averaged network of a checkpoint and what it learned from. Raises `ModelError`."""
+    task, sources = load_task(path)
+    return task.network, sources
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=["live", "studio"])
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--captions", type=Path, help="embeddings made before (.npz); default POOL/captions.npz")
+    parser.add_argument("--resume", type=Path)
+    for name, kind in (("minutes", float), ("batch", int), ("seconds", float), ("peak-rate", float), ("seed", int)):
+        parser.add_argument(f"--{name}", type=kind)
+    options = vars(parser.parse_args())
+    pool, out, resume = options.pop("pool"), options.pop("out"), options.pop("resume")
+    captions = options.pop("captions") or pool / "captions.npz"
+    settings = Settings(**{name: value for name, value in options.items() if value is not None})
+    print(train(pool, load(captions), out, settings, resume))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""Training of query models: words, splits, mixtures, the loss, and a run of the command on one's own sounds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from models.corpus.sources import default_data
+from models.flagger.recordings import RATE
+from models.query.captions import Captions, embed, load, save
+from models.query.classes import SoundClass, class_of_file, class_of_label, classes
+from models.query.evaluation import mixtures, sdr, si_sdr
+from models.query.loss import query_loss
+from models.query.mixing import QUERIES, Mixer, shares
+from models.query.own import find_own
+from models.query.pool import LEVEL, Place, Pool, build, prepare
+from models.query.sounds import find_sounds
+from models.query.training import LiveTask, Settings, load_task, schedule, train
+from streaming.card import Source
+from streaming.errors import AudioError, ModelError, RequestError
+from tests.command_line import run
+
+SHARED = default_data()
+
+
+def tone(hz: float, seconds: float = 1.0) -> np.ndarray:
+    t = np.arange(round(seconds * RATE)) / RATE
+    return (0.3 * np.sin(2 * np.pi * hz * t)).astype(np.float32)
+
+
+def fake(text: str) -> np.ndarray:
+    rng = np.random.default_rng(list(text.encode()))
+    vector = rng.standard_normal(384)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three labels of three files: tones, and noise."""
+    rng = np.random.default_rng(0)
+    for label, hz in (("low_hum", 110.0), ("high beep", 3000.0), ("noise", 0.0)):
+        inner = tmp_path / "mine" / label
+        inner.mkdir(parents=True)
+        for i in range(3):
+            wave = tone(hz * (1 + i / 20), 1.5) if hz else (0.1 * rng.standard_normal(RATE)).astype(np.float32)
+            soundfile.write(inner / f"{i}.wav", wave, RATE)
+    return tmp_path / "mine"
+
+
+def test_every_class_has_words_enough_and_keeps_some_from_training() -> None:
+    for key, sound in classes().items():
+        heard, unheard = sound.captions(True), sound.captions(False)
+        assert len(sound.names) >= 6, key
+        assert len(sound.descriptions) >= 2, key
+        assert len(heard) >= 20, key
+        assert unheard, key
+        assert not set(heard) & set(unheard), key
+        assert sound.names[0] in heard, key
+        for other in sound.kin:
+            assert key in classes()[other].kin, (key, other)
+
+
+@pytest.mark.parametrize(
+    ("label", "key"),
+    [("door slam", "door"), ("door creak", "door_creak"), ("glass break", "glass_break"), ("police siren", "siren"),
+     ("soda can crunch", "can"), ("piano c", "piano"), ("dog bark", "dog"), ("thread of nothing", "paper")],
+)  # fmt: skip
+def test_labels_find_their_class(label: str, key: str) -> None:
+    if label == "thread of nothing":  # an expression is searched for, not matched whole
+        assert class_of_label("no such label") is None
+    found = class_of_label(label)
+    assert found is not None
+    assert found.key == key
+
+
+def test_files_find_their_class() -> None:
+    for path, key in (
+        ("/drumkits/GMRockKit/Kick-Hard.wav", "kick"),
+        ("/sounds/default_break_glass.1.ogg", "glass_break"),
+    ):
+        found = class_of_file(path)
+        assert found is not None
+        assert found.key == key
+    assert class_of_file("/usr/share/doc/readme") is None
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data folder")
+def test_nothing_of_training_is_judged_and_unseen_classes_never_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no apt-get: the shared folder alone
+    sounds = find_sounds(tmp_path / "no packages", SHARED)
+    splits: dict[str, set[str]] = {}
+    for sound in sounds:
+        splits.setdefault(f"{sound.kind}/{sound.unit}", set()).add(sound.split)
+        assert "validation_song_voice" not in sound.file
+        assert not (classes()[sound.kind].unseen and sound.split != "test")
+    assert all(of == {"train"} for of in splits.values() if "train" in of)  # one soundfont judges twice
+    items = json.loads((SHARED / "environment_sounds/manifest.json").read_text())["items"]
+    kept = {Path(item["file"]).name for item in items if item["split"] == "validation"}
+    assert kept
+    assert not kept & {Path(sound.file).name for sound in sounds if sound.split != "validation"}
+
+
+def test_a_sound_is_trimmed_and_brought_to_one_level() -> None:
+    wave = np.concatenate([np.zeros(5000, np.float32), tone(440), np.zeros(9000, np.float32)])
+    heard = prepare(wave)
+    assert heard is not None
+    assert len(heard) == pytest.approx(RATE, abs=20)
+    assert np.sqrt(np.mean(heard[1000:-1000] ** 2)) == pytest.approx(LEVEL, rel=0.02)
+    assert prepare(np.zeros(RATE, np.float32)) is None
+    assert prepare(tone(440, 0.01)) is None
+
+
+@pytest.fixture
+def pool(folder: Path, tmp_path: Path) -> tuple[Pool, dict[str, SoundClass]]:
+    known, sounds = find_own(folder)
+    build(tmp_path / "pool", "train", sounds)
+    return Pool(tmp_path / "pool", "train"), dict(known)
+
+
+def mixer(pool: tuple[Pool, dict[str, SoundClass]], seed: int = 0, seconds: float = 1.0) -> Mixer:
+    held, known = pool
+    captions = embed(fake, known)
+    return Mixer(torch.from_numpy(np.array(held.samples)), held.places, captions, RATE, seconds, seed, known)
+
+
+def test_a_mixture_holds_what_is_asked_for_and_silence_is_asked_for_too(
+    pool: tuple[Pool, dict[str, SoundClass]],
+) -> None:
+    source = mixer(pool)
+    absent = 0
+    for _ in range(6):
+        batch = source.batch(5)
+        assert batch.mix.shape == (5, 2, RATE)
+        assert batch.target.shape == (5 * QUERIES, 2, RATE)
+        assert torch.isfinite(batch.mix).all()
+        assert batch.mix.abs().max() <= 1.0
+        assert torch.allclose(batch.embedding.norm(dim=-1), torch.ones(5 * QUERIES), atol=1e-4)
+        loud = batch.target.abs().amax((1, 2)) > 1e-4
+        assert torch.equal(loud, batch.present)
+        absent += int((~batch.present).sum())
+        for i in range(5):  # with both of two sources asked for, they are the whole
+            both = batch.present[2 * i] and batch.present[2 * i + 1]
+            rest = batch.mix[i] - batch.target[2 * i] - batch.target[2 * i + 1]
+            assert not both or rest.square().mean() <= batch.mix[i].square().mean() * 4
+    assert absent
+
+
+def test_mixtures_come_from_the_seed_alone(pool: tuple[Pool, dict[str, SoundClass]]) -> None:
+    torch.manual_seed(0)
+    first = mixer(pool, 3).batch(2)
+    torch.manual_seed(0)
+    again = mixer(pool, 3).batch(2)
+    other = mixer(pool, 4).batch(2)
+    assert torch.equal(first.mix, again.mix)
+    assert torch.equal(first.target, again.target)
+    assert not torch.equal(first.mix, other.mix)
+
+
+def test_rare_classes_are_drawn_less_and_wanted_ones_more() -> None:
+    weights = shares({"speech": 100, "dog": 100, "cricket": 3})
+    assert weights.sum() == pytest.approx(1)
+    assert weights[0] > weights[1] > weights[2]
+
+
+def test_the_loss_knows_the_answer_from_the_mix_and_from_silence() -> None:
+    torch.manual_seed(1)
+    target, other = torch.randn(2, 4, 2, 8000).unbind(0)
+    mix, there = target + other, torch.ones(4, dtype=torch.bool)
+    perfect, untouched, silent = (float(query_loss(e, target, mix, there)) for e in (target, mix, 0 * mix))
+    assert perfect == pytest.approx(-30, abs=0.1)
+    assert untouched == pytest.approx(0, abs=0.1)
+    assert silent == pytest.approx(0, abs=0.1)
+    nothing = torch.zeros_like(target)
+    assert query_loss(nothing, nothing, mix, ~there) < query_loss(mix * 0.1, nothing, mix, ~there)
+
+
+def test_captions_survive_their_file(tmp_path: Path) -> None:
+    known = {key: classes()[key] for key in ("dog", "rain")}
+    captions = embed(fake, known)
+    save(captions, tmp_path / "captions.npz")
+    back = load(tmp_path / "captions.npz")
+    np.testing.assert_array_equal(back.table, captions.table)
+    for key in known:
+        np.testing.assert_array_equal(back.heard[key], captions.heard[key])
+        np.testing.assert_array_equal(back.unheard[key], captions.unheard[key])
+    assert isinstance(back, Captions)
+
+
+def test_the_rate_rises_then_falls() -> None:
+    rates = [schedule(share, 0.1) for share in np.linspace(0, 1, 50)]
+    top = int(np.argmax(rates))
+    assert 3 <= top <= 8
+    assert np.all(np.diff(rates[top:]) <= 1e-9)
+    assert rates[-1] < 0.05
+
+
+def test_a_run_learns_and_its_checkpoint_separates(pool: tuple[Pool, dict[str, SoundClass]], tmp_path: Path) -> None:
+    held, known = pool
+    captions = embed(fake, known)
+    root = tmp_path / "pool"
+    told: list[str] = []
+    settings = Settings(minutes=0.06, batch=2, seconds=0.6, warm_up=0.02)
+    path = train(root, captions, tmp_path / "run", settings, None, known, told.append)
+    task, sources = load_task(path)
+    assert isinstance(task, LiveTask)
+    assert [s.name for s in sources] == ["mine"]
+    assert json.loads(told[-1])["step"] >= 1
+    with torch.no_grad():
+        mix = torch.from_numpy(np.stack([tone(110), tone(110)]))[None]
+        out = task.separate(mix, torch.from_numpy(fake("low hum"))[None])
+    assert out.shape[:2] == (1, 2)
+    assert torch.isfinite(out).all()
+    further = train(
+        root, captions, tmp_path / "run2", Settings(minutes=0.005, batch=1, seconds=0.6), path, known, told.append
+    )
+    assert further.is_file()
+    assert held.places
+
+
+def test_the_command_trains_on_a_folder_of_ones_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ("--minutes", 0.01, "--batch", 1, "--seconds", 0.6)
+    assert run(monkeypatch, "train", "query", folder, "-o", tmp_path / "run", *short) == 0
+    assert Path(capsys.readouterr().out.split()[-1]).name == "query-live.ckpt"
+
+
+def test_a_csv_says_more_than_folders(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, tone(440), RATE)
+    (tmp_path / "words.csv").write_text("file,caption\na.wav,a kettle\na.wav,water boiling\nb.wav,my cat\n")
+    known, sounds = find_own(tmp_path)
+    assert known["a kettle"].names == ("a kettle", "water boiling")
+    assert {s.kind for s in sounds} == {"a kettle", "my cat"}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("file,words\na.wav,x\n", "expected file,caption"), ("file,caption\nz.wav,x\n", "line 2: z.wav: no such file"),
+     ("file,caption\na.wav,\n", "line 2: no caption"), ("file,caption\na.wav,x\n", "two labels at least")],
+)  # fmt: skip
+def test_a_wrong_csv_is_told(tmp_path: Path, content: str, says: str) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(440), RATE)
+    (tmp_path / "words.csv").write_text(content)
+    with pytest.raises(RequestError, match=says):
+        find_own(tmp_path)
+
+
+def test_wrong_folders_pools_and_checkpoints_are_told(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no such folder"):
+        find_own(tmp_path / "nowhere")
+    with pytest.raises(RequestError, match="no labelled audio"):
+        find_own(tmp_path)
+    with pytest.raises(AudioError, match=r"models\.query\.pool"):
+        Pool(tmp_path, "train")
+    (tmp_path / "x.ckpt").write_bytes(b"rubbish")
+    with pytest.raises(ModelError, match="not a checkpoint"):
+        load_task(tmp_path / "x.ckpt")
+
+
+def test_evaluation_mixtures_are_the_same_each_time_and_never_of_kin(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    keys = ("dog", "rain", "piano", "electric_piano", "speech")
+    places, parts, at = [], [], 0
+    for key in keys:
+        wave = (0.1 * rng.standard_normal(int(rng.integers(RATE // 4, 6 * RATE))) * 32767).astype(np.int16)
+        places.append(Place(key, at, len(wave), "here", key))
+        parts.append(wave)
+        at += len(wave)
+    np.save(tmp_path / "test.npy", np.concatenate(parts))
+    source = Source("here", "CC0", "nobody")
+    table = {"places": [vars(p) for p in places], "sources": [vars(source)]}
+    (tmp_path / "test.json").write_text(json.dumps(table))
+    pool = Pool(tmp_path, "test")
+    first, again = list(mixtures(pool, 12, 5)), list(mixtures(pool, 12, 5))
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a.wanted, b.wanted)
+        assert a.other_kind not in classes()[a.kind].kin
+        assert a.third not in classes()[a.kind].kin | classes()[a.other_kind].kin
+        level = 10 * np.log10(np.mean(a.wanted**2) / np.mean(a.other**2))
+        assert -10.1 <= level <= 10.1
+    assert {m.kind for m in first} == set(keys)
+
+
+def test_ratios_are_those_of_the_definitions() -> None:
+    rng = np.random.default_rng(0)
+    truth, noise = rng.standard_normal((2, 20000)).astype(np.float32)
+    assert sdr(truth, truth + np.float32(0.1) * noise) == pytest.approx(20, abs=0.2)
+    assert si_sdr(truth, 5 * (truth + np.float32(0.1) * noise)) == pytest.approx(20, abs=0.2)
+    assert sdr(truth, 0 * truth) == pytest.approx(0, abs=1e-6)
