@@ -30,9 +30,12 @@ class LoudnessMeter:
     def __init__(self, rate: int, channels: int) -> None:
         import pedalboard
 
+        # The standard names the shelf by its poles, the filter by the middle of its slope, which lies lower.
+        poles = math.tan(math.pi * SHELF_HZ / rate)
+        shelf_hz = math.atan(poles / 10 ** (SHELF_DB / 80)) * rate / math.pi
         self._board = pedalboard.Pedalboard(
             [
-                pedalboard.HighShelfFilter(SHELF_HZ, SHELF_DB, SHELF_Q),
+                pedalboard.HighShelfFilter(shelf_hz, SHELF_DB, SHELF_Q),
                 pedalboard.HighpassFilter(HIGHPASS_HZ),
                 pedalboard.HighpassFilter(HIGHPASS_HZ),
             ]
