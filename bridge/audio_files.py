@@ -33,6 +33,7 @@ SUBTYPES = {"float": "FLOAT", "24": "PCM_24", "16": "PCM_16"}
 RF64_BYTES = 4_000_000_000  # a plain WAV counts its bytes in 32 bits
 
 _READ_FRAMES = 65536  # one disk read; also what a resampler is fed at once
+_SET_ADD_PEAK_CHUNK = 0x1050  # of libsndfile's sf_command; it goes before the first sample
 _INEXACT = ("OGG", "MP3")
 """Formats that do not find a sample again after a jump."""
 _PROMISE = re.compile(r"data\s*: (\d+) \(should be (\d+)\)|SSND\s*: (\d+) \(should be (\d+)\)")
@@ -235,6 +236,8 @@ class AudioWriter:
             self._file = soundfile.SoundFile(
                 self._part, "w", self._file_rate, channels, subtype=SUBTYPES[subtype], format=container
             )
+            # The PEAK chunk of a float WAV holds the time: without it, equal audio is equal bytes.
+            soundfile._snd.sf_command(self._file._file, _SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
         except (OSError, soundfile.SoundFileError) as error:
             raise self._failure(error) from None
 

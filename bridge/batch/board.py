@@ -43,9 +43,9 @@ class Board:
     """A stage of one or more of pedalboard's effects."""
 
     def __init__(self, effects: Sequence["pedalboard.Plugin"], settings: Sequence[EffectStage], tail: Tail) -> None:
-        import pedalboard
+        from pedalboard._pedalboard import Pedalboard
 
-        self._board = pedalboard.Pedalboard(list(effects))
+        self._board = Pedalboard(list(effects))
         self._settings = tuple(settings)
         self._tail = tail
         # An echo may be silent for as long as its delay line is.
@@ -90,12 +90,12 @@ def check_rate(settings: EffectStage, rate: int) -> None:
 class PieceByPiece:
     """A stage of the effect that cannot stream::
 
-        piece 1   ━━━━━━━━━━━━━━━━╲───
-        piece 2             ───╱━━━━━━━━━━━━━━━╲───      ╲╱: crossfade, ─: heard, but not used
+    piece 1   ━━━━━━━━━━━━━━━━╲───
+    piece 2             ───╱━━━━━━━━━━━━━━━╲───      ╲╱: crossfade, ─: heard, but not used
     """
 
-    def __init__(self, effect: "pedalboard.Plugin", tail: Tail, scratch: Scratch, piece_s: float = PIECE_S) -> None:
-        self._effect, self._tail, self._scratch, self._piece_s = effect, tail, scratch, piece_s
+    def __init__(self, effect: "pedalboard.Plugin", scratch: Scratch, piece_s: float = PIECE_S) -> None:
+        self._effect, self._scratch, self._piece_s = effect, scratch, piece_s
 
     def prepare(self, rate: int, channels: int) -> tuple[int, int]:
         self._rate, self._channels = rate, channels

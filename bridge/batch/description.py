@@ -34,7 +34,7 @@ from streaming.errors import RequestError
 
 from ..config import Section
 from ..toml_lines import line_of
-from .effects import EFFECT_STAGES, EffectStage
+from .effects import EFFECT_STAGES
 from .hearing import ChopStage, FlagStage
 from .plugin import PluginStage
 from .separating import QueryStage, SeparateStage, StemSettings
@@ -220,7 +220,7 @@ def _has(data: Any, step: int | str) -> bool:
 
 def _dotted(field: tuple[int | str, ...]) -> str:
     """``stage 2 › ratio: ``: numbers count from 1, as one reads."""
-    parts = []
+    parts: list[str] = []
     for step in field:
         if isinstance(step, int):
             parts[-1] = f"{parts[-1]} {step + 1}"

@@ -15,13 +15,12 @@ from ..chops.settings import ChopSettings
 from ..flags.settings import FlagSettings
 from .sidecars import Sidecars
 from .spool import Scratch, Spool, SpooledPassage
-from .stage import Block, nothing
+from .stage import Block, Mark, nothing
 
 if TYPE_CHECKING:
     from streaming.curves import CurveNetwork
     from streaming.flagger import Flagger
 
-    from ..chops.slices import Slice
 
 _WHOLE = "the stage hears all of the audio: to cut a part out, put a trim before it"
 
@@ -58,7 +57,18 @@ class ChopStage(ChopSettings):
     output: Literal["slices", "pass"] = "slices"
     export: tuple[
         Literal[
-            "slices", "cue-wav", "sfz", "mpc", "ableton", "octatrack", "midi", "reaper", "audacity", "csv", "json", "picture"
+            "slices",
+            "cue-wav",
+            "sfz",
+            "mpc",
+            "ableton",
+            "octatrack",
+            "midi",
+            "reaper",
+            "audacity",
+            "csv",
+            "json",
+            "picture",
         ],
         ...,
     ] = ()
@@ -94,8 +104,11 @@ class Gathered:
 class FlagCut:
     """The stage of `FlagStage`."""
 
-    def __init__(self, settings: FlagStage, flagger: "Flagger", scratch: Scratch, sidecars: Sidecars, label: str) -> None:
-        self._settings, self._flagger, self._sidecars, self._label = settings, flagger, sidecars, label
+    def __init__(
+        self, settings: FlagStage, flagger: "Flagger", scratch: Scratch, sidecars: Sidecars, mark: Mark, label: str
+    ) -> None:
+        self._settings, self._flagger, self._sidecars = settings, flagger, sidecars
+        self._mark, self._label = mark, label
         self._gathered = Gathered(scratch)
 
     def prepare(self, rate: int, channels: int) -> tuple[int, int]:
@@ -113,10 +126,13 @@ class FlagCut:
         from ..flags.regions import find_flags
 
         passage = self._gathered.passage()
-        flags = find_flags(analyse_passage(passage, self._flagger, self._settings), self._settings)
+        analysis = analyse_passage(passage, self._flagger, self._settings, lambda part: self._mark.at(self._label))
+        flags = find_flags(analysis, self._settings)
         self._sidecars.notes += flags.notes
         names = self._settings.export
-        self._sidecars.write(EXPORTS, names, lambda aside, home, stem: Job(flags, passage, aside, home, stem), self._label)
+        self._sidecars.write(
+            EXPORTS, names, lambda aside, home, stem: Job(flags, passage, aside, home, stem), self._label
+        )
         yield from cut_blocks(flags, passage) if self._settings.output == "cut" else passage.blocks()
         self._gathered.close()
 
@@ -125,9 +141,10 @@ class Chopper:
     """What is common to chops that only mark and chops that cut."""
 
     def __init__(
-        self, settings: ChopStage, network: "CurveNetwork", scratch: Scratch, sidecars: Sidecars, label: str
+        self, settings: ChopStage, network: "CurveNetwork", scratch: Scratch, sidecars: Sidecars, mark: Mark, label: str
     ) -> None:
-        self._settings, self._network, self._sidecars, self._label = settings, network, sidecars, label
+        self._settings, self._network, self._sidecars = settings, network, sidecars
+        self._mark, self._label = mark, label
         self._gathered = Gathered(scratch)
 
     def prepare(self, rate: int, channels: int) -> tuple[int, int]:
@@ -151,7 +168,7 @@ class Chopper:
         from ..chops.slices import slice_blocks
 
         passage = self._gathered.passage()
-        analysis = analyse_passage(passage, self._network)
+        analysis = analyse_passage(passage, self._network, lambda part: self._mark.at(self._label))
         chops = chop(analysis, self._settings)
         if not chops.chops:
             raise RequestError(f"chop: nothing to cut at was found ({chops.note})")

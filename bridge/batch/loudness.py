@@ -11,6 +11,7 @@ The true peak is that of the audio four times oversampled (soxr), as in the stan
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..resampler import Resampler
 from .pumped import HOST_BLOCK, Pump, Tail
@@ -28,16 +29,17 @@ class LoudnessMeter:
     """Feed it all of one stream with `add`, `finish` it, then ask."""
 
     def __init__(self, rate: int, channels: int) -> None:
-        import pedalboard
+        from pedalboard import HighpassFilter, HighShelfFilter
+        from pedalboard._pedalboard import Pedalboard
 
         # The standard names the shelf by its poles, the filter by the middle of its slope, which lies lower.
         poles = math.tan(math.pi * SHELF_HZ / rate)
         shelf_hz = math.atan(poles / 10 ** (SHELF_DB / 80)) * rate / math.pi
-        self._board = pedalboard.Pedalboard(
+        self._board = Pedalboard(
             [
-                pedalboard.HighShelfFilter(shelf_hz, SHELF_DB, SHELF_Q),
-                pedalboard.HighpassFilter(HIGHPASS_HZ),
-                pedalboard.HighpassFilter(HIGHPASS_HZ),
+                HighShelfFilter(shelf_hz, SHELF_DB, SHELF_Q),
+                HighpassFilter(HIGHPASS_HZ),
+                HighpassFilter(HIGHPASS_HZ),
             ]
         )
         k = math.tan(math.pi * HIGHPASS_HZ / rate)
@@ -99,7 +101,7 @@ class PeakMeter:
             self.peak = max(self.peak, float(block.max()), -float(block.min()))
 
 
-def _lufs(power: "np.ndarray | float") -> "np.ndarray":  # type: ignore[type-arg]
+def _lufs(power: "NDArray[np.float64] | float") -> NDArray[np.float64]:
     with np.errstate(divide="ignore"):
-        level: np.ndarray = -0.691 + 10 * np.log10(power)  # type: ignore[type-arg]
+        level: NDArray[np.float64] = -0.691 + 10 * np.log10(power)
     return level

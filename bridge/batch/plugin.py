@@ -13,7 +13,7 @@ what it gives comes back.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -23,9 +23,6 @@ from streaming.errors import RequestError
 from ..config import Section
 from .pumped import HOST_BLOCK, Pump, Tail
 from .stage import Block
-
-if TYPE_CHECKING:
-    import pedalboard
 
 PROBE = 4 * HOST_BLOCK
 IMPULSE_AT = 1024
@@ -53,7 +50,7 @@ class PluginStage(Section):
     path: Path
     name: str | None = None
     preset: Path | None = None
-    parameters: dict[str, float | bool | str] = {}
+    parameters: dict[str, float | bool | str] = Field(default={})
     latency: Literal["auto", "reported"] | int = Field(default="auto")
     reload: bool = False
 
@@ -102,7 +99,7 @@ class Plugin:
         """At the rate that was prepared last."""
         return self._known[self._rate, self._channels]
 
-    def _load(self) -> "pedalboard.VST3Plugin":
+    def _load(self) -> Any:
         return load(self.path, self._settings.name, self._preset, self._settings.parameters)
 
     def _set_up(self, channels: int) -> "Setup":
@@ -152,7 +149,7 @@ class Plugin:
             self.notes.append(f"{name}: a reset does not clear it, so it is loaded anew for every file")
         chosen = self._settings.latency
         if isinstance(chosen, int):
-            return chosen
+            return int(chosen)
         self._begin()
         impulse = np.zeros((self._channels, PROBE), np.float32)
         impulse[:, IMPULSE_AT] = IMPULSE
@@ -185,19 +182,22 @@ class Plugin:
 
 
 def load(
-    path: Path, name: str | None = None, preset: Path | None = None, parameters: dict[str, float | bool | str] | None = None
+    path: Path,
+    name: str | None = None,
+    preset: Path | None = None,
+    parameters: dict[str, float | bool | str] | None = None,
 ) -> Any:
     """Load a plugin and set it up.
 
     Raises:
         RequestError: it is not there, is none, has no such parameter, or the value is out of its range.
     """
-    import pedalboard
+    from pedalboard._pedalboard import load_plugin
 
     if not path.exists():
         raise RequestError(f"{path}: no such plugin")
     try:
-        plugin = pedalboard.load_plugin(str(path), plugin_name=name)
+        plugin: Any = load_plugin(str(path), plugin_name=name)
     except (ImportError, ValueError, RuntimeError) as error:
         raise RequestError(f"{path}: cannot be loaded ({' '.join(str(error).split())})") from None
     if not plugin.is_effect:

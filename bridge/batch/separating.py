@@ -47,7 +47,7 @@ class SeparateStage(Section):
     type: Literal["separate"]
     model: str = AUTO
     output: Literal["sum", "files"] = "sum"
-    stems: dict[str, StemSettings] = {}
+    stems: dict[str, StemSettings] = Field(default={})
     only: tuple[str, ...] = ()
 
 
@@ -67,7 +67,7 @@ class QueryStage(Section):
     not_: tuple[str, ...] = Field(default=(), alias="not")
     model: str = AUTO
     output: Literal["sum", "files"] = "files"
-    stems: dict[str, StemSettings] = {}
+    stems: dict[str, StemSettings] = Field(default={})
     only: tuple[str, ...] = ()
 
     @field_validator("queries", "not_")
@@ -78,7 +78,7 @@ class QueryStage(Section):
         return queries
 
 
-def open_splitter(settings: SeparateStage | QueryStage, threads: int, gpu: bool) -> StemSplitter:
+def open_splitter(settings: SeparateStage | QueryStage, threads: int) -> StemSplitter:
     """The model of a stage, ready to split. The one place where words reach a model.
 
     Raises:
@@ -88,16 +88,19 @@ def open_splitter(settings: SeparateStage | QueryStage, threads: int, gpu: bool)
     path = find_model(settings.model)
     if isinstance(settings, QueryStage):
         card = peek_card(path)
-        raise RequestError(f"query: {card.name} is for {card.task} and takes no words; `sidechop models list` shows more")
+        raise RequestError(
+            f"query: {card.name} is for {card.task} and takes no words; `sidechop models list` shows more"
+        )
     return StemSplitter(OnnxModel.open(path, threads))
 
 
 def chosen_outputs(settings: SeparateStage | QueryStage, outputs: Sequence[str]) -> tuple[str, ...]:
-    """The outputs that are wanted. Raises `RequestError` for a stem that the model does not give."""
+    """The outputs that are wanted as files. Raises `RequestError` for a stem that the model does not give."""
     for stem in (*settings.stems, *settings.only):
         if stem not in outputs:
             raise RequestError(f"{settings.type}: {settings.model} gives no {stem!r}; it gives {', '.join(outputs)}")
-    return tuple(stem for stem in outputs if stem in settings.only or not settings.only)
+    muted = {stem for stem, its in settings.stems.items() if its.mute}
+    return tuple(stem for stem in outputs if (stem in settings.only or not settings.only) and stem not in muted)
 
 
 class SumOfStems:

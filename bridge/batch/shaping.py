@@ -86,6 +86,22 @@ class NormaliseStage(Section):
         return self
 
 
+class Level:
+    """A gain, for stems that go on as files."""
+
+    def __init__(self, gain: float) -> None:
+        self._gain = np.float32(gain)
+
+    def prepare(self, rate: int, channels: int) -> tuple[int, int]:
+        return rate, channels
+
+    def process(self, block: Block) -> Block:
+        return block if self._gain == 1 else block * self._gain
+
+    def flush(self) -> Iterator[Block]:
+        yield from ()
+
+
 class Resample:
     """The stage."""
 

@@ -32,7 +32,7 @@ class Spool:
     def __init__(self, scratch: Scratch, channels: int) -> None:
         self.channels = channels
         self.frames = 0
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=scratch.folder)  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(scratch.folder) if scratch.folder else None)  # noqa: SIM115
 
     def write(self, block: Block) -> None:
         """Append ``(channels, n)``. Raises `AudioError` where the disk is full."""
