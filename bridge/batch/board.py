@@ -25,6 +25,7 @@ WHOLE = "PitchShift"
 PIECE_S = 60.0
 OVERLAP_S = 0.5
 FADE_S = 0.1
+SHORTEST = 16
 
 
 def make_effect(settings: EffectStage) -> "pedalboard.Plugin":
@@ -120,7 +121,9 @@ class PieceByPiece:
     def _next(self, audio: Block, last: bool) -> Block:
         """``audio`` follows what was heard. The last ``overlap`` of a piece is heard again with the next one."""
         heard = np.concatenate([self._before, audio], axis=1)
-        out = self._effect.process(heard, self._rate, HOST_BLOCK, True)[:, : heard.shape[1]]
+        # Of two or three samples pedalboard cannot tell which side are the channels.
+        whole = np.pad(heard, ((0, 0), (0, max(0, SHORTEST - heard.shape[1]))))
+        out = self._effect.process(whole, self._rate, HOST_BLOCK, True)[:, : heard.shape[1]]
         if out.shape[1] < heard.shape[1]:
             out = np.pad(out, ((0, 0), (0, heard.shape[1] - out.shape[1])))
         half = (self._overlap - self._fade) // 2

@@ -73,6 +73,10 @@ class Builder:
         """Open everything. Raises `SidechopError` for what is not there or does not fit."""
         return self._flow(self._chain.stage, 1)
 
+    def line(self) -> Line:
+        """The stages alone, of a chain that splits nothing: for tests and measurements."""
+        return Line(self._placed(self._chain.stage, 1), self._mark)
+
     @property
     def notes(self) -> list[str]:
         return [note for plugin in self._plugins for note in plugin.notes]

@@ -11,6 +11,7 @@ Flows are built once in a worker, models and plugins with them, and begun anew f
 """
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -90,11 +91,17 @@ class Shelf:
         self.dither: int | None = None
         self.rate, self.frames = 1, 0
         self.written: list[Written] = []
+        self._numbers = count(1)
 
     def begin(self, folder: Path, subtype: str, dither: int | None, rate: int, frames: int) -> None:
         self.folder, self.subtype, self.dither = folder, subtype, dither
         self.rate, self.frames = rate, frames
         self.written = []
+        self._numbers = count(1)
+
+    def number(self) -> int:
+        """Of the next file: names come later."""
+        return next(self._numbers)
 
 
 class FileOutlet:
@@ -107,7 +114,7 @@ class FileOutlet:
     def begin(self, rate: int, channels: int, labels: Labels) -> None:
         shelf = self._shelf
         self._labels, self._rate, self._channels = dict(labels), rate, channels
-        name = "-".join(["audio", *labels.values()]).replace("/", "_") + f".{shelf.kind}"
+        name = f"{shelf.number()}.{shelf.kind}"
         frames = round(shelf.frames * rate / shelf.rate)
         self._writer = AudioWriter(shelf.folder / name, rate, channels, subtype=shelf.subtype, frames=frames)
         wanted = shelf.dither is not None and shelf.subtype == "16"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from streaming.errors import RequestError
 
+from ..exporting import safe_stem
 from .description import Chain, splits
 
 FIELDS = ("path", "name", "ext", "stem", "slice")
@@ -52,7 +53,7 @@ def check_template(chain: Chain) -> None:
 
 def name_of(chain: Chain, name: Name) -> str:
     """The path of an output below the output folder, without its ending, with ``/`` between folders."""
-    labels = {"stem": "", "slice": "", **{kind: label.replace("/", "_") for kind, label in name.labels.items()}}
+    labels = {"stem": "", "slice": "", **{kind: safe_stem(label, kind) for kind, label in name.labels.items()}}
     filled = template_of(chain).format(
         path=name.folder or ".", name=name.name, ext=name.suffix.removeprefix("."), **labels
     )

@@ -52,6 +52,9 @@ class Spool:
     def close(self) -> None:
         self._file.close()
 
+    def __del__(self) -> None:
+        self._file.close()  # of a stream that was given up half-way
+
 
 class Fifo:
     """First in, first out: in memory as long as little waits, beyond that on disk."""
