@@ -26,6 +26,8 @@ def line_of(text: str, field: Field) -> int | None:
             here = (*table, *_parts(key[1]))
         else:
             continue
+        if field and here[: len(field)] == field:
+            return number
         if len(here) > reach and here == field[: len(here)]:
             best, reach = number, len(here)
     return best

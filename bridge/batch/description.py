@@ -117,14 +117,13 @@ class Chain(Section):
     @model_validator(mode="after")
     def _splits_last(self) -> "Chain":
         """What makes several files of one has to be on the main line, not in a branch."""
-        for _, stage in walk(self.stage):
-            for _, inner in inner_lines(stage):
-                for name, below in walk(inner):
-                    if splits(below):
-                        raise ValueError(
-                            f"{name} makes several files of one inside of another stage: put it on the main line, "
-                            'or give it output = "sum" or "pass"'
-                        )
+        on_the_main_line = {id(stage) for stage in self.stage}
+        for name, stage in walk(self.stage):
+            if splits(stage) and id(stage) not in on_the_main_line:
+                raise ValueError(
+                    f"{name} makes several files of one inside of another stage: put it on the main line, "
+                    'or give it output = "sum" or "pass"'
+                )
         return self
 
 
@@ -192,10 +191,10 @@ def parse_chain(text: str, name: str = "the chain") -> Chain:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field, got = _field_of(data, first["loc"]), first["input"]
-        line = line_of(text, field)
+        line = line_of(text, (*field, "type") if first["type"] == "union_tag_invalid" else field)
         where = f"{name}: line {line}: " if line else f"{name}: "
         shown = "" if isinstance(got, dict | Section) else f" (got {json.dumps(got, default=str)[:60]})"
-        raise RequestError(f"{where}{_dotted(field)}{_said(first)}{shown}") from None
+        raise RequestError(f"{where}{_dotted(field)}{_said(first, data, field)}{shown}") from None
 
 
 def _field_of(data: Any, loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -229,7 +228,7 @@ def _dotted(field: tuple[int | str, ...]) -> str:
     return f"{' › '.join(parts)}: " if parts else ""
 
 
-def _said(mistake: Any) -> str:
+def _said(mistake: Any, data: Any, field: tuple[int | str, ...]) -> str:
     if mistake["type"] == "union_tag_invalid":
         import difflib
 
@@ -242,5 +241,9 @@ def _said(mistake: Any) -> str:
     if mistake["type"] == "union_tag_not_found":
         return 'has no type; say which stage it is: type = "Compressor"'
     if mistake["type"] == "extra_forbidden":
-        return "there is no such setting"
+        for step in field[:-1]:
+            data = data[step]
+        kind = stage_kinds().get(data.get("type", "")) if isinstance(data, dict) else None
+        names = [each.alias or name for name, each in kind.model_fields.items() if name != "type"] if kind else []
+        return f"there is no such setting; {data['type']} takes {', '.join(names)}" if names else "there is no such setting"
     return str(mistake["msg"]).removeprefix("Value error, ")
