@@ -225,6 +225,7 @@ class AudioWriter:
         self._done = False
         self._part = path.with_name(path.name + ".part")
         self._integer = subtype != "float"
+        self._steps = np.float32(2.0 ** (int(subtype) - 1) if self._integer else 0)
         self._file_rate = file_rate or rate
         self._resampler = Resampler(rate, self._file_rate, channels) if self._file_rate != rate else None
         sample_bytes = {"float": 4, "24": 3, "16": 2}[subtype]
@@ -255,6 +256,7 @@ class AudioWriter:
             raise AudioError(f"{self.path}: a wav ends at 4 GB; write flac, or shorter takes")
         if self._integer:
             self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+            block = np.rint(block * self._steps) / self._steps  # libsndfile would cut off, half a step too low
         try:
             self._file.write(block.T)
         except (OSError, soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts on a short write

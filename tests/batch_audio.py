@@ -92,5 +92,3 @@ def all_files(folder: Path, but: Iterable[str] = ("sidechop-batch.jsonl",)) -> d
     """Every file below, by its path, with its bytes."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in but)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
-
-

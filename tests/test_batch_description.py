@@ -21,7 +21,10 @@ CHAINS = sorted((Path(__file__).parents[1] / "examples" / "chains").glob("*.toml
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[[stage]]\ntype = "compressor"', r"line 2: stage 1: no stage is called 'compressor'; did you mean Compressor\?"),
+        (
+            '[[stage]]\ntype = "compressor"',
+            r"line 2: stage 1: no stage is called 'compressor'; did you mean Compressor\?",
+        ),
         ('[[stage]]\ntype = "Revreb"', r"line 2: stage 1: no stage is called 'Revreb'; did you mean Reverb\?"),
         ('[[stage]]\ntype = "Tuba"', "no stage is called 'Tuba'; --list-stages shows"),
         ("[[stage]]\nratio = 2", r'line 1: stage 1: has no type; say which stage it is: type = "Compressor"'),
@@ -41,7 +44,10 @@ CHAINS = sorted((Path(__file__).parents[1] / "examples" / "chains").glob("*.toml
         ('tail = "kept"', "line 1: tail: Input should be 'cut' or 'keep'"),
         ('# a chain\n[output]\nformat = "flac"\nbits = "float"', "line 2: output: flac holds 16 or 24 bits, not float"),
         ('[[stage]]\ntype = "trim"\nstart_s = 3\nend_s = 2', "line 1: stage 1: ends at 2 s, before it starts at 3 s"),
-        ('[[stage]]\ntype = "normalise"\nlufs = "off"\npeak_db = "off"', "line 1: stage 1: lufs and peak_db are both off"),
+        (
+            '[[stage]]\ntype = "normalise"\nlufs = "off"\npeak_db = "off"',
+            "line 1: stage 1: lufs and peak_db are both off",
+        ),
         ('[[stage]]\ntype = "normalise"\nlufs = 3', "lufs is 3, expected -70 to 0"),
         ('[[stage]]\ntype = "flag"\nstart_s = 3', "put a trim before it"),
         ('[[stage]]\ntype = "chop"\nend_s = 3', "put a trim before it"),
@@ -109,7 +115,9 @@ def test_the_schema_holds_for_every_chain_we_ship(path: Path) -> None:
     assert Chain.model_validate(chain.model_dump(mode="json", by_alias=True)) == chain
 
 
-@pytest.mark.parametrize("text", ['[[stage]]\ntype = "Compressor"\nratio = 0.5', 'tail = "maybe"', "x = 1", '[[stage]]\ntype = "x"'])
+@pytest.mark.parametrize(
+    "text", ['[[stage]]\ntype = "Compressor"\nratio = 0.5', 'tail = "maybe"', "x = 1", '[[stage]]\ntype = "x"']
+)
 def test_the_schema_refuses_what_we_refuse(text: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
     with pytest.raises(jsonschema.ValidationError):

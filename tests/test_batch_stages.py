@@ -49,7 +49,9 @@ def test_an_effect_is_what_pedalboard_gives_for_the_whole_file(name: str) -> Non
 
 
 def test_a_stage_begins_anew_for_every_stream() -> None:
-    text = stage("Reverb", room_size=0.9) + stage("Delay") + stage("BrickwallLimiter") + stage("PitchShift", semitones=3)
+    text = (
+        stage("Reverb", room_size=0.9) + stage("Delay") + stage("BrickwallLimiter") + stage("PitchShift", semitones=3)
+    )
     used, audio = line(text), noise(50_000)
     through(used, noise(30_000, seed=1))
     np.testing.assert_array_equal(through(used, audio), through(line(text), audio))
@@ -61,7 +63,16 @@ def test_the_table_of_effects_is_that_of_pedalboard() -> None:
         for name, kind in vars(pedalboard).items()
         if inspect.isclass(kind) and issubclass(kind, pedalboard.Plugin) and kind.__module__ == "pedalboard_native"
     }
-    structural = {"Convolution", "ExternalPlugin", "IIRFilter", "Plugin", "PluginContainer", "VST3Plugin", "Mix", "Chain"}
+    structural = {
+        "Convolution",
+        "ExternalPlugin",
+        "IIRFilter",
+        "Plugin",
+        "PluginContainer",
+        "VST3Plugin",
+        "Mix",
+        "Chain",
+    }
     assert set(EFFECTS) == known - structural - {"AudioUnitPlugin", "_AudioUnitPlugin", "_klass"}
     for name, parameters in EFFECTS.items():
         signature = getattr(pedalboard, name).__init__.__doc__.splitlines()[0]
@@ -155,12 +166,16 @@ class Liar:
         return out[:, drop:]
 
 
-@pytest.mark.parametrize(("delay", "kept_back"), [(0, 0), (480, 0), (480, 480), (480, 100), (9000, 0), (70_000, 70_000)])
+@pytest.mark.parametrize(
+    ("delay", "kept_back"), [(0, 0), (480, 0), (480, 480), (480, 100), (9000, 0), (70_000, 70_000)]
+)
 @pytest.mark.parametrize("frames", [1, 5000, 100_000])
 def test_whatever_a_plugin_keeps_back_of_its_latency_it_nulls(delay: int, kept_back: int, frames: int) -> None:
     audio = noise(frames, 1)
     pump = Pump(Liar(delay, kept_back), lambda: delay, RATE, 1, Tail())
-    out = np.concatenate([pump.process(audio[:, at : at + 999]) for at in range(0, frames, 999)] + list(pump.flush()), 1)
+    out = np.concatenate(
+        [pump.process(audio[:, at : at + 999]) for at in range(0, frames, 999)] + list(pump.flush()), 1
+    )
     np.testing.assert_array_equal(out, audio)
 
 
@@ -226,7 +241,9 @@ def test_latency_is_measured_where_it_can_be(
 ) -> None:
     """The last is an echo, not a latency: nobody would wait so long for a look ahead."""
     monkeypatch.setattr("bridge.batch.plugin.load", lambda *_: Delays(delay, reported))
-    plugin = Plugin(PluginStage.model_validate({"type": "plugin", "path": "any.vst3", "latency": latency}), Path(), Tail())
+    plugin = Plugin(
+        PluginStage.model_validate({"type": "plugin", "path": "any.vst3", "latency": latency}), Path(), Tail()
+    )
     audio = noise(50_000, 1)
     out = through(plugin, audio, SIZES)
     late = delay - taken_out
@@ -311,7 +328,9 @@ def test_loudness_and_true_peak_are_those_of_libebur128(rate: int, channels: int
     spectrum = np.fft.rfft(rng.standard_normal((channels, 8 * rate)))
     spectrum /= np.sqrt(np.arange(1, spectrum.shape[1] + 1))  # pink
     spectrum[:, spectrum.shape[1] * 3 // 4 :] = 0  # where oversampling filters fall off each in its own way
-    level = np.interp(np.arange(8 * rate) / rate, [0, 0.1, 2, 2.1, 4, 4.1, 6, 7.9, 8], [0, 0.01, 0.01, 1, 1, 0.1, 0.1, 1, 0])
+    level = np.interp(
+        np.arange(8 * rate) / rate, [0, 0.1, 2, 2.1, 4, 4.1, 6, 7.9, 8], [0, 0.01, 0.01, 1, 1, 0.1, 0.1, 1, 0]
+    )
     audio = np.fft.irfft(spectrum)
     audio *= level * 0.5 / np.abs(audio).max()
     mode = pyebur128.MeasurementMode.MODE_I | pyebur128.MeasurementMode.MODE_TRUE_PEAK

@@ -35,7 +35,7 @@ from .shaping import (
     Trim,
     TrimStage,
 )  # fmt: skip
-from .sidecars import Sidecars
+from .sidecars import NamedSidecars, Sidecars
 from .spool import Scratch
 from .stage import Line, Mark, Placed, Stage
 
@@ -68,6 +68,7 @@ class Builder:
         self._scratch, self._sidecars, self._shelf, self._threads = scratch, sidecars, shelf, threads
         self._tail = Tail(chain.tail == "keep", chain.tail_max_s)
         self._plugins: list[Plugin] = []
+        self._beside: set[str] = set()
 
     def flow(self) -> Flow:
         """Open everything. Raises `SidechopError` for what is not there or does not fit."""
@@ -85,13 +86,23 @@ class Builder:
     def plugins(self) -> Sequence[Plugin]:
         return self._plugins
 
-    def _flow(self, stages: Sequence[Section], number: int, before: Sequence[Placed] = ()) -> Flow:
-        """The stages from the one called ``number`` on, after what comes ``before``."""
+    def _flow(self, stages: Sequence[Section], number: int, before: Sequence[Placed] = (), stem: str = "") -> Flow:
+        """The stages from the one called ``number`` on, after what comes ``before``; of one stem, or of all."""
+        self._stem = stem
         end = next((i for i, stage in enumerate(stages) if splits(stage)), len(stages))
         line = Line([*before, *self._placed(stages[:end], number)], self._mark)
         if end == len(stages):
             return Flow(line, FileOutlet(self._shelf, self._mark))
         return Flow(line, self._split(stages[end], stages[end + 1 :], number + end))
+
+    def _sidecars_for(self, label: str, stage: FlagStage | ChopStage) -> NamedSidecars:
+        """What tells the files beside the audio apart: the stem, and where several stages write some, the stage."""
+        number, _, kind = label.partition(" ")
+        name = self._stem
+        if stage.export:
+            name = "-".join(filter(None, [name, kind, number])) if name in self._beside else name
+            self._beside.add(name)
+        return NamedSidecars(self._sidecars, name)
 
     def _split(self, stage: Section, after: Sequence[Section], number: int) -> Outlet:
         label = f"{number} {kind_of(stage)}"
@@ -104,7 +115,8 @@ class Builder:
         for stem in chosen_outputs(stage, splitter.outputs):
             settings = stage.stems.get(stem, StemSettings())
             own = self._placed(settings.stage, 1, f"{label}.{stem}.")
-            flows[stem] = self._flow(after, number + 1, [*own, Placed(f"{label}.{stem} gain", Level(settings.gain))])
+            level = Placed(f"{label}.{stem} gain", Level(settings.gain))
+            flows[stem] = self._flow(after, number + 1, [*own, level], stem)
         return StemsOutlet(splitter, flows, self._mark, label)
 
     def _branches(self, branches: Mapping[str, StemSettings], label: str) -> Branches:
@@ -153,7 +165,9 @@ class Builder:
             case FlagStage():
                 from ..flags.analysis import open_flagger
 
-                return FlagCut(stage, open_flagger(stage.model)[0], scratch, self._sidecars, self._mark, label)
+                return FlagCut(
+                    stage, open_flagger(stage.model)[0], scratch, self._sidecars_for(label, stage), self._mark, label
+                )
             case ChopStage():
                 return self._chopper(stage, label)
             case NormaliseStage():
@@ -172,7 +186,7 @@ class Builder:
         from streaming.curves import CurveNetwork
 
         network = CurveNetwork(OnnxModel.open(find_model(stage.model), self._threads))
-        return Chopper(stage, network, self._scratch, self._sidecars, self._mark, label)
+        return Chopper(stage, network, self._scratch, self._sidecars_for(label, stage), self._mark, label)
 
     def _convolution(self, stage: ConvolutionStage) -> Stage:
         import pedalboard

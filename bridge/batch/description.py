@@ -245,5 +245,9 @@ def _said(mistake: Any, data: Any, field: tuple[int | str, ...]) -> str:
             data = data[step]
         kind = stage_kinds().get(data.get("type", "")) if isinstance(data, dict) else None
         names = [each.alias or name for name, each in kind.model_fields.items() if name != "type"] if kind else []
-        return f"there is no such setting; {data['type']} takes {', '.join(names)}" if names else "there is no such setting"
+        return (
+            f"there is no such setting; {data['type']} takes {', '.join(names)}"
+            if names
+            else "there is no such setting"
+        )
     return str(mistake["msg"]).removeprefix("Value error, ")

@@ -13,7 +13,7 @@ from streaming.errors import RequestError
 
 from ..chops.settings import ChopSettings
 from ..flags.settings import FlagSettings
-from .sidecars import Sidecars
+from .sidecars import NamedSidecars
 from .spool import Scratch, Spool, SpooledPassage
 from .stage import Block, Mark, nothing
 
@@ -105,7 +105,7 @@ class FlagCut:
     """The stage of `FlagStage`."""
 
     def __init__(
-        self, settings: FlagStage, flagger: "Flagger", scratch: Scratch, sidecars: Sidecars, mark: Mark, label: str
+        self, settings: FlagStage, flagger: "Flagger", scratch: Scratch, sidecars: NamedSidecars, mark: Mark, label: str
     ) -> None:
         self._settings, self._flagger, self._sidecars = settings, flagger, sidecars
         self._mark, self._label = mark, label
@@ -128,11 +128,9 @@ class FlagCut:
         passage = self._gathered.passage()
         analysis = analyse_passage(passage, self._flagger, self._settings, lambda part: self._mark.at(self._label))
         flags = find_flags(analysis, self._settings)
-        self._sidecars.notes += flags.notes
+        self._sidecars.note(*flags.notes)
         names = self._settings.export
-        self._sidecars.write(
-            EXPORTS, names, lambda aside, home, stem: Job(flags, passage, aside, home, stem), self._label
-        )
+        self._sidecars.write(EXPORTS, names, lambda aside, home, stem: Job(flags, passage, aside, home, stem))
         yield from cut_blocks(flags, passage) if self._settings.output == "cut" else passage.blocks()
         self._gathered.close()
 
@@ -141,7 +139,13 @@ class Chopper:
     """What is common to chops that only mark and chops that cut."""
 
     def __init__(
-        self, settings: ChopStage, network: "CurveNetwork", scratch: Scratch, sidecars: Sidecars, mark: Mark, label: str
+        self,
+        settings: ChopStage,
+        network: "CurveNetwork",
+        scratch: Scratch,
+        sidecars: NamedSidecars,
+        mark: Mark,
+        label: str,
     ) -> None:
         self._settings, self._network, self._sidecars = settings, network, sidecars
         self._mark, self._label = mark, label
@@ -172,11 +176,9 @@ class Chopper:
         chops = chop(analysis, self._settings)
         if not chops.chops:
             raise RequestError(f"chop: nothing to cut at was found ({chops.note})")
-        self._sidecars.notes += [chops.note] if chops.note else []
+        self._sidecars.note(*filter(None, [chops.note]))
         names, curves = self._settings.export, analysis.curves
-        self._sidecars.write(
-            EXPORTS, names, lambda aside, home, stem: Job(chops, passage, aside, home, stem, curves), self._label
-        )
+        self._sidecars.write(EXPORTS, names, lambda aside, home, stem: Job(chops, passage, aside, home, stem, curves))
         if whole:
             yield "", passage.blocks()
         else:

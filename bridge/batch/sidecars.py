@@ -25,13 +25,26 @@ class Sidecars:
         self.aside, self.home, self.stem = aside, home, safe_stem(stem, "audio")
         self.notes = []
 
+
+class NamedSidecars:
+    """Those of one stage: ``name`` tells them apart from other stages' and stems'; often it is empty."""
+
+    def __init__(self, sidecars: Sidecars, name: str) -> None:
+        self._sidecars = sidecars
+        self._name = safe_stem(name, "stage") if name else ""
+
     def write(
-        self, exports: Mapping[str, Exporter], names: Sequence[str], job: Callable[[Path, Path, str], Any], label: str
+        self, exports: Mapping[str, Exporter], names: Sequence[str], job: Callable[[Path, Path, str], Any]
     ) -> None:
         """Every format of ``names``; ``job`` makes what exporters take of a folder, the later home and a stem."""
         if not names:
             return
-        self.aside.mkdir(parents=True, exist_ok=True)
-        made = job(self.aside, self.home, f"{self.stem}-{label}" if label else self.stem)
+        its = self._sidecars
+        its.aside.mkdir(parents=True, exist_ok=True)
+        made = job(its.aside, its.home, f"{its.stem}-{self._name}" if self._name else its.stem)
         for name in dict.fromkeys(names):
-            self.notes += exports[name].write(made)
+            self.note(*exports[name].write(made))
+
+    def note(self, *lines: str) -> None:
+        """What the user should know of the file."""
+        self._sidecars.notes += lines
