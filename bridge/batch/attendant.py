@@ -80,7 +80,8 @@ class Attendant:
                 "-m", "bridge.batch.worker", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
             self._process = process
-            threading.Thread(target=self._hear, args=(process, self._lines), name="worker", daemon=True).start()
+            self._listener = threading.Thread(target=self._hear, args=(process, self._lines), daemon=True)
+            self._listener.start()
         setup = self._setup
         told = {name: value for name, value in setup._asdict().items() if name != "patience_s"}
         self._send({**told, "mark": str(self._mark.path)})
@@ -115,13 +116,14 @@ class Attendant:
             process = self._process
         if process is not None:
             assert process.stdin is not None
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 process.stdin.close()
             try:
                 process.wait(CLOSE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            self._listener.join()
         self._mark.close()
 
     def _send(self, data: dict[str, Any]) -> None:
@@ -154,9 +156,9 @@ class Attendant:
 
     def _hear(self, process: "subprocess.Popen[str]", lines: "SimpleQueue[str | None]") -> None:
         assert process.stdout is not None
-        with contextlib.suppress(ValueError):  # closed under our hands
-            for line in process.stdout:
-                lines.put(line)
+        for line in process.stdout:
+            lines.put(line)
+        process.stdout.close()
         lines.put(None)
 
     def _end(self, kill: bool = False) -> int:
@@ -171,9 +173,9 @@ class Attendant:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError, AttributeError):
-                pipe.close()  # type: ignore[union-attr]
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):  # of what it did not read any more
+            process.stdin.close()
         return code
 
 

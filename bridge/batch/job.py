@@ -187,6 +187,7 @@ class Workbench:
     def _pump(self, reader: AudioReader) -> int:
         """The file through the flow, read ahead by a thread of its own; gives its frames."""
         heard = 0
+        self._mark.at("reading")
         with ThreadPoolExecutor(1, "reader") as reading:
             for block in self._blocks(reader, reading):
                 if self.cancelled:
@@ -194,6 +195,7 @@ class Workbench:
                 heard += block.shape[1]
                 self._flow.take(block)
                 self._mark.advance(heard)
+                self._mark.at("reading")
         return heard
 
     @staticmethod

@@ -66,7 +66,9 @@ class SharedMark:
         self._memory[_HEADER.size : _HEADER.size + len(text)] = text
 
     def read(self) -> Standing:
-        """What the other end wrote last."""
+        """What the other end wrote last; nothing once it is closed, which another thread may do."""
+        if self._memory.closed:
+            return Standing(0, 0, 0, "")
         steps, done, total, length = _HEADER.unpack_from(self._memory)
         text = self._memory[_HEADER.size : _HEADER.size + max(0, min(length, _LABEL_BYTES))]
         return Standing(steps, done, total, text.decode(errors="replace"))

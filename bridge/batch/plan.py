@@ -65,7 +65,7 @@ class Plan:
 
     def names(self) -> Iterator[tuple[Source, str]]:
         """Each source with its output; for what is split, with a name that stands for all of them."""
-        labels = {kind: f"<{kind}>" for stage in self.chain.stage if (kind := splits(stage))}
+        labels = {kind: f"({kind})" for stage in self.chain.stage if (kind := splits(stage))}
         for source in self.sources:
             name = name_of(self.chain, Name(source.folder, source.name.stem, source.name.suffix, labels))
             yield source, f"{self.output}/{name}.{self.chain.output.format}"

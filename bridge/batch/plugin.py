@@ -158,7 +158,7 @@ class Plugin:
         delay = pure_delay(heard)
         if chosen == "reported" or delay is None:
             return reported
-        measured = delay - IMPULSE_AT + PROBE - heard.shape[1]  # what it kept back, it has made up for itself
+        measured: int = delay - IMPULSE_AT + PROBE - heard.shape[1]  # what it kept back, it has made up for itself
         if measured == reported or (reported == 0 and measured > MEASURED_MAX_S * rate):
             return reported
         self.notes.append(

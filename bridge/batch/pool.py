@@ -49,15 +49,15 @@ class Pool:
         outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
 
         def work(attendant: Attendant) -> None:
-            while self._open:
-                try:
-                    job = waiting.popleft()
-                except IndexError:
-                    break
-                outcome = carry_out_anywhere(attendant, self._setup, job)
-                if self._open or outcome.status != "failed":
-                    outcomes.put(outcome)
-            outcomes.put(None)
+            try:
+                while self._open:
+                    outcome = carry_out_anywhere(attendant, self._setup, waiting.popleft())
+                    if self._open or outcome.status != "failed":  # what is cancelled did not fail
+                        outcomes.put(outcome)
+            except IndexError:
+                pass  # none is left
+            finally:
+                outcomes.put(None)
 
         busy = self._attendants[: max(1, len(jobs))]
         for attendant in busy:
