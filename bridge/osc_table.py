@@ -257,6 +257,15 @@ REQUESTS: tuple[Message, ...] = (
         (Argument("p_value", "d", "", 0, 0.5),),
         "Live, flag what is as odd as at most this share of good audio; 0 is the model's own threshold",
     ),
+    Message("/sidechop/batch/chains", (), "The chains that have a name", (_JSON,)),
+    Message(
+        "/sidechop/batch/file",
+        (Argument("chain", "s"), Argument("files", "s"), Argument("folder", "s"), _OPTIONS),
+        "Run files through a chain into a folder",
+        (Argument("done", "i"), Argument("kept", "i"), Argument("failed", "i")),
+        slow=True,
+        job=True,
+    ),
     Message("/sidechop/cancel", (Argument("request", "i"),), "End a job that this client asked for with that id"),
     Message("/sidechop/reset", (), "Forget the past: the engine starts afresh and takes over", slow=True),
     Message("/sidechop/authorise", (Argument("token", "s"),), "Show the daemon's token, before anything else"),
@@ -305,6 +314,19 @@ ANSWERS: tuple[Message, ...] = (
         "/sidechop/flag/part",
         (_ID, Argument("index", "i"), Argument("start", "h", "samples"), Argument("end", "h", "samples")),
         "One part of a job that is kept",
+    ),
+    Message(
+        "/sidechop/batch/item",
+        (
+            _ID,
+            Argument("index", "i"),
+            Argument("source", "s"),
+            Argument("status", "s", choices=("done", "kept", "failed")),
+            Argument("output", "s"),
+            Argument("outputs", "i"),
+            Argument("text", "s"),
+        ),
+        "What became of one file of a batch: the first of so many outputs, and what went wrong or is to know",
     ),
 )
 
@@ -355,7 +377,7 @@ EVENTS: tuple[Message, ...] = (
     ),
 )
 
-ITEMS = frozenset(("/sidechop/chop/item", "/sidechop/flag/item", "/sidechop/flag/part"))
+ITEMS = frozenset(("/sidechop/chop/item", "/sidechop/flag/item", "/sidechop/flag/part", "/sidechop/batch/item"))
 """What a job sends of its results before it is done."""
 
 BY_ADDRESS = {message.address: message for message in (*REQUESTS, *ANSWERS, *EVENTS)}
@@ -370,7 +392,7 @@ The daemon listens for UDP on 127.0.0.1:{DEFAULT_PORT}. Each request starts with
 answered to the address that it came from: `/sidechop/done id …` or `/sidechop/error id text`, and for the slow ones
 `/sidechop/progress id fraction text` on the way. Slow requests wait for each other; jobs run beside everything else,
 report at least once a second, send `/sidechop/chop/item` for each chop (`/sidechop/flag/item` for each flag and
-`/sidechop/flag/part` for each part that is kept), and end with `done`, whose count says how many there were. UDP may
+`/sidechop/flag/part` for each part that is kept, `/sidechop/batch/item` for each file of a batch), and end with `done`, whose count says how many there were. UDP may
 lose some; a re-roll with the same seed sends chops again.
 
 Types are OSC's: i int32, h int64, f float32, d float64, s string, T/F true and false. Integers pass where a number is
@@ -395,6 +417,13 @@ Here `options` are the settings of `sidechop flag`, such as `{"keep": 0.7}`; `/s
 `model`. A flag's index is that of its item, as told last. What is called fine is remembered for good, for files and
 live; `/sidechop/flag/fine` with `on` false takes it back.
 
+## Batches
+
+`chain` is a name that `/sidechop/batch/chains` lists, or a path; `files` a JSON array of paths, or `@` and the path of a
+text file with one on each line, where they are more than a datagram holds. `options` may hold `resume`, `overwrite`,
+`workers` and `patience_s`. Files that fail are items as well as those that are done; the job itself fails only where it
+cannot begin. See [batch.md](batch.md).
+
 ## Example
 
 ```
@@ -406,6 +435,7 @@ sidechop osc /sidechop/chop/export 1 sfz,cue-wav ~/chops
 sidechop osc /sidechop/flag/file ~/take.wav 0 0 '{"keep": 0.8, "snap": "beat"}'
 sidechop osc /sidechop/flag/fine 2 0 on
 sidechop osc /sidechop/flag/export 2 reaper,cut ~/flags
+sidechop osc /sidechop/batch/file master '["~/a.wav", "~/b.wav"]' ~/mastered '{}'
 ```"""
 
 

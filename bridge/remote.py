@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .batch.chains import described_chains
 from .latency import latency_report
 from .levels import level_db
 from .osc_server import Handler, JobAnswer, Progress
@@ -49,6 +50,8 @@ class Remote:
             "/sidechop/flag/live": self._flag_live,
             "/sidechop/flag/live/fine": self._flag_live_fine,
             "/sidechop/flag/threshold": self._flag_threshold,
+            "/sidechop/batch/chains": lambda: (_json(described_chains()),),
+            "/sidechop/batch/file": self._batch_file,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -194,6 +197,10 @@ class Remote:
     def _flag_threshold(self, p_value: float) -> Sequence[Value]:
         self._daemon.flags.threshold = p_value
         return ()
+
+    def _batch_file(self, answer: JobAnswer, chain: str, files: str, folder: str, options: str) -> Sequence[Value]:
+        jobs = self._daemon.jobs
+        return jobs.run(answer, "batch/file", chain=chain, files=files, folder=folder, options=options)
 
     def _reset(self, progress: Progress) -> Sequence[Value]:
         progress(0.0, "starting the engine afresh")

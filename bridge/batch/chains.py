@@ -1,6 +1,7 @@
 """Chains by name: those in the user's folder, or any file by its path."""
 
 import difflib
+import tomllib
 from pathlib import Path
 
 from streaming.errors import RequestError
@@ -16,6 +17,19 @@ def chains_folder() -> Path:
 def list_chains() -> list[str]:
     """The names that there are."""
     return sorted(path.stem for path in chains_folder().glob("*.toml"))
+
+
+def described_chains() -> list[dict[str, str]]:
+    """Each name with what the chain says of itself; one that cannot be read says why."""
+    described = []
+    for name in list_chains():
+        path, about, problem = chains_folder() / f"{name}.toml", "", ""
+        try:
+            about = str(tomllib.loads(path.read_text(encoding="utf-8")).get("about", ""))
+        except (OSError, ValueError) as error:
+            problem = str(error)
+        described.append({"name": name, "about": about, "problem": problem})
+    return described
 
 
 def find_chain(name_or_path: str) -> Path:

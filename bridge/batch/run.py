@@ -72,6 +72,12 @@ class Run:
                 self._report(source.file, outcome)
         return standing
 
+    def share(self) -> float:
+        """How much of all is done, 0 to 1, by the files' bytes."""
+        standing = self.standing
+        half_done = sum(flight.share for flight in self.in_flight()) * standing.bytes_total / max(1, standing.total)
+        return min(1.0, (standing.bytes_done + half_done) / max(1, standing.bytes_total))
+
     def in_flight(self) -> list[InFlight]:
         return self._dispatcher.in_flight()
 

@@ -52,8 +52,7 @@ class RunView:
     def _draw(self, run: Run) -> None:
         while not self._ended.wait(DRAW_S):
             standing, flying = run.standing, run.in_flight()
-            half_done = sum(flight.share for flight in flying) * standing.bytes_total / max(1, standing.total)
-            share = min(1.0, (standing.bytes_done + half_done) / max(1, standing.bytes_total))
+            share = run.share()
             self._bars.update(self._whole, completed=share, text=text_of(standing, share))
             for gone in self._tasks.keys() - {flight.source for flight in flying}:
                 self._bars.remove_task(self._tasks.pop(gone))

@@ -24,6 +24,7 @@ from typing import Any, TextIO
 from streaming.errors import SidechopError
 
 from .answers import Answers
+from .batch_jobs import BatchJobs
 from .chop_jobs import ChopJobs
 from .flag_jobs import FlagJobs
 from .requests import Request, heard_lately
@@ -46,8 +47,10 @@ class Worker:
         self._pools = {
             "listen": ThreadPoolExecutor(LISTENERS, thread_name_prefix="listen"),
             "choose": ThreadPoolExecutor(1, thread_name_prefix="choose"),
+            "batch": ThreadPoolExecutor(1, thread_name_prefix="batch"),
         }
-        self._handlers = {**ChopJobs(self._answers).handlers(), **FlagJobs(self._answers).handlers()}
+        kinds = ChopJobs(self._answers), FlagJobs(self._answers), BatchJobs(self._answers)
+        self._handlers = {do: handler for jobs in kinds for do, handler in jobs.handlers().items()}
 
     def take(self, request: Request) -> None:
         id = request["id"]
