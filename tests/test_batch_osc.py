@@ -102,7 +102,7 @@ def test_mistakes_are_one_clear_line(client: Client, tmp_path: Path) -> None:
             files_of(text)
 
 
-def test_a_batch_is_cancelled_and_goes_on_later(client: Client, tmp_path: Path) -> None:
+def test_a_batch_is_cancelled_and_goes_on_later(daemon: Daemon, client: Client, tmp_path: Path) -> None:
     files = [str(write(tmp_path / f"{i}.wav", noise(20 * RATE, seed=i), subtype="PCM_16")) for i in range(3)]
     out = tmp_path / "out"
     arguments = ("slow", json.dumps(files), str(out), '{"workers": 1, "resume": true}')
@@ -112,7 +112,7 @@ def test_a_batch_is_cancelled_and_goes_on_later(client: Client, tmp_path: Path) 
     wait_for(lambda: not (out / ".sidechop-batch").exists())
     left = all_files(out)
     assert set(left) < {"0.wav", "1.wav", "2.wav"}
-    with Client(*client.address, timeout_s=60.0) as again:
+    with Client(*daemon.server.address, timeout_s=60.0) as again:
         done, kept, failed = again.ask("/sidechop/batch/file", *arguments)
     assert (done, kept, failed) == (3 - len(left), len(left), 0)
     assert left.items() <= all_files(out).items()

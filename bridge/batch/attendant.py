@@ -20,6 +20,8 @@ from .job import Job, Outcome
 from .mark import SharedMark, Standing
 
 LOOK_S = 0.1
+START_S = 60.0
+"""An interpreter that starts and opens a chain may take this, whatever the patience with stages."""
 CLOSE_S = 5.0
 
 
@@ -85,7 +87,7 @@ class Attendant:
         setup = self._setup
         told = {name: value for name, value in setup._asdict().items() if name != "patience_s"}
         self._send({**told, "mark": str(self._mark.path)})
-        line, trouble = self._wait()
+        line, trouble = self._wait(max(START_S, setup.patience_s))
         if line is None:
             raise RequestError(trouble)
         if "error" in line:
@@ -99,7 +101,7 @@ class Attendant:
         try:
             self.start()
             self._send(asdict(job))
-            line, trouble = self._wait()
+            line, trouble = self._wait(self._setup.patience_s)
             if line is not None:
                 return Outcome(**line)
         except RequestError as error:
@@ -134,7 +136,7 @@ class Attendant:
             process.stdin.write(json.dumps(data) + "\n")
             process.stdin.flush()
 
-    def _wait(self) -> tuple[dict[str, Any] | None, str]:
+    def _wait(self, patience_s: float) -> tuple[dict[str, Any] | None, str]:
         """The next line of the worker; or None and what became of it."""
         steps, since = self.standing().steps, time.monotonic()
         while True:
@@ -144,9 +146,9 @@ class Attendant:
                 now = self.standing()
                 if now.steps != steps:
                     steps, since = now.steps, time.monotonic()
-                elif time.monotonic() - since > self._setup.patience_s:
+                elif time.monotonic() - since > patience_s:
                     self._end(kill=True)
-                    return None, f"{_named(now.label)} hangs: nothing for {self._setup.patience_s:g} s, so it was ended"
+                    return None, f"{_named(now.label)} hangs: nothing for {patience_s:g} s, so it was ended"
                 continue
             if line is None:
                 code = self._end()
