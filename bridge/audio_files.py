@@ -33,6 +33,7 @@ SUBTYPES = {"float": "FLOAT", "24": "PCM_24", "16": "PCM_16"}
 RF64_BYTES = 4_000_000_000  # a plain WAV counts its bytes in 32 bits
 
 _READ_FRAMES = 65536  # one disk read; also what a resampler is fed at once
+_SET_ADD_PEAK_CHUNK = 0x1050  # of libsndfile's sf_command; it goes before the first sample
 _INEXACT = ("OGG", "MP3")
 """Formats that do not find a sample again after a jump."""
 _PROMISE = re.compile(r"data\s*: (\d+) \(should be (\d+)\)|SSND\s*: (\d+) \(should be (\d+)\)")
@@ -231,6 +232,7 @@ class AudioWriter:
         self._done = False
         self._part = path.with_name(path.name + ".part")
         self._integer = subtype != "float"
+        self._steps = np.float32(2.0 ** (int(subtype) - 1) if self._integer else 0)
         self._file_rate = file_rate or rate
         self._resampler = Resampler(rate, self._file_rate, channels) if self._file_rate != rate else None
         sample_bytes = {"float": 4, "24": 3, "16": 2}[subtype]
@@ -242,6 +244,8 @@ class AudioWriter:
             self._file = soundfile.SoundFile(
                 self._part, "w", self._file_rate, channels, subtype=SUBTYPES[subtype], format=container
             )
+            # The PEAK chunk of a float WAV holds the time: without it, equal audio is equal bytes.
+            soundfile._snd.sf_command(self._file._file, _SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
         except (OSError, soundfile.SoundFileError) as error:
             raise self._failure(error) from None
 
@@ -259,6 +263,7 @@ class AudioWriter:
             raise AudioError(f"{self.path}: a wav ends at 4 GB; write flac, or shorter takes")
         if self._integer:
             self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+            block = np.rint(block * self._steps) / self._steps  # libsndfile would cut off, half a step too low
         try:
             self._file.write(block.T)
         except (OSError, soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts on a short write

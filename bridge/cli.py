@@ -11,6 +11,7 @@ import typer
 from streaming.errors import SidechopError
 
 from . import __version__
+from .command_batch import batch
 from .command_bench import bench
 from .command_chop import chop
 from .command_demo import demo
@@ -55,7 +56,7 @@ def _options(
     """What holds for every command."""
 
 
-for command in (demo, live, separate, chop, flag, markers, doctor, bench, devices):
+for command in (demo, live, separate, chop, flag, batch, markers, doctor, bench, devices):
     app.command()(command)
 # A negative number is an argument, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(osc)

@@ -312,6 +312,15 @@ REQUESTS: tuple[Message, ...] = (
         slow=True,
         job=True,
     ),
+    Message("/sidechop/batch/chains", (), "The chains that have a name", (_JSON,)),
+    Message(
+        "/sidechop/batch/file",
+        (Argument("chain", "s"), Argument("files", "s"), Argument("folder", "s"), _OPTIONS),
+        "Run files through a chain into a folder",
+        (Argument("done", "i"), Argument("kept", "i"), Argument("failed", "i")),
+        slow=True,
+        job=True,
+    ),
     Message("/sidechop/cancel", (Argument("request", "i"),), "End a job that this client asked for with that id"),
     Message("/sidechop/reset", (), "Forget the past: the engine starts afresh and takes over", slow=True),
     Message("/sidechop/authorise", (Argument("token", "s"),), "Show the daemon's token, before anything else"),
@@ -365,6 +374,19 @@ ANSWERS: tuple[Message, ...] = (
         "/sidechop/separate/item",
         (_ID, Argument("index", "i"), Argument("name", "s"), Argument("path", "s"), Argument("peak", "f", "dB")),
         "One file that a job wrote: which stem it holds, where it lies, how loud it gets",
+    ),
+    Message(
+        "/sidechop/batch/item",
+        (
+            _ID,
+            Argument("index", "i"),
+            Argument("source", "s"),
+            Argument("status", "s", choices=("done", "kept", "failed")),
+            Argument("output", "s"),
+            Argument("outputs", "i"),
+            Argument("text", "s"),
+        ),
+        "What became of one file of a batch: the first of so many outputs, and what went wrong or is to know",
     ),
 )
 
@@ -431,7 +453,9 @@ EVENTS: tuple[Message, ...] = (
     ),
 )
 
-ITEMS = frozenset(("/sidechop/chop/item", "/sidechop/flag/item", "/sidechop/flag/part", "/sidechop/separate/item"))
+ITEMS = frozenset(
+    f"/sidechop/{item}" for item in ("chop/item", "flag/item", "flag/part", "separate/item", "batch/item")
+)
 """What a job sends of its results before it is done."""
 
 BY_ADDRESS = {message.address: message for message in (*REQUESTS, *ANSWERS, *EVENTS)}
@@ -446,8 +470,9 @@ The daemon listens for UDP on 127.0.0.1:{DEFAULT_PORT}. Each request starts with
 answered to the address that it came from: `/sidechop/done id …` or `/sidechop/error id text`, and for the slow ones
 `/sidechop/progress id fraction text` on the way. Slow requests wait for each other; jobs run beside everything else,
 report at least once a second, send `/sidechop/chop/item` for each chop (`/sidechop/flag/item` for each flag and
-`/sidechop/flag/part` for each part that is kept, `/sidechop/separate/item` for each file), and end with `done`, whose
-count says how many there were. UDP may lose some; a re-roll with the same seed sends chops again.
+`/sidechop/flag/part` for each part that is kept, `/sidechop/separate/item` for each file, `/sidechop/batch/item` for each
+file of a batch), and end with `done`, whose count says how many there were. UDP may lose some; a re-roll with the same
+seed sends chops again.
 
 Types are OSC's: i int32, h int64, f float32, d float64, s string, T/F true and false. Integers pass where a number is
 asked for. Bundles are unpacked and carried out on arrival, whatever their time tag; address patterns are not matched.
@@ -483,6 +508,13 @@ live; `/sidechop/flag/fine` with `on` false takes it back.
 `queries` and `not`, lists of what to take and what to leave, in words. The files appear together under the names that
 items tell, whole; each begins at the passage's first sample, `start` of the reply, and lies under it sample by sample.
 
+## Batches
+
+`chain` is a name that `/sidechop/batch/chains` lists, or a path; `files` a JSON array of paths, or `@` and the path of a
+text file with one on each line, where they are more than a datagram holds. `options` may hold `resume`, `overwrite`,
+`workers` and `patience_s`. Files that fail are items as well as those that are done; the job itself fails only where it
+cannot begin. See [batch.md](batch.md).
+
 ## Example
 
 ```
@@ -496,6 +528,7 @@ sidechop osc /sidechop/flag/file ~/take.wav 0 0 '{"keep": 0.8, "snap": "beat"}'
 sidechop osc /sidechop/flag/fine 2 0 on
 sidechop osc /sidechop/flag/export 2 reaper,cut ~/flags
 sidechop osc /sidechop/separate/file ~/song.wav 10 40 '{"stems": ["vocals", "other"]}' ~/stems
+sidechop osc /sidechop/batch/file master '["~/a.wav", "~/b.wav"]' ~/mastered '{}'
 ```"""
 
 

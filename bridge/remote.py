@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from streaming.errors import RequestError, SidechopError
 
 from . import __version__
+from .batch.chains import described_chains
 from .daws.place_jobs import place
 from .latency import latency_report
 from .levels import level_db
@@ -60,6 +61,8 @@ class Remote:
             "/sidechop/flag/live/fine": self._flag_live_fine,
             "/sidechop/flag/threshold": self._flag_threshold,
             "/sidechop/separate/file": self._separate_file,
+            "/sidechop/batch/chains": lambda: (_json(described_chains()),),
+            "/sidechop/batch/file": self._batch_file,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -251,6 +254,10 @@ class Remote:
     ) -> Sequence[Value]:
         passage = {"path": path, "start_s": start_s, "end_s": end_s}
         return self._daemon.jobs.run(answer, "separate/file", **passage, options=options, folder=folder)
+
+    def _batch_file(self, answer: JobAnswer, chain: str, files: str, folder: str, options: str) -> Sequence[Value]:
+        jobs = self._daemon.jobs
+        return jobs.run(answer, "batch/file", chain=chain, files=files, folder=folder, options=options)
 
     def _reset(self, progress: Progress) -> Sequence[Value]:
         progress(0.0, "starting the engine afresh")

@@ -13,6 +13,7 @@ The fade-out is rounded to the grid of the file's samples and the fade-in is wha
 bit in 16 and 24 bits. What lies before the first chop is slice 0. The passage is read once, front to back.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,18 +76,33 @@ def write_slices(chops: ChopSet, passage: Passage, folder: Path, stem: str) -> l
         AudioError: the passage cannot be read, or the folder not be written.
     """
     subtype = sample_format(passage)
-    reader = PassageReader(passage)
     paths = [folder / name for name in slice_names(chops, stem)]
-    head = reader.read(0)
-    for cut, path in zip(slices_of(chops), paths, strict=True):
-        writer = AudioWriter(path, passage.rate, passage.channels, subtype=subtype, frames=cut.frames)
-        with writer:
-            writer.write(head)
-            for block in reader.take(cut.end - cut.start - cut.fade_in):
+    for (cut, blocks), path in zip(slice_blocks(chops, passage, subtype), paths, strict=True):
+        with AudioWriter(path, passage.rate, passage.channels, subtype=subtype, frames=cut.frames) as writer:
+            for block in blocks:
                 writer.write(block)
-            tail, head = _split(reader.read(cut.fade_out), subtype)
-            writer.write(tail)
     return paths
+
+
+def slice_blocks(chops: ChopSet, passage: Passage, subtype: str = "float") -> Iterator[tuple[Slice, Iterator[Block]]]:
+    """Every slice with its audio, which is to be read to its end before the next slice is asked for.
+
+    Raises:
+        AudioError: the passage cannot be read.
+    """
+    reader = PassageReader(passage)
+    head = reader.read(0)
+    tails = [head]
+
+    def blocks(cut: Slice, head: Block) -> Iterator[Block]:
+        yield head
+        yield from reader.take(cut.end - cut.start - cut.fade_in)
+        tails[:] = _split(reader.read(cut.fade_out), subtype)
+        yield tails[0]
+
+    for cut in slices_of(chops):
+        yield cut, blocks(cut, head)
+        head = tails[-1]
 
 
 def _split(audio: Block, subtype: str) -> tuple[Block, Block]:

@@ -18,9 +18,9 @@ _Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 class Handler(NamedTuple):
-    """``pool``: whether it hears audio, which takes long, or answers at once from what was heard."""
+    """``pool``: whether it hears audio, which takes long, answers at once from what was heard, or runs a batch."""
 
-    pool: Literal["listen", "choose"]
+    pool: Literal["listen", "choose", "batch"]
     carry_out: Callable[[Request], list[int]]
 
 

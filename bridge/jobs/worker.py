@@ -25,6 +25,7 @@ from typing import Any, TextIO
 from streaming.errors import SidechopError
 
 from .answers import Answers
+from .batch_jobs import BatchJobs
 from .chop_jobs import ChopJobs
 from .flag_jobs import FlagJobs
 from .requests import Request, heard_lately
@@ -48,9 +49,11 @@ class Worker:
         self._pools = {
             "listen": ThreadPoolExecutor(LISTENERS, thread_name_prefix="listen"),
             "choose": ThreadPoolExecutor(1, thread_name_prefix="choose"),
+            "batch": ThreadPoolExecutor(1, thread_name_prefix="batch"),
         }
-        jobs = (ChopJobs(self._answers), FlagJobs(self._answers), SeparateJobs(self._answers))
-        self._handlers = {name: handler for kind in jobs for name, handler in kind.handlers().items()}
+        answers = self._answers
+        kinds = ChopJobs(answers), FlagJobs(answers), SeparateJobs(answers), BatchJobs(answers)
+        self._handlers = {do: handler for jobs in kinds for do, handler in jobs.handlers().items()}
 
     def take(self, request: Request) -> None:
         id = request["id"]
