@@ -192,7 +192,7 @@ def test_the_output_folder_is_no_input(tmp_path: Path, chain: Path, monkeypatch:
         (("{bad}", "{in}", "-o", "{tmp}/out"), "bad.toml: line 2: stage 1: no stage is called 'Tuba'"),
         (("{missing}", "{in}", "-o", "{tmp}/out"), "stage 1 separate: no model is named 'tuba'"),
         (("{missing}", "--check"), "stage 1 separate: no model is named 'tuba'"),
-        (("{query}", "--check"), "takes no words"),
+        (("{query}", "--check"), "live4 is for separation and takes no query"),
         (("{filter}", "--check"), "MP3Compressor"),
     ],
 )

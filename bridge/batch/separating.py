@@ -12,7 +12,8 @@ from streaming.errors import RequestError
 from streaming.session import OnnxModel
 
 from ..config import Section
-from ..registry import AUTO, find_model, peek_card
+from ..file_queries import ask_all
+from ..registry import AUTO, find_model, find_query_model
 from .branches import Branches
 from .splitting import StemSplitter
 from .stage import Block, nothing
@@ -82,16 +83,14 @@ def open_splitter(settings: SeparateStage | QueryStage, threads: int) -> StemSpl
     """The model of a stage, ready to split. The one place where words reach a model.
 
     Raises:
-        ModelError: there is no such model, or it gives no stems.
-        RequestError: it takes no words.
+        ModelError: there is no such model, it gives no stems, or it takes no words.
+        RequestError: there are more queries than fit into one pass.
     """
-    path = find_model(settings.model)
     if isinstance(settings, QueryStage):
-        card = peek_card(path)
-        raise RequestError(
-            f"query: {card.name} is for {card.task} and takes no words; `sidechop models list` shows more"
-        )
-    return StemSplitter(OnnxModel.open(path, threads))
+        path = find_query_model() if settings.model == AUTO else find_model(settings.model)
+        model = OnnxModel.open(path, threads)
+        return StemSplitter(model, ask_all(model.card, settings.queries, settings.not_))
+    return StemSplitter(OnnxModel.open(find_model(settings.model), threads))
 
 
 def chosen_outputs(settings: SeparateStage | QueryStage, outputs: Sequence[str]) -> tuple[str, ...]:

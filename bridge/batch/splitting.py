@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from streaming.engine import MAX_BLOCK, Engine
 from streaming.errors import ModelError
+from streaming.queries import Queries
 from streaming.session import OnnxModel
 
 from ..resampler import Resampler
@@ -26,13 +27,16 @@ Stems = NDArray[np.float32]
 
 
 class StemSplitter:
-    """One model, any number of streams, one after the other. Raises `ModelError` for a model without stems."""
+    """One model, any number of streams, one after the other. Raises `ModelError` for a model without stems.
 
-    def __init__(self, model: OnnxModel) -> None:
+    ``queries`` is what a query model is asked for.
+    """
+
+    def __init__(self, model: OnnxModel, queries: Queries | None = None) -> None:
         self.card = model.card
         if not self.card.stems:
             raise ModelError(f"{self.card.name} is for {self.card.task} and gives no stems")
-        self._engine = Engine(model)
+        self._engine = Engine(model, queries=queries)
         self.outputs = self._engine.outputs
         self._prepared: tuple[int, int] | None = None
 

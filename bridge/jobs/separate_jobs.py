@@ -10,7 +10,7 @@ from streaming.errors import RequestError
 from ..config import Section
 from ..levels import level_db
 from ..passage import FilePassage
-from ..registry import AUTO, find_model
+from ..registry import AUTO, find_model, find_query_model
 from ..separate import FileSeparator
 from .answers import Answers
 from .requests import Handler, Request, read_options
@@ -72,6 +72,6 @@ class SeparateJobs:
 
 def open_separator(options: SeparateOptions) -> FileSeparator:
     """What separates as the options ask. Raises `ModelError`, `RequestError`."""
-    if options.queries or options.negatives:
-        raise RequestError("no model here separates by words: leave queries and not out, or name stems")
-    return FileSeparator(find_model(options.model), options.stems)
+    asked = options.queries and options.model == AUTO
+    path = find_query_model() if asked else find_model(options.model)
+    return FileSeparator(path, options.stems, queries=options.queries, negatives=options.negatives)
