@@ -72,7 +72,7 @@ class Relay:
     def __init__(self, folder: Path, host: str, port: int, words: str | None) -> None:
         self._mailbox = Mailbox(folder)
         self._address = (host, port)
-        self._watch = DaemonWatch(host, port, words, folder / "daemon.log")
+        self._watch = DaemonWatch(host, port, words, folder)
         self._clients: dict[str, Client] = {}
         self._used_s = time.monotonic()
         self._next_life = self._next_tell = 0.0
@@ -131,10 +131,15 @@ class Relay:
         tell = state == "starting" and time.monotonic() >= self._next_tell
         if tell:
             self._next_tell = time.monotonic() + TELL_EVERY_S
+        note = ""
+        if state == "there":
+            note, self._watch.note = self._watch.note, ""
         for client in self._clients.values():
             if state == "absent":
                 client.fail(self._watch.problem)
             elif state == "there":
+                if note:
+                    client.tell(note)
                 for packet in client.held:
                     with contextlib.suppress(OSError):  # refused: heard of when receiving
                         client.socket.send(packet)
