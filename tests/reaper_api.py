@@ -161,7 +161,7 @@ class _Functions:
         environment = {**os.environ, **self._api.environment}
         quiet = subprocess.DEVNULL
         self._api.processes.append(subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet, env=environment))
-        return ""
+        return "259"  # of a process that runs
 
     def GetAudioDeviceInfo(self, attribute: str, text: str) -> tuple[bool, str]:
         found = self._api.device.get(attribute)
@@ -289,8 +289,15 @@ class _Functions:
         return True
 
     def GetSetMediaItemInfo_String(self, item: Any, name: str, value: str, setting: bool) -> tuple[bool, str]:
-        assert (name, setting) == ("GUID", False)
-        return True, self._item(item).guid
+        found = self._item(item)
+        if name == "GUID":
+            assert not setting
+            return True, found.guid
+        assert name.startswith("P_EXT:")
+        if setting:
+            found.ext[name] = value
+            self._project.edited()
+        return name in found.ext, found.ext.get(name, "")
 
     def SplitMediaItem(self, item: Any, position: float) -> Any:
         right = self._project.split(self._item(item), position)
@@ -405,6 +412,10 @@ class _Functions:
 
     def CreateTakeAudioAccessor(self, take: Any) -> Any:
         return self._api.pointer(_Accessor(self._project, self._take(take)))
+
+    def GetAudioAccessorStartTime(self, accessor: Any) -> float:
+        self._api.object(accessor, _Accessor, "GetAudioAccessorStartTime")
+        return 0.0
 
     def DestroyAudioAccessor(self, accessor: Any) -> None:
         self._api.object(accessor, _Accessor, "DestroyAudioAccessor").open = False

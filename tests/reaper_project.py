@@ -77,6 +77,7 @@ class Item:
     active: int = 0
     values: dict[str, float] = field(default_factory=lambda: dict(ITEM_DEFAULTS))
     guid: str = field(default_factory=guid)
+    ext: dict[str, str] = field(default_factory=dict)
 
     @property
     def start(self) -> float:
@@ -199,7 +200,7 @@ class Project:
         if not item.start < position < item.end:
             return None
         left = position - item.start
-        right = Item([take.moved(left) for take in item.takes], item.active, dict(item.values))
+        right = Item([take.moved(left) for take in item.takes], item.active, dict(item.values), ext=dict(item.ext))
         right.values |= {"D_POSITION": position, "D_LENGTH": item.length - left, "D_FADEINLEN_AUTO": AUTO_FADE_S}
         right.values["D_FADEINLEN"] = 0.0
         item.values |= {"D_LENGTH": left, "D_FADEOUTLEN_AUTO": AUTO_FADE_S, "D_FADEOUTLEN": 0.0}

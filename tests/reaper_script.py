@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lupa
+from conftest import tool_is_missing
 from reaper_api import Api
 
 with lupa.allow_lua_module_loading():  # so that lua-socket of the system can be loaded
@@ -32,6 +33,8 @@ class Script:
         self.options = 0
         self.lua = lua54.LuaRuntime(unpack_returned_tuples=True, register_eval=False, register_builtins=False)
         self.lua.execute(SOCKETS if sockets else STOCK)
+        if sockets and not self.lua.eval('(pcall(require, "socket"))'):
+            tool_is_missing("needs the sockets of Lua 5.4 (Debian: lua-socket)")
         reaper = api.bind(self.lua)
         reaper.defer = self._deferred.append
         reaper.atexit = self._at_exit.append

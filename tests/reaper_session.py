@@ -89,7 +89,7 @@ def picture(state: State) -> Any:
 
     def of(item: Item) -> Any:
         takes = [(t.source, t.name, dict(t.values), list(t.markers)) for t in item.takes]
-        return item.guid, item.active, dict(item.values), takes
+        return item.guid, item.active, dict(item.values), dict(item.ext), takes
 
     return (
         [(t.guid, t.name, dict(t.values), dict(t.ext), [of(item) for item in t.items]) for t in state.tracks],

@@ -23,6 +23,7 @@ from bridge.osc_packet import read_packet, write_message
 from bridge.osc_server import OscServer
 from bridge.osc_table import REQUESTS
 from bridge.relay import relay as relay_module
+from bridge.relay.daemon_start import without_audio
 from bridge.relay.mailbox import Mailbox, frame, held, unframe
 from bridge.relay.relay import Relay, serve
 
@@ -135,8 +136,7 @@ def test_a_relay_says_that_there_is_no_daemon(tmp_path: Path, monkeypatch: pytes
 
 def test_a_daemon_that_cannot_start_is_told_in_its_own_words(tmp_path: Path) -> None:
     client, port = Post(tmp_path / "mail"), free_port()
-    words = f"--file '{tmp_path}/none.wav' --model pass-through"
-    relay = Relay(client.folder, "127.0.0.1", port, words)
+    relay = Relay(client.folder, "127.0.0.1", port, "--reastream --model none-such")
     client.send(write_message("/sidechop/status", (), id=7))
     messages: list[tuple[str, list[object]]] = []
     end = time.monotonic() + 60
@@ -147,7 +147,30 @@ def test_a_daemon_that_cannot_start_is_told_in_its_own_words(tmp_path: Path) -> 
             messages += client.read(1)
     relay.close()
     assert "the daemon did not start" in str(messages[-1][1][1])
-    assert "none.wav: no such file" in str(messages[-1][1][1])
+    assert "no model is named 'none-such'" in str(messages[-1][1][1])
+
+
+def test_without_live_audio_files_are_worked_on_all_the_same(tmp_path: Path, clip: Path) -> None:
+    """The address that ReaStream needs may be taken, or not be there, as on macOS."""
+    port = free_port()
+    with session(tmp_path, port, f"--file '{tmp_path}/none.wav' --model pass-through --history-s 0") as opened:
+        api = opened.project()
+        api.project.add_item(api.project.add_track(), clip, 0.0, 5.0)
+        try:
+            run(api, CHECK)
+            assert f"answers on port {port}" in api.messages[0]
+            assert "no live audio: " in api.messages[0]
+            assert "none.wav: no such file" in api.messages[0]
+            run(api, CHOP)
+            assert len(api.project.state.markers) >= 2
+        finally:
+            with OscClient("127.0.0.1", port, timeout_s=10) as client:
+                client.request("/sidechop/quit")
+
+
+def test_words_of_audio_are_left_out() -> None:
+    words = ["--reastream", "--rate", "48000", "--block=64", "--token", "a", "--file", "x y", "--model=m", "--loop"]
+    assert without_audio(words) == ["--token", "a", "--model=m"]
 
 
 def test_what_clients_of_long_ago_left_is_swept(tmp_path: Path) -> None:

@@ -230,6 +230,23 @@ def test_the_time_selection_cuts_out_its_part(reaper: Session, clip: Path, model
     assert len(api.project.undo_steps) == 1
 
 
+def test_to_separate_again_replaces_what_was_there(reaper: Session, clip: Path, model: Path) -> None:
+    """Nothing is heard twice, and the user's own item on a stem's track stays."""
+    api = reaper.project(stem_model=str(model), stem_names="vocals drums")
+    item = add(api, clip, {"position": 1.0, "length": 2.0}, api.project.add_track("song"))
+    run(api, SEPARATE)
+    vocals, drums = api.project.state.tracks[1:]
+    own = api.project.add_item(drums, clip, 20.0, 1.0, selected=False)
+    first = [part for track in (vocals, drums) for part in track.items if part is not own]
+    api.ext["Sidechop", "stem_names"] = "drums"
+    run(api, SEPARATE)
+    assert vocals.items == []
+    (again,) = (part for part in drums.items if part is not own)
+    assert again not in first
+    assert own in drums.items
+    assert (item.values["B_MUTE"], again.start, again.length) == (1.0, 1.0, 2.0)
+
+
 def test_stems_as_takes(reaper: Session, clip: Path, model: Path) -> None:
     api = reaper.project(stem_model=str(model), stem_as="takes")
     item = add(api, clip, {"position": 4.0, "length": 3.0, "offset": 2.5}, api.project.add_track("song"))

@@ -20,6 +20,7 @@ import struct
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 _OUT = re.compile(r"([A-Za-z0-9]+)-(\d+)\.out")
 _END = re.compile(r"([A-Za-z0-9]+)\.end")
@@ -47,6 +48,13 @@ def unframe(data: bytes) -> list[bytes]:
     return packets
 
 
+class Sent(NamedTuple):
+    """The numbers of files, in order, by client; and the clients that hear no more."""
+
+    numbers: dict[str, list[int]]
+    ended: list[str]
+
+
 class Mailbox:
     """The relay's side of a folder, which is made. Raises `OSError` where it cannot be."""
 
@@ -61,19 +69,16 @@ class Mailbox:
                 if _OURS.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > OLD_S:
                     os.unlink(entry.path)
 
-    def waiting(self) -> dict[str, list[int]]:
-        """The numbers of the files that clients have sent, in order, by client."""
-        found: dict[str, list[int]] = {}
-        for entry in os.scandir(self.folder):
-            if match := _OUT.fullmatch(entry.name):
-                found.setdefault(match[1], []).append(int(match[2]))
-        return {name: sorted(numbers) for name, numbers in found.items()}
-
-    def ended(self) -> Iterator[str]:
-        """Clients that said that they hear no more."""
-        for entry in list(os.scandir(self.folder)):
-            if match := _END.fullmatch(entry.name):
-                yield match[1]
+    def look(self) -> Sent:
+        """What clients have left since it was taken."""
+        numbers: dict[str, list[int]] = {}
+        ended = []
+        for name in os.listdir(self.folder):
+            if match := _OUT.fullmatch(name):
+                numbers.setdefault(match[1], []).append(int(match[2]))
+            elif match := _END.fullmatch(name):
+                ended.append(match[1])
+        return Sent({name: sorted(found) for name, found in numbers.items()}, ended)
 
     def take(self, name: str, number: int) -> list[bytes]:
         """The packets of a client's file, which is removed."""

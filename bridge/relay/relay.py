@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..osc_packet import MalformedError, read_packet, write_message
 from .daemon_start import DaemonWatch
-from .mailbox import Mailbox, held
+from .mailbox import Mailbox, Sent, held
 
 BUSY_POLL_S = 0.004
 IDLE_POLL_S = 0.03
@@ -72,7 +72,7 @@ class Relay:
     def __init__(self, folder: Path, host: str, port: int, words: str | None) -> None:
         self._mailbox = Mailbox(folder)
         self._address = (host, port)
-        self._watch = DaemonWatch(host, port, words, folder / "daemon.log")
+        self._watch = DaemonWatch(host, port, words, folder)
         self._clients: dict[str, Client] = {}
         self._used_s = time.monotonic()
         self._next_life = self._next_tell = 0.0
@@ -97,7 +97,8 @@ class Relay:
         if time.monotonic() >= self._next_life:
             self._next_life = time.monotonic() + LIFE_EVERY_S
             self._mailbox.show_life()
-        self._collect()
+        sent = self._mailbox.look()
+        self._collect(sent)
         self._pass_on()
         busy = time.monotonic() - self._used_s < BUSY_FOR_S
         self._receive(BUSY_POLL_S if busy else IDLE_POLL_S)
@@ -106,11 +107,11 @@ class Relay:
                 self._mailbox.give(client.name, client.next_in, client.heard)
                 client.next_in += 1
                 client.heard = []
-        self._forget()
+        self._forget(sent.ended)
 
-    def _collect(self) -> None:
-        """What clients have written since the last turn."""
-        for name, numbers in self._mailbox.waiting().items():
+    def _collect(self, sent: Sent) -> None:
+        """Take what clients have written."""
+        for name, numbers in sent.numbers.items():
             client = self._clients.get(name)
             if client is None:
                 client = self._clients[name] = Client(name, self._address)
@@ -130,10 +131,15 @@ class Relay:
         tell = state == "starting" and time.monotonic() >= self._next_tell
         if tell:
             self._next_tell = time.monotonic() + TELL_EVERY_S
+        note = ""
+        if state == "there":
+            note, self._watch.note = self._watch.note, ""
         for client in self._clients.values():
             if state == "absent":
                 client.fail(self._watch.problem)
             elif state == "there":
+                if note:
+                    client.tell(note)
                 for packet in client.held:
                     with contextlib.suppress(OSError):  # refused: heard of when receiving
                         client.socket.send(packet)
@@ -158,11 +164,10 @@ class Relay:
                 client.fail("the daemon ended while it was asked: ask again")
                 self._watch.gone()
 
-    def _forget(self) -> None:
+    def _forget(self, ended: list[str]) -> None:
         now = time.monotonic()
-        ended = list(self._mailbox.ended())
-        if ended:  # what they said before comes first
-            self._collect()
+        if ended:  # what they said before that comes first, if it came into sight only now
+            self._collect(self._mailbox.look())
             self._pass_on()
         gone = {*ended, *(c.name for c in self._clients.values() if now - c.used_s > CLIENT_S)}
         for name in gone:

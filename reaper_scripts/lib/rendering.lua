@@ -35,6 +35,7 @@ function rendering.start(target, path)
   self.file = file
   self.file:write(rendering.header(self.rate, self.channels, self.frames))
   self.accessor = reaper.CreateTakeAudioAccessor(target.take)
+  self.start_s = reaper.GetAudioAccessorStartTime(self.accessor)
   self.buffer = reaper.new_array(BLOCK * self.channels)
   return self
 end
@@ -46,7 +47,7 @@ function rendering:step()
     local count = math.min(BLOCK, self.frames - self.done)
     self.buffer.clear()
     reaper.GetAudioAccessorSamples(
-      self.accessor, self.rate, self.channels, self.done / self.rate, count, self.buffer
+      self.accessor, self.rate, self.channels, self.start_s + self.done / self.rate, count, self.buffer
     )
     local samples = self.buffer.table(1, count * self.channels)
     for first = 1, #samples, 200 do

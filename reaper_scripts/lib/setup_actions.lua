@@ -34,7 +34,7 @@ function actions.settings()
   end
 end
 
-local function report(status, way)
+local function report(status, way, note)
   local engine, audio = status.engine, status.audio
   local names = {}
   for i, stem in ipairs(status.stems) do
@@ -48,13 +48,13 @@ local function report(status, way)
         and ("Live latency: %d samples, %.1f ms."):format(status.latency_samples,
           1000 * status.latency_samples / audio.rate)
       or "Live latency: known once audio runs.",
-    audio.state == "lost" and "No live audio comes in: put ReaStream on a track. Files work without." or nil,
+    note or audio.state == "lost" and "No live audio comes in: put ReaStream on a track. Files work without." or nil,
   }, "\n")
 end
 
 function actions.check()
   local title = "Check connection"
-  local link, text
+  local link, text, note
   link = jobs.session(title, function() return text == nil end, function()
     jobs.tell(title, text or "ended before an answer came")
   end)
@@ -64,12 +64,15 @@ function actions.check()
   link:request("/sidechop/status", "", {}, {
     done = function(reply)
       local status, problem = json.decode(reply[1])
-      text = status and report(status, link.way.kind) or problem
+      text = status and report(status, link.way.kind, note) or problem
     end,
     error = function(problem)
       text = ("%s\nThe program is called as %q."):format(problem, program.place())
     end,
-    progress = function(_, what) reaper.Help_Set("Sidechop: " .. what, true) end,
+    progress = function(_, what)
+      reaper.Help_Set("Sidechop: " .. what, true)
+      note = what:find("^no live audio") and what or note
+    end,
   })
 end
 

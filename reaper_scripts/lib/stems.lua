@@ -4,6 +4,7 @@
 local stems = {}
 
 local edits = require("edits")
+local items = require("items")
 local timeline = require("timeline")
 
 local COLORS = {
@@ -106,6 +107,21 @@ local function part_of(target)
   return item
 end
 
+local function mark(item, guid)
+  local _, found = reaper.GetSetMediaItemInfo_String(item, "P_EXT:sidechop_stem_of", guid or "", guid ~= nil)
+  return found
+end
+
+-- Take away the stems that an item was given before, so that it is not heard twice.
+local function remove_old(guid)
+  for i = reaper.CountMediaItems(0) - 1, 0, -1 do
+    local item = reaper.GetMediaItem(0, i)
+    if mark(item) == guid then
+      reaper.DeleteTrackMediaItem(reaper.GetMediaItem_Track(item), item)
+    end
+  end
+end
+
 -- Lay stems, {name, path} each, on tracks under the item's own, and mute what they stand for.
 function stems.on_tracks(target, list)
   local names = {}
@@ -114,6 +130,7 @@ function stems.on_tracks(target, list)
   end
   local tracks = tracks_for(reaper.GetMediaItem_Track(target.item), names)
   local part = part_of(target)
+  remove_old(items.guid(part))
   for _, stem in ipairs(list) do
     local item = reaper.AddMediaItemToTrack(tracks[stem.name])
     copy(reaper.GetMediaItemInfo_Value, reaper.SetMediaItemInfo_Value, part, item, ITEM_VALUES)
@@ -121,6 +138,7 @@ function stems.on_tracks(target, list)
     reaper.SetMediaItemInfo_Value(item, "D_LENGTH", target.to - target.from)
     reaper.SetMediaItemInfo_Value(item, "B_LOOPSRC", target.whole_loop and 1 or 0)
     reaper.SetActiveTake(add_take(item, target, stem, target.from))
+    mark(item, items.guid(part))
   end
   reaper.SetMediaItemInfo_Value(part, "B_MUTE", 1)
 end
