@@ -53,7 +53,10 @@ class AbletonOsc:
     def cues(self) -> list[tuple[str, float]]:
         """Names and beats, in Live's order. Raises `DawError`."""
         told = self._link.ask("/live/song/get/cue_points")
-        return list(zip(map(str, told[::2]), map(float, told[1::2]), strict=True))
+        pairs = list(zip(told[::2], told[1::2], strict=False))
+        if len(told) % 2 or not all(isinstance(time, int | float) for _, time in pairs):
+            raise DawError(f"AbletonOSC listed cue points as {told!r:.60}, expected names and times")
+        return [(str(name), float(time)) for name, time in pairs]
 
     def place(self, markers: Sequence[Marker]) -> int:
         """As `Daw`. It takes about half a second a marker; seconds become beats by the tempo as it is now."""
@@ -102,7 +105,7 @@ class AbletonOsc:
         return next((i for i, (_, time) in enumerate(self.cues()) if abs(time - beats) < NEAR_BEATS), None)
 
     def _number(self, name: str) -> float:
-        return float(self._link.ask(f"/live/song/get/{name}")[0])
+        return float(self._link.number(f"/live/song/get/{name}"))
 
     @staticmethod
     def _until(done: Callable[[], bool], what: str) -> None:

@@ -75,11 +75,11 @@ class Ardour:
 
     def sample(self) -> int:
         """Where the playhead is. Raises `DawError`."""
-        return int(self._link.ask("/transport_frame")[0])
+        return int(self._link.number("/transport_frame"))
 
     def playhead(self) -> Playhead:
         """Raises `DawError`."""
-        speed = float(self._link.ask("/transport_speed")[0])
+        speed = float(self._link.number("/transport_speed"))
         sample = self.sample()
         if self._rate is None and sample >= TELLING_SAMPLES:
             self._listen_for_rate()
