@@ -58,11 +58,17 @@ class AbletonOsc:
             raise DawError(f"AbletonOSC listed cue points as {told!r:.60}, expected names and times")
         return [(str(name), float(time)) for name, time in pairs]
 
+    def takes(self, marker: Marker) -> bool:
+        """Seconds or beats, from the beginning on."""
+        return marker.position >= 0
+
     def place(self, markers: Sequence[Marker]) -> int:
         """As `Daw`. It takes about half a second a marker; seconds become beats by the tempo as it is now."""
         head = self.playhead()
         if head.rolling:
             raise DawError("Live is playing, and a cue point needs its playhead: stop it first")
+        if wrong := [marker.name for marker in markers if not self.takes(marker)]:
+            raise DawError(f"Live's timeline begins at 0, and {wrong[0]!r} lies before it")
         new = 0
         try:
             for marker in markers:
@@ -87,8 +93,6 @@ class AbletonOsc:
         self.close()
 
     def _add(self, beats: float, name: str) -> None:
-        if beats < 0:
-            raise DawError(f"Live's timeline begins at 0, and {name!r} lies before it")
         self._move(beats)
         self._link.send("/live/song/cue_point/add_or_delete")
         self._until(lambda: self._cue_at(beats) is not None, "set the cue point; it may be too old for that")

@@ -56,8 +56,8 @@ def follower_of(settings: DawFollow, daemon: "Daemon") -> Follower:
 class ArdourThatMayStart:
     """Connects to an Ardour on this machine, and leaves one alone that has just been started.
 
-    A message that comes while Ardour 7 loads its session leaves its OSC silent until it is started again (seen in 12
-    starts of 14). What is no OSC does no harm: so it is seen coming without being asked.
+    A message that comes while Ardour 7 loads its session leaves its OSC silent until it is started again (8 starts of
+    10). What is no OSC does no harm: so it is seen coming without being asked.
     """
 
     def __init__(self, port: int) -> None:
@@ -130,10 +130,12 @@ class DawFollower:
         if not self._kept:
             return
         markers = list(self._kept)
-        new = daw.place(markers)
+        taken = [marker for marker in markers if daw.takes(marker)]
+        new = daw.place(taken)
         for _ in markers:
             self._kept.popleft()
-        self._say("placed", f"{new} markers in {daw.name}", again=True)
+        left = f", {len(markers) - len(taken)} lie where it has no timeline" if len(taken) < len(markers) else ""
+        self._say("placed", f"{new} markers in {daw.name}{left}", again=True)
 
     def _say(self, state: str, text: str, again: bool = False) -> None:
         """Once: a DAW that stays away is no news."""
