@@ -87,7 +87,6 @@ class Daemon:
     engine: EngineSupervisor
     audio: AudioProcess
     server: OscServer
-    transport: Transport
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -97,6 +96,7 @@ class Daemon:
         self.flags = HeardFlags(self)
         self.markers = LiveMarkers(self)
         self.queries = LiveQueries(self)
+        self._transports: dict[str, Transport] = {}
         self.notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self._noticed = 0
         self.audio_state = "starting"
@@ -132,8 +132,6 @@ class Daemon:
         self.lane = make_lane(config.audio, rate, model, config.history_s)
         self._cleanup.callback(self.lane.unlink)
         self._cleanup.callback(self.lane.close)
-        delay = round(config.daw.delay_ms * rate / 1000)
-        self.transport = Transport(rate, delay, self.block)
         self._cleanup.callback(self.jobs.close)
         self.lane.header["chops_on"] = chops is not None
         self.lane.header["flags_on"] = flags is not None
@@ -200,6 +198,15 @@ class Daemon:
         self.model_name = name
         self.queries.renew()
         time.sleep(2.0 * self.lane.block / self.lane.rate + TICK_S)  # the host sees a new latency at its next block
+
+    @property
+    def transport(self) -> Transport:
+        """The DAW's, as `lane` hears it: each lane counts samples of its own."""
+        lane = self.lane
+        if lane.name not in self._transports:
+            delay = round(self.config.daw.delay_ms * lane.rate / 1000)
+            self._transports.setdefault(lane.name, Transport(lane.rate, delay, self.block))
+        return self._transports[lane.name]
 
     def told_playhead(self, head: Playhead) -> None:
         """The DAW told where its playhead is, just now. Any thread."""

@@ -133,6 +133,17 @@ def test_what_it_cannot_do_is_said(reply_port: int, monkeypatch: pytest.MonkeyPa
             live.place([Marker(1.0, "never")])
         with pytest.raises(DawError, match=f"answers to UDP port {reply_port}, which is taken"):
             AbletonOsc(port=server.port)
+    with serving(song, reply_port) as server, AbletonOsc(port=server.port) as live:
+        for address, answer in (
+            ("tempo", ("fast",)),
+            ("tempo", ()),
+            ("cue_points", ("a", 1.0, "b")),
+            ("cue_points", (1, "a")),
+        ):
+            server._handlers[f"/live/song/get/{address}"] = lambda answer=answer: answer
+            with pytest.raises(DawError, match="expected"):
+                live.place([Marker(1.0, "no")])
+            server._handlers["/live/song/get/tempo"] = lambda: (120.0,)
     monkeypatch.setattr("bridge.daws.osc_link.TIMEOUT_S", 0.2)
     with pytest.raises(DawError, match=r"AbletonOSC does not answer at 127\.0\.0\.1:9: is it open"):
         AbletonOsc(port=9)

@@ -148,8 +148,9 @@ def test_what_ardour_cannot_do_is_said(host: ArdourHost, port: int, chop: Comman
     with Ardour(port=port, rate=RATE) as ardour:
         before = ardour.sample()
         for marker in (Marker(-1.0, "before"), Marker(1e6, "after"), Marker(1.0, "beat", "beats")):
-            with pytest.raises(DawError):
-                ardour.place([marker])
+            assert not ardour.takes(marker)
+            with pytest.raises(DawError, match="has no place at"):
+                ardour.place([Marker(2.0, "nor this"), marker])
         assert ardour.sample() == before
     other = tmp_path / "other.wav"
     other.write_bytes(host.audio[0].read_bytes())

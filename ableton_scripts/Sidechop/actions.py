@@ -44,7 +44,7 @@ class Actions:
         return tuple(self._pushed)
 
     def start(self, name: str, arguments: list[Any], told: Told) -> None:
-        """Begin an action. Another one that still runs goes first, and this one is refused."""
+        """Have an action begin at the next tick. While another one runs, it is refused."""
         action = self._pushed.get(name)
         if action is None:
             told(False, "{} is no action; there is {}".format(name, ", ".join(self._pushed)))
@@ -52,17 +52,16 @@ class Actions:
             told(False, "still at work: wait until it is done")
         else:
             self._running, self._told = action(*arguments[:1]), told
-            self.step_action()
 
     def step(self) -> None:
         """One tick: take what came, go on with the action, tell the daemon where the playhead is."""
         self._link.look()
-        self.step_action()
+        self._step_action()
         if self._running is None and self.follow.cues and not self._song.is_playing:
             self._running, self._told = self._place_followed(), self._tell_only_failure
         self.follow.tell(self._link)
 
-    def step_action(self) -> None:
+    def _step_action(self) -> None:
         if self._running is None:
             return
         try:

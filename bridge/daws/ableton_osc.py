@@ -53,13 +53,22 @@ class AbletonOsc:
     def cues(self) -> list[tuple[str, float]]:
         """Names and beats, in Live's order. Raises `DawError`."""
         told = self._link.ask("/live/song/get/cue_points")
-        return list(zip(map(str, told[::2]), map(float, told[1::2]), strict=True))
+        pairs = list(zip(told[::2], told[1::2], strict=False))
+        if len(told) % 2 or not all(isinstance(time, int | float) for _, time in pairs):
+            raise DawError(f"AbletonOSC listed cue points as {told!r:.60}, expected names and times")
+        return [(str(name), float(time)) for name, time in pairs]
+
+    def takes(self, marker: Marker) -> bool:
+        """Seconds or beats, from the beginning on."""
+        return marker.position >= 0
 
     def place(self, markers: Sequence[Marker]) -> int:
         """As `Daw`. It takes about half a second a marker; seconds become beats by the tempo as it is now."""
         head = self.playhead()
         if head.rolling:
             raise DawError("Live is playing, and a cue point needs its playhead: stop it first")
+        if wrong := [marker.name for marker in markers if not self.takes(marker)]:
+            raise DawError(f"Live's timeline begins at 0, and {wrong[0]!r} lies before it")
         new = 0
         try:
             for marker in markers:
@@ -84,8 +93,6 @@ class AbletonOsc:
         self.close()
 
     def _add(self, beats: float, name: str) -> None:
-        if beats < 0:
-            raise DawError(f"Live's timeline begins at 0, and {name!r} lies before it")
         self._move(beats)
         self._link.send("/live/song/cue_point/add_or_delete")
         self._until(lambda: self._cue_at(beats) is not None, "set the cue point; it may be too old for that")
@@ -102,7 +109,7 @@ class AbletonOsc:
         return next((i for i, (_, time) in enumerate(self.cues()) if abs(time - beats) < NEAR_BEATS), None)
 
     def _number(self, name: str) -> float:
-        return float(self._link.ask(f"/live/song/get/{name}")[0])
+        return float(self._link.number(f"/live/song/get/{name}"))
 
     @staticmethod
     def _until(done: Callable[[], bool], what: str) -> None:

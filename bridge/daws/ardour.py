@@ -75,11 +75,11 @@ class Ardour:
 
     def sample(self) -> int:
         """Where the playhead is. Raises `DawError`."""
-        return int(self._link.ask("/transport_frame")[0])
+        return int(self._link.number("/transport_frame"))
 
     def playhead(self) -> Playhead:
         """Raises `DawError`."""
-        speed = float(self._link.ask("/transport_speed")[0])
+        speed = float(self._link.number("/transport_speed"))
         sample = self.sample()
         if self._rate is None and sample >= TELLING_SAMPLES:
             self._listen_for_rate()
@@ -90,17 +90,22 @@ class Ardour:
         unsure_s = 0.0 if self._rate else sample / min(RATES)  # of the first tenth of a second
         return Playhead(sample / rate, speed != 0, speed=speed or 1.0, error_s=unsure_s)
 
+    def takes(self, marker: Marker) -> bool:
+        """Seconds, from the beginning to where ``/locate`` reaches."""
+        return marker.unit == "seconds" and 0 <= marker.position * (self._rate or max(RATES)) <= SAMPLES_MAX
+
     def place(self, markers: Sequence[Marker]) -> int:
         """As `Daw`. It takes about 20 ms a marker."""
         if self.playhead().rolling:
             raise DawError("Ardour is rolling, and a marker needs its playhead: stop it first")
+        if wrong := [marker for marker in markers if not self.takes(marker)]:
+            where = f"{wrong[0].position:g} {wrong[0].unit}"
+            raise DawError(f"Ardour has no place at {where} for {wrong[0].name!r}: it takes seconds from 0 on")
         before = self.sample()
         new = 0
         try:
             rate = self._rate or self._find_rate()
             for marker in markers:
-                if marker.unit != "seconds":
-                    raise DawError(f"Ardour's timeline is in seconds, and {marker.name!r} lies at a beat")
                 sample = round(marker.position * rate)
                 if (sample, marker.name) in self._known:
                     continue
@@ -136,8 +141,6 @@ class Ardour:
 
     def _locate(self, sample: int) -> None:
         """Move the playhead there and see it there: a marker that is added meanwhile would lie on the way."""
-        if not 0 <= sample <= SAMPLES_MAX:
-            raise DawError(f"Ardour cannot locate to sample {sample}: its timeline is from 0 to {SAMPLES_MAX}")
         self._link.send("/locate", sample, 0)
         end = time.monotonic() + LOCATE_S
         while self.sample() != sample:

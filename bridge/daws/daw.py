@@ -29,6 +29,9 @@ class Daw(Protocol):
     def playhead(self) -> Playhead:
         """Where the playhead is. Raises `DawError`."""
 
+    def takes(self, marker: Marker) -> bool:
+        """Whether its timeline has such a place."""
+
     def place(self, markers: Sequence[Marker]) -> int:
         """Put markers there, leave the playhead where it was, and return how many are new.
 

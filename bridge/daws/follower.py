@@ -46,10 +46,9 @@ def follower_of(settings: DawFollow, daemon: "Daemon") -> Follower:
     port = settings.port
     match settings.follow:
         case "ardour":
-            rate = daemon.lane.rate
-            return DawFollower(ArdourThatMayStart(port or ardour.PORT), daemon, rate)
+            return DawFollower(ArdourThatMayStart(port or ardour.PORT), daemon)
         case "ableton-osc":
-            return DawFollower(lambda: AbletonOsc(port=port or ableton_osc.PORT), daemon, daemon.lane.rate)
+            return DawFollower(lambda: AbletonOsc(port=port or ableton_osc.PORT), daemon)
         case _:
             return ReaperFollower(port or REAPER_PORT, daemon.told_playhead, daemon.note_daw)
 
@@ -57,8 +56,8 @@ def follower_of(settings: DawFollow, daemon: "Daemon") -> Follower:
 class ArdourThatMayStart:
     """Connects to an Ardour on this machine, and leaves one alone that has just been started.
 
-    A message that comes while Ardour 7 loads its session leaves its OSC silent until it is started again (seen in 12
-    starts of 14). What is no OSC does no harm: so it is seen coming without being asked.
+    A message that comes while Ardour 7 loads its session leaves its OSC silent until it is started again (8 starts of
+    10). What is no OSC does no harm: so it is seen coming without being asked.
     """
 
     def __init__(self, port: int) -> None:
@@ -83,8 +82,8 @@ class ArdourThatMayStart:
 class DawFollower:
     """Follows one that can be asked. ``connect`` raises `DawError` while it is not there."""
 
-    def __init__(self, connect: Callable[[], Daw], daemon: "Daemon", rate: int) -> None:
-        self._connect, self._daemon, self._rate = connect, daemon, rate
+    def __init__(self, connect: Callable[[], Daw], daemon: "Daemon") -> None:
+        self._connect, self._daemon = connect, daemon
         self._kept: deque[Marker] = deque(maxlen=KEPT_MAX)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="daw", daemon=True)
@@ -118,11 +117,12 @@ class DawFollower:
             self._say("kept", f"{len(self._kept)} markers were not placed: the DAW did not stop in time")
 
     def _look(self, daw: Daw) -> None:
-        before = self._heard()
+        lane, transport = self._daemon.lane, self._daemon.transport
+        before = int(lane.counters["in_written"])
         head = daw.playhead()
-        after = self._heard()
-        unsure_s = (after - before) / self._rate
-        self._daemon.transport.report(after, head._replace(error_s=head.error_s + unsure_s, asked=True))
+        after = int(lane.counters["in_written"])
+        unsure_s = (after - before) / lane.rate
+        transport.report(after, head._replace(error_s=head.error_s + unsure_s, asked=True))
         if not head.rolling:
             self._place(daw)
 
@@ -130,13 +130,12 @@ class DawFollower:
         if not self._kept:
             return
         markers = list(self._kept)
-        new = daw.place(markers)
+        taken = [marker for marker in markers if daw.takes(marker)]
+        new = daw.place(taken)
         for _ in markers:
             self._kept.popleft()
-        self._say("placed", f"{new} markers in {daw.name}", again=True)
-
-    def _heard(self) -> int:
-        return int(self._daemon.lane.counters["in_written"])
+        left = f", {len(markers) - len(taken)} lie where it has no timeline" if len(taken) < len(markers) else ""
+        self._say("placed", f"{new} markers in {daw.name}{left}", again=True)
 
     def _say(self, state: str, text: str, again: bool = False) -> None:
         """Once: a DAW that stays away is no news."""

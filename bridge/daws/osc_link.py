@@ -74,6 +74,13 @@ class OscLink:
         self.send(address, *values)
         return self.wait_for(lambda message: message[0] == (reply or address), timeout_s)[1]
 
+    def number(self, address: str) -> float:
+        """Ask for one. Raises `DawError`: nothing came, or something else."""
+        values = self.ask(address)
+        if len(values) != 1 or not isinstance(values[0], int | float):
+            raise DawError(f"{self._daw} answered {address} with {values!r:.60}, expected a number")
+        return values[0]
+
     def wait_for(self, wanted: Callable[[Message], bool], timeout_s: float | None = None) -> Message:
         """The next message that is wanted. Raises `DawError` when none came in time."""
         end = time.monotonic() + (timeout_s or TIMEOUT_S)
