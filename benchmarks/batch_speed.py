@@ -50,10 +50,9 @@ def plain(source: Path, target: Path) -> None:
     """pedalboard's own loop."""
     effects = [getattr(pedalboard, str(s["type"]))(**{k: v for k, v in s.items() if k != "type"}) for s in STAGES]
     board = pedalboard.Pedalboard(effects)
-    with AudioFile(str(source)) as reader:
-        with AudioFile(str(target), "w", reader.samplerate, reader.num_channels, bit_depth=24) as writer:
-            while reader.tell() < reader.frames:
-                writer.write(board(reader.read(reader.samplerate), reader.samplerate, reset=False))
+    with AudioFile(str(source)) as reader, AudioFile(str(target), "w", RATE, 2, bit_depth=24) as writer:
+        while reader.tell() < reader.frames:
+            writer.write(board(reader.read(RATE), RATE, reset=False))
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -100,7 +99,10 @@ def two_workers(folder: Path, seconds: float, rounds: int) -> None:
     finally:
         for pool in pools.values():
             pool.close()
-    print(f"2 workers against 1, 8 files of {seconds / 8:.0f} s: {spread(ratios)} times as fast, best {max(ratios):.2f} (target 1.8)")
+    print(
+        f"2 workers against 1, 8 files of {seconds / 8:.0f} s: {spread(ratios)} times as fast, "
+        f"best {max(ratios):.2f} (target 1.8)"
+    )
 
 
 def short_files(folder: Path, count: int) -> None:

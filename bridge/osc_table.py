@@ -392,8 +392,8 @@ The daemon listens for UDP on 127.0.0.1:{DEFAULT_PORT}. Each request starts with
 answered to the address that it came from: `/sidechop/done id …` or `/sidechop/error id text`, and for the slow ones
 `/sidechop/progress id fraction text` on the way. Slow requests wait for each other; jobs run beside everything else,
 report at least once a second, send `/sidechop/chop/item` for each chop (`/sidechop/flag/item` for each flag and
-`/sidechop/flag/part` for each part that is kept, `/sidechop/batch/item` for each file of a batch), and end with `done`, whose count says how many there were. UDP may
-lose some; a re-roll with the same seed sends chops again.
+`/sidechop/flag/part` for each part that is kept, `/sidechop/batch/item` for each file), and end with `done`, whose count
+says how many there were. UDP may lose some; a re-roll with the same seed sends chops again.
 
 Types are OSC's: i int32, h int64, f float32, d float64, s string, T/F true and false. Integers pass where a number is
 asked for. Bundles are unpacked and carried out on arrival, whatever their time tag; address patterns are not matched.

@@ -23,7 +23,9 @@ from bridge.batch.run import Run, locked
 
 ROOT = Path(__file__).parents[1]
 FILES = 8
-CHAIN = '[[stage]]\ntype = "Gain"\n[[stage]]\ntype = "trim"\n[[stage]]\ntype = "Reverb"\n[[stage]]\ntype = "normalise"\n'
+CHAIN = (
+    '[[stage]]\ntype = "Gain"\n[[stage]]\ntype = "trim"\n[[stage]]\ntype = "Reverb"\n[[stage]]\ntype = "normalise"\n'
+)
 
 
 @pytest.fixture(scope="module")

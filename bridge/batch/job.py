@@ -171,7 +171,9 @@ class Workbench:
         finally:
             shutil.rmtree(home, ignore_errors=True)
         took_s = time.perf_counter() - started
-        return Outcome(job.number, job.source, "done", digest.result(), outputs, notes, duration_s=duration_s, took_s=took_s)
+        return Outcome(
+            job.number, job.source, "done", digest.result(), outputs, notes, duration_s=duration_s, took_s=took_s
+        )
 
     def _begin(self, job: Job, reader: AudioReader, home: Path, digest: Future[str]) -> None:
         output = self._chain.output
