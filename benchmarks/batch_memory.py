@@ -3,8 +3,8 @@
     python benchmarks/batch_memory.py [--seconds 3600] [--rate 96000] [--separate] [--folder DIR]
 
 High pass, compressor, a plugin with look-ahead (ZaMaximX2, or else the brick-wall limiter), a parallel reverb,
-loudness; with --separate the separator takes the compressor's place. Prints the worker's peak, for this length and for a minute.
-The disk has to hold about 7 GB for an hour.
+loudness; with --separate the separator takes the compressor's place. Prints the worker's peak, for this length and for
+a minute. The disk has to hold about 7 GB for an hour.
 """
 
 import argparse

@@ -392,8 +392,8 @@ The daemon listens for UDP on 127.0.0.1:{DEFAULT_PORT}. Each request starts with
 answered to the address that it came from: `/sidechop/done id …` or `/sidechop/error id text`, and for the slow ones
 `/sidechop/progress id fraction text` on the way. Slow requests wait for each other; jobs run beside everything else,
 report at least once a second, send `/sidechop/chop/item` for each chop (`/sidechop/flag/item` for each flag and
-`/sidechop/flag/part` for each part that is kept, `/sidechop/batch/item` for each file), and end with `done`, whose count
-says how many there were. UDP may lose some; a re-roll with the same seed sends chops again.
+`/sidechop/flag/part` for each part that is kept, `/sidechop/batch/item` for each file), and end with `done`, whose
+count says how many there were. UDP may lose some; a re-roll with the same seed sends chops again.
 
 Types are OSC's: i int32, h int64, f float32, d float64, s string, T/F true and false. Integers pass where a number is
 asked for. Bundles are unpacked and carried out on arrival, whatever their time tag; address patterns are not matched.
@@ -419,8 +419,8 @@ live; `/sidechop/flag/fine` with `on` false takes it back.
 
 ## Batches
 
-`chain` is a name that `/sidechop/batch/chains` lists, or a path; `files` a JSON array of paths, or `@` and the path of a
-text file with one on each line, where they are more than a datagram holds. `options` may hold `resume`, `overwrite`,
+`chain` is a name that `/sidechop/batch/chains` lists, or a path; `files` a JSON array of paths, or `@` and the path of
+a text file with one on each line, where they are more than a datagram holds. `options` may hold `resume`, `overwrite`,
 `workers` and `patience_s`. Files that fail are items as well as those that are done; the job itself fails only where it
 cannot begin. See [batch.md](batch.md).
 

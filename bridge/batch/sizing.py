@@ -2,8 +2,8 @@
 
 Two ways share out the cores: a worker for each with one thread, or fewer workers whose networks take more threads.
 Which is faster depends on the network, on the cores (two hyperthreads are not two), and on how much of the work is the
-disk's. So the chain is tried on some seconds of noise, both ways. A chain without a network has only the first question:
-whether one worker for each core is faster than one for every second core. What does not fit in memory is not tried.
+disk's. So the chain is tried on some seconds of noise, both ways. A chain without a network has one question only:
+whether a worker for each core is faster than one for every second core. What does not fit in memory is not tried.
 """
 
 import json
