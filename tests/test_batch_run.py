@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -338,7 +339,7 @@ def test_how_many_workers_is_measured_once(tmp_path: Path, chain: Path, monkeypa
 
     def measure(setup: object, sizing: Sizing) -> Sizing:
         measured.append(sizing)
-        return Sizing(sizing.workers, sizing.threads, 5.0 if sizing.workers == 2 else 50.0)
+        return replace(sizing, speed=5.0 if sizing.workers == 2 else 50.0)
 
     monkeypatch.setattr("bridge.batch.sizing.measure", measure)
     monkeypatch.setattr("bridge.batch.sizing.cores", lambda: 4)
@@ -358,7 +359,8 @@ def test_what_is_tried() -> None:
     neural = Chain.model_validate({"stage": [{"type": "separate"}]})
     plain = Chain.model_validate({"stage": [{"type": "Gain"}]})
     assert candidates(neural, 4) == [Sizing(4, 1), Sizing(2, 2), Sizing(1, 4)]
-    assert candidates(plain, 4) == [Sizing(4, 1), Sizing(2, 1)]
+    assert candidates(neural, 4, gpu=True)[-1] == Sizing(2, 1, gpu=True)
+    assert candidates(plain, 4, gpu=True) == [Sizing(4, 1), Sizing(2, 1)]
     assert candidates(plain, 1) == [Sizing(1, 1)]
     assert candidates(neural, 8, 900 << 20)[0] == Sizing(2, 1), "no more than fit in memory"
 

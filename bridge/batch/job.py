@@ -102,12 +102,13 @@ class Workbench:
         output: Path,
         overwrite: bool = False,
         threads: int = 1,
+        gpu: bool = False,
         mark: "SharedMark | NoMark | None" = None,
     ) -> None:
         self._chain, self._output, self._overwrite = chain, output, overwrite
         self._mark = mark or NoMark()
         self._scratch, self._sidecars, self._shelf = Scratch(), Sidecars(), Shelf(chain.output.format)
-        self._builder = Builder(chain, base, self._mark, self._scratch, self._sidecars, self._shelf, threads)
+        self._builder = Builder(chain, base, self._mark, self._scratch, self._sidecars, self._shelf, threads, gpu)
         self._flow = self._builder.flow()
         self._told = 0
         self._aside = ThreadPoolExecutor(1, "digest")

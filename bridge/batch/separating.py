@@ -78,7 +78,7 @@ class QueryStage(Section):
         return queries
 
 
-def open_splitter(settings: SeparateStage | QueryStage, threads: int) -> StemSplitter:
+def open_splitter(settings: SeparateStage | QueryStage, threads: int, gpu: bool) -> StemSplitter:
     """The model of a stage, ready to split. The one place where words reach a model.
 
     Raises:
@@ -91,7 +91,7 @@ def open_splitter(settings: SeparateStage | QueryStage, threads: int) -> StemSpl
         raise RequestError(
             f"query: {card.name} is for {card.task} and takes no words; `sidechop models list` shows more"
         )
-    return StemSplitter(OnnxModel.open(path, threads))
+    return StemSplitter(OnnxModel.open(path, threads, gpu))
 
 
 def chosen_outputs(settings: SeparateStage | QueryStage, outputs: Sequence[str]) -> tuple[str, ...]:
