@@ -76,6 +76,8 @@ class Attendant:
         Raises:
             RequestError: the chain cannot be opened, in the worker's words, or it crashed or hangs on the way.
         """
+        if self._process is not None and self._process.poll() is not None:
+            self._end()  # it died while it had nothing to do: no file's fault
         with self._lock:
             if not self._open:
                 raise RequestError("cancelled")
