@@ -262,8 +262,11 @@ class AudioWriter:
             self.discard()
             raise AudioError(f"{self.path}: a wav ends at 4 GB; write flac, or shorter takes")
         if self._integer:
-            self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
-            block = np.rint(block * self._steps) / self._steps  # libsndfile would cut off, half a step too low
+            if block.size and (block.max() > 1.0 or block.min() < -1.0):  # many times faster than asking every sample
+                self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+            block = block * self._steps  # libsndfile would cut off what lies between, half a step too low
+            np.rint(block, out=block)
+            block /= self._steps
         try:
             self._file.write(block.T)
         except (OSError, soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts on a short write

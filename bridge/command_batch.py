@@ -154,7 +154,7 @@ def _dispatcher(
 
         return Cluster(cluster, setup)
     sizing = size(setup, plan.chain, plan.digest, len(plan.sources), workers, threads)
-    return Pool(setup._replace(threads=sizing.threads), sizing.workers)
+    return Pool(setup._replace(threads=sizing.threads, gpu=sizing.gpu), sizing.workers)
 
 
 def _check(chain_file: Path, patience: float) -> None:
@@ -180,10 +180,9 @@ def _show(plan: "Plan", as_json: bool) -> None:
 def _list(plugin: Path | None, as_json: bool) -> None:
     from .batch.listing import list_parameters, list_stages, rows
 
+    listed = list_stages()
     if plugin is not None:
         listed = [{"type": "plugin", "about": str(plugin), "settings": list_parameters(plugin)}]
-    else:
-        listed = list_stages()
     if as_json:
         print(json.dumps(listed))
         return

@@ -470,8 +470,8 @@ The daemon listens for UDP on 127.0.0.1:{DEFAULT_PORT}. Each request starts with
 answered to the address that it came from: `/sidechop/done id …` or `/sidechop/error id text`, and for the slow ones
 `/sidechop/progress id fraction text` on the way. Slow requests wait for each other; jobs run beside everything else,
 report at least once a second, send `/sidechop/chop/item` for each chop (`/sidechop/flag/item` for each flag and
-`/sidechop/flag/part` for each part that is kept, `/sidechop/separate/item` for each file, `/sidechop/batch/item` for each
-file of a batch), and end with `done`, whose count says how many there were. UDP may lose some; a re-roll with the same
+`/sidechop/flag/part` for each part that is kept, `/sidechop/separate/item` and `/sidechop/batch/item` for each
+file), and end with `done`, whose count says how many there were. UDP may lose some; a re-roll with the same
 seed sends chops again.
 
 Types are OSC's: i int32, h int64, f float32, d float64, s string, T/F true and false. Integers pass where a number is
@@ -510,8 +510,8 @@ items tell, whole; each begins at the passage's first sample, `start` of the rep
 
 ## Batches
 
-`chain` is a name that `/sidechop/batch/chains` lists, or a path; `files` a JSON array of paths, or `@` and the path of a
-text file with one on each line, where they are more than a datagram holds. `options` may hold `resume`, `overwrite`,
+`chain` is a name that `/sidechop/batch/chains` lists, or a path; `files` a JSON array of paths, or `@` and the path of
+a text file with one on each line, where they are more than a datagram holds. `options` may hold `resume`, `overwrite`,
 `workers` and `patience_s`. Files that fail are items as well as those that are done; the job itself fails only where it
 cannot begin. See [batch.md](batch.md).
 

@@ -24,7 +24,10 @@ _ORT_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 onnxruntime.set_default_logger_severity(3)
 
 
-def _open_session(path: Path, threads: int) -> Any:
+GPU = "CUDAExecutionProvider"
+
+
+def _open_session(path: Path, threads: int, gpu: bool) -> Any:
     if not path.is_file():
         raise ModelError(f"{path}: no such model file; `sidechop models list` shows what there is")
     options = onnxruntime.SessionOptions()
@@ -33,7 +36,7 @@ def _open_session(path: Path, threads: int) -> Any:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    providers = ["CPUExecutionProvider"]
+    providers = [*filter(GPU.__eq__, onnxruntime.get_available_providers() if gpu else ()), "CPUExecutionProvider"]
     try:
         return onnxruntime.InferenceSession(
             str(path), options, providers=providers, disabled_optimizers=_NO_TRANSPOSE_OPTIMIZER
@@ -114,15 +117,18 @@ class OnnxModel:
         """Read the result of a run here."""
 
     @classmethod
-    def open(cls, path: Path | str, threads: int = 1) -> "OnnxModel":
+    def open(cls, path: Path | str, threads: int = 1, gpu: bool = False) -> "OnnxModel":
         """Open a model and hold its card against its tensors.
+
+        Args:
+            gpu: run what can be run there on the GPU, if this onnxruntime finds one; for files, never live.
 
         Raises:
             ModelError: the file is missing or not ONNX.
             CardError: the card is missing, malformed or untrue.
         """
         path = Path(path)
-        session = _open_session(path, threads)
+        session = _open_session(path, threads, gpu)
         card = _card_of(path, session)
         _check_tensors(card, session)
         return cls(card, session)

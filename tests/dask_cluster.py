@@ -17,7 +17,11 @@ class DaskCluster:
 
     def __init__(self, folder: Path, workers: int = 2) -> None:
         self._folder = folder
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "20"}
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "20",
+        }
         self._scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         self.address = self._address()
         self.workers = [self._worker() for _ in range(workers)]

@@ -75,12 +75,19 @@ def test_a_cluster_gives_the_same_bytes_whoever_dies(
     assert all_files(tmp_path / "killed").items() <= here.items()
     assert {outcome.status for outcome in outcomes} == {"done"}, "what a dead worker had is given to another"
     assert all_files(tmp_path / "killed") == here
-    assert run(monkeypatch, "batch", chain, sources, "-o", tmp_path / "killed", "--resume", "--cluster", cluster.address) == 0
+    assert (
+        run(monkeypatch, "batch", chain, sources, "-o", tmp_path / "killed", "--resume", "--cluster", cluster.address)
+        == 0
+    )
     assert len(done_before(plan.manifest)) == FILES
 
 
 def test_files_of_a_store(
-    cluster: DaskCluster, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    cluster: DaskCluster,
+    sources: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Through fsspec, by addresses, here and on the cluster; a store is anything that fsspec speaks to."""
     chain = sources.parent / "chain.toml"
@@ -99,7 +106,9 @@ def test_files_of_a_store(
     assert "s4://nowhere: " in capfd.readouterr().err
 
 
-def test_a_scheduler_that_is_not_there_is_one_line(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_is_not_there_is_one_line(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bridge.batch.cluster.CONNECT_S", 0.5)
     plan = make_plan(sources.parent / "chain.toml", [str(sources)], str(tmp_path / "out"))
     with pytest.raises(RequestError, match=r"--cluster tcp://127.0.0.1:1: no scheduler answers there"):

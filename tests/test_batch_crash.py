@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -23,7 +23,9 @@ from bridge.batch.run import Run, locked
 
 ROOT = Path(__file__).parents[1]
 FILES = 8
-CHAIN = '[[stage]]\ntype = "Gain"\n[[stage]]\ntype = "trim"\n[[stage]]\ntype = "Reverb"\n[[stage]]\ntype = "normalise"\n'
+CHAIN = (
+    '[[stage]]\ntype = "Gain"\n[[stage]]\ntype = "trim"\n[[stage]]\ntype = "Reverb"\n[[stage]]\ntype = "normalise"\n'
+)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +134,7 @@ def test_a_parent_that_is_killed_at_random_moments(
             time.sleep(chance.uniform(0.1, 1.5))
             workers = psutil.Process(process.pid).children() if process.poll() is None else []
             process.kill()
-        gone, alive = psutil.wait_procs(workers, timeout=20)
+        _, alive = psutil.wait_procs(workers, timeout=20)
         assert not alive, "workers end with their parent"
         assert complete(tmp_path, undisturbed)
     with started(sources, tmp_path) as process:
@@ -175,6 +177,5 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 @pytest.fixture(autouse=True)
-def quiet_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quiet_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield

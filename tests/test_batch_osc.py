@@ -64,7 +64,9 @@ def test_files_go_through_a_named_chain(client: Client, tmp_path: Path) -> None:
     assert listed["softer"]["about"] == "Half as loud."
     assert listed["broken"]["problem"]
     out = tmp_path / "out"
-    counts = client.ask("/sidechop/batch/file", "softer", json.dumps([*files, str(tmp_path / "bad.wav")]), str(out), "{}")
+    counts = client.ask(
+        "/sidechop/batch/file", "softer", json.dumps([*files, str(tmp_path / "bad.wav")]), str(out), "{}"
+    )
     assert counts == [3, 0, 1]
     by_index = {item[0]: item[1:] for item in client.items}
     assert set(by_index) == {0, 1, 2, 3}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,13 @@ def test_a_folder_with_everything_in_it(
     status = {file: entry["status"] for file, entry in entries(out).items()}
     bad = {"empty.wav", "text.wav", "five.wav", "nan.wav", "dangling.wav"}
     assert {file for file, it in status.items() if it == "failed"} == bad
-    assert {file for file, it in status.items() if it == "done"} == {*good, "with.flac", "link/linked.wav", "file-link.wav", "short.wav"}
+    assert {file for file, it in status.items() if it == "done"} == {
+        *good,
+        "with.flac",
+        "link/linked.wav",
+        "file-link.wav",
+        "short.wav",
+    }
     for words in (
         "empty.wav: is empty (0 bytes)", "text.wav: not audio that can be read", "five.wav: has 5 channels",
         "nan.wav: holds a sample that is not a number", "dangling.wav: no such file", "short.wav: is truncated",
@@ -133,7 +140,9 @@ def test_resume_does_what_is_missing_and_nothing_else(
     assert "2.wav: is there already, and is another; --overwrite replaces it" in capfd.readouterr().err
     assert run(monkeypatch, "batch", chain, top, "-o", out, "--workers", 1, "--resume", "--overwrite") == 0
     second = all_files(out)
-    assert {name: second[name] for name in ("0.wav", "1.wav", "2.wav")} == {n: first[n] for n in ("0.wav", "1.wav", "2.wav")}
+    assert {name: second[name] for name in ("0.wav", "1.wav", "2.wav")} == {
+        n: first[n] for n in ("0.wav", "1.wav", "2.wav")
+    }
     assert (out / "0.wav").stat().st_mtime_ns == stamps[out / "0.wav"], "not touched again"
     np.testing.assert_allclose(read(out / "3.wav"), noise(1003, seed=9) * 10 ** (-6 / 20), atol=1e-7)
 
@@ -145,7 +154,9 @@ def test_resume_does_what_is_missing_and_nothing_else(
     assert "0 done, 5 done before" in capfd.readouterr().out
 
 
-def test_a_manifest_that_was_cut_off_is_no_trouble(tmp_path: Path, chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_that_was_cut_off_is_no_trouble(
+    tmp_path: Path, chain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     top, out = tmp_path / "in", tmp_path / "out"
     for i in range(3):
         write(top / f"{i}.wav", noise(100 + i))
@@ -160,7 +171,9 @@ def test_a_manifest_that_was_cut_off_is_no_trouble(tmp_path: Path, chain: Path, 
 def test_names_that_would_be_one_are_refused(tmp_path: Path, chain: Path) -> None:
     write(tmp_path / "a.wav", noise(10))
     write(tmp_path / "a.flac", noise(10), subtype="PCM_16")
-    with pytest.raises(RequestError, match=r"a\.wav and .*a\.flac would both become|a\.flac and .*a\.wav would both become"):
+    with pytest.raises(
+        RequestError, match=r"a\.wav and .*a\.flac would both become|a\.flac and .*a\.wav would both become"
+    ):
         make_plan(chain, [str(tmp_path / "a.wav"), str(tmp_path / "a.flac")], str(tmp_path / "out"))
     chain.write_text(GAIN + '[output]\nname = "{path}/{name}-{ext}"')
     plan = make_plan(chain, [str(tmp_path / "a.wav"), str(tmp_path / "a.flac")], str(tmp_path / "out"))
@@ -214,7 +227,11 @@ def test_wrong_use_is_one_line_and_nothing_is_written(
     }
     for name, text in texts.items():
         (tmp_path / f"{name}.toml").write_text(text)
-    names = {name: tmp_path / f"{name}.toml" for name in texts} | {"chain": chain, "in": tmp_path / "in", "tmp": tmp_path}
+    names = {name: tmp_path / f"{name}.toml" for name in texts} | {
+        "chain": chain,
+        "in": tmp_path / "in",
+        "tmp": tmp_path,
+    }
     before = below(tmp_path)
     assert run(monkeypatch, "batch", *(argument.format(**names) for argument in arguments)) == 1
     said = capfd.readouterr().err
@@ -245,7 +262,9 @@ def test_check_and_dry_run_write_nothing(
     assert below(tmp_path) == before
 
 
-def test_the_parameters_of_a_plugin_are_listed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_parameters_of_a_plugin_are_listed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = zam("ZaMaximX2")
     assert run(monkeypatch, "batch", "--list-stages", "--plugin", path, "--json") == 0
     settings = {it["name"]: it for it in json.loads(capfd.readouterr().out)[0]["settings"]}
@@ -253,7 +272,11 @@ def test_the_parameters_of_a_plugin_are_listed(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_two_runs_do_not_collide(tmp_path: Path) -> None:
-    with locked(tmp_path / "out"), pytest.raises(RequestError, match="another run is writing there"), locked(tmp_path / "out"):
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(RequestError, match="another run is writing there"),
+        locked(tmp_path / "out"),
+    ):
         pass
     with locked(tmp_path / "out"):
         pass
@@ -316,7 +339,7 @@ def test_how_many_workers_is_measured_once(tmp_path: Path, chain: Path, monkeypa
 
     def measure(setup: object, sizing: Sizing) -> Sizing:
         measured.append(sizing)
-        return Sizing(sizing.workers, sizing.threads, 5.0 if sizing.workers == 2 else 50.0)
+        return replace(sizing, speed=5.0 if sizing.workers == 2 else 50.0)
 
     monkeypatch.setattr("bridge.batch.sizing.measure", measure)
     monkeypatch.setattr("bridge.batch.sizing.cores", lambda: 4)
@@ -336,7 +359,8 @@ def test_what_is_tried() -> None:
     neural = Chain.model_validate({"stage": [{"type": "separate"}]})
     plain = Chain.model_validate({"stage": [{"type": "Gain"}]})
     assert candidates(neural, 4) == [Sizing(4, 1), Sizing(2, 2), Sizing(1, 4)]
-    assert candidates(plain, 4) == [Sizing(4, 1), Sizing(2, 1)]
+    assert candidates(neural, 4, gpu=True)[-1] == Sizing(2, 1, gpu=True)
+    assert candidates(plain, 4, gpu=True) == [Sizing(4, 1), Sizing(2, 1)]
     assert candidates(plain, 1) == [Sizing(1, 1)]
     assert candidates(neural, 8, 900 << 20)[0] == Sizing(2, 1), "no more than fit in memory"
 

@@ -1,4 +1,4 @@
-"""Stages of a chain: chunking is not heard, latency is out to the sample, what is transparent nulls, tails are as asked."""
+"""Stages of a chain: chunking is not heard, latency is out to the sample, what is transparent nulls, tails are kept."""
 
 import inspect
 import re
@@ -76,7 +76,7 @@ def test_the_table_of_effects_is_that_of_pedalboard() -> None:
     assert set(EFFECTS) == known - structural - {"AudioUnitPlugin", "_AudioUnitPlugin", "_klass"}
     for name, parameters in EFFECTS.items():
         signature = getattr(pedalboard, name).__init__.__doc__.splitlines()[0]
-        said = {key: value for key, value in re.findall(r"(\w+): (?:float|bool) = ([\w.-]+)", signature)}
+        said = dict(re.findall(r"(\w+): (?:float|bool) = ([\w.-]+)", signature))
         assert {p.name: pytest.approx(float(p.default)) for p in parameters} == {
             key: float(value == "True") if value in ("True", "False") else float(value) for key, value in said.items()
         }
@@ -377,7 +377,10 @@ def test_resample_and_channels() -> None:
 
 
 def test_branches_that_do_not_end_alike_are_refused() -> None:
-    text = '[[stage]]\ntype = "mix"\n[[stage.branch]]\n[[stage.branch]]\n[[stage.branch.stage]]\ntype = "resample"\nrate = 48000\n'
+    text = (
+        '[[stage]]\ntype = "mix"\n[[stage.branch]]\n[[stage.branch]]\n'
+        '[[stage.branch.stage]]\ntype = "resample"\nrate = 48000\n'
+    )
     with pytest.raises(RequestError, match="branch 1 gives 2 channels at 44100 Hz, branch 2 2 at 48000 Hz"):
         through(line(text), noise(10))
 

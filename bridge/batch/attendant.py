@@ -5,6 +5,7 @@ The pool has one for each of its threads, and every task on a cluster runs in on
 
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import threading
@@ -31,8 +32,9 @@ class Setup(NamedTuple):
     Attributes:
         chain: as JSON data. ``base`` is the folder its relative paths count from.
         output: the folder that outputs go below.
-        threads: of each network.
+        threads: of each network; ``gpu``: whether it runs on one.
         patience_s: a worker that enters no stage for so long hangs.
+        staged: the output is a folder for a while, from where files go to a store.
     """
 
     chain: dict[str, Any]
@@ -40,7 +42,9 @@ class Setup(NamedTuple):
     output: str
     overwrite: bool = False
     threads: int = 1
+    gpu: bool = False
     patience_s: float = 120.0
+    staged: bool = False
 
 
 class Attendant:
@@ -72,6 +76,8 @@ class Attendant:
         Raises:
             RequestError: the chain cannot be opened, in the worker's words, or it crashed or hangs on the way.
         """
+        if self._process is not None and self._process.poll() is not None:
+            self._end()  # it died while it had nothing to do: no file's fault
         with self._lock:
             if not self._open:
                 raise RequestError("cancelled")
@@ -85,7 +91,7 @@ class Attendant:
             self._listener = threading.Thread(target=self._hear, args=(process, self._lines), daemon=True)
             self._listener.start()
         setup = self._setup
-        told = {name: value for name, value in setup._asdict().items() if name != "patience_s"}
+        told = {name: value for name, value in setup._asdict().items() if name not in ("patience_s", "staged")}
         self._send({**told, "mark": str(self._mark.path)})
         line, trouble = self._wait(max(START_S, setup.patience_s))
         if line is None:
@@ -127,6 +133,8 @@ class Attendant:
                 process.wait()
             self._listener.join()
         self._mark.close()
+        if self._setup.staged:
+            shutil.rmtree(self.output, ignore_errors=True)
 
     def _send(self, data: dict[str, Any]) -> None:
         process = self._process

@@ -1,8 +1,8 @@
 """Hosting pedalboard's own effects: several that follow each other as one board, as plain pedalboard would run them.
 
-`PitchShift` cannot stream (pedalboard 0.9.26 gives silence after its first block), so it hears a minute at a time, whole;
-the minutes overlap and are joined by a crossfade. What is shorter than a minute, which is nearly every sample and loop,
-is what pedalboard gives for the whole file.
+`PitchShift` cannot stream (pedalboard 0.9.26 gives silence after its first block), so it hears a minute at a time,
+whole; the minutes overlap and are joined by a crossfade. What is shorter than a minute, which is nearly every sample
+and loop, is what pedalboard gives for the whole file.
 """
 
 from collections.abc import Iterator, Sequence

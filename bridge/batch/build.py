@@ -51,7 +51,7 @@ class Builder:
 
     Args:
         folder: the chain's, from which relative paths count.
-        threads: of each network.
+        threads: of each network; ``gpu``: whether it runs on one, where there is one.
     """
 
     def __init__(
@@ -63,9 +63,11 @@ class Builder:
         sidecars: Sidecars,
         shelf: Shelf,
         threads: int = 1,
+        gpu: bool = False,
     ) -> None:
         self._chain, self._folder, self._mark = chain, folder, mark
         self._scratch, self._sidecars, self._shelf, self._threads = scratch, sidecars, shelf, threads
+        self._gpu = gpu
         self._tail = Tail(chain.tail == "keep", chain.tail_max_s)
         self._plugins: list[Plugin] = []
         self._beside: set[str] = set()
@@ -110,7 +112,7 @@ class Builder:
         if isinstance(stage, ChopStage):
             return SlicesOutlet(self._chopper(stage, label), self._flow(after, number + 1), self._mark, label)
         assert isinstance(stage, SeparateStage | QueryStage)
-        splitter = open_splitter(stage, self._threads)
+        splitter = open_splitter(stage, self._threads, self._gpu)
         flows = {}
         for stem in chosen_outputs(stage, splitter.outputs):
             settings = stage.stems.get(stem, StemSettings())
@@ -158,7 +160,7 @@ class Builder:
                 named = {f"branch {i}": branch for i, branch in enumerate(stage.branch, 1)}
                 return Mix(self._branches(named, label), len(named))
             case SeparateStage() | QueryStage():
-                splitter = open_splitter(stage, self._threads)
+                splitter = open_splitter(stage, self._threads, self._gpu)
                 chosen_outputs(stage, splitter.outputs)
                 stems = {stem: stage.stems.get(stem, StemSettings()) for stem in splitter.outputs}
                 return SumOfStems(splitter, self._branches(stems, label))
@@ -185,7 +187,7 @@ class Builder:
     def _chopper(self, stage: ChopStage, label: str) -> Chopper:
         from streaming.curves import CurveNetwork
 
-        network = CurveNetwork(OnnxModel.open(find_model(stage.model), self._threads))
+        network = CurveNetwork(OnnxModel.open(find_model(stage.model), self._threads, self._gpu))
         return Chopper(stage, network, self._scratch, self._sidecars_for(label, stage), self._mark, label)
 
     def _convolution(self, stage: ConvolutionStage) -> Stage:

@@ -31,7 +31,7 @@ def check_chain(chain_file: Path, patience_s: float) -> Iterator[str]:
     check_template(chain)
     digest_of_chain(chain, chain_file.parent)
     setup = Setup(
-        chain.model_dump(mode="json", by_alias=True), str(chain_file.parent.absolute()), "", True, 1, patience_s
+        chain.model_dump(mode="json", by_alias=True), str(chain_file.parent.absolute()), "", True, patience_s=patience_s
     )
     with tempfile.TemporaryDirectory(prefix="sidechop-check-") as folder:
         source = Path(folder) / "check.wav"

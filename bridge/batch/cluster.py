@@ -1,9 +1,9 @@
 """Many machines: the same jobs on a dask.distributed scheduler.
 
 A task is a job, and is carried out as in the pool: by an `Attendant` with a worker process of its own, so that a plugin
-that crashes takes no cluster worker with it. Each thread of a cluster worker keeps its attendant from task to task, models
-loaded. When a cluster worker dies, the scheduler gives its tasks to another; its own worker process sees its input end
-and stops, and what it wrote aside is swept away at the end of the run.
+that crashes takes no cluster worker with it. Each thread of a cluster worker keeps its attendant from task to task,
+models loaded. When a cluster worker dies, the scheduler gives its tasks to another; its own worker process sees its
+input end and stops, and what it wrote aside is swept away at the end of the run.
 
 The machines see the same files under the same paths, or files come from and go to object storage (`.storage`).
 """

@@ -82,8 +82,8 @@ class Output(Section):
         format: ``wav`` or ``flac``.
         bits: ``source`` keeps the sample format of each source file; ``float`` is for wav alone.
         dither: noise of a bit (TPDF) where 16 bits are written; None puts it there if the chain changes samples.
-        name: path below the output folder without its ending. ``{path}`` is the source's folder below the folder that was
-            given, ``{name}`` its name, ``{ext}`` its ending, ``{stem}`` and ``{slice}`` what it was split into.
+        name: path below the output folder without its ending. ``{path}`` is the source's folder below the folder that
+            was given, ``{name}`` its name, ``{ext}`` its ending, ``{stem}`` and ``{slice}`` what it was split into.
             None is ``{path}/{name}``, and a folder for each file where it is split.
     """
 

@@ -10,7 +10,9 @@
 Flows are built once in a worker, models and plugins with them, and begun anew for every file.
 """
 
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -23,6 +25,9 @@ from ..audio_files import AudioWriter
 from .hearing import Chopper
 from .splitting import Stems, StemSplitter
 from .stage import Block, Line, Mark
+
+WRITES_AHEAD = 4
+"""Blocks that may wait for the disk."""
 
 Labels = Mapping[str, str]
 """What a file was split into: ``{"stem": "vocals", "slice": "03"}``."""
@@ -105,11 +110,13 @@ class Shelf:
 
 
 class FileOutlet:
-    """One file, written aside."""
+    """One file, written aside, by a thread of its own: the disk and the next block need not wait for each other."""
 
     def __init__(self, shelf: Shelf, mark: Mark) -> None:
         self._shelf, self._mark = shelf, mark
         self._writer: AudioWriter | None = None
+        self._thread = ThreadPoolExecutor(1, "writer")
+        self._waiting: deque[Future[None]] = deque()
 
     def begin(self, rate: int, channels: int, labels: Labels) -> None:
         shelf = self._shelf
@@ -127,10 +134,14 @@ class FileOutlet:
             # Two uniform noises make a triangular one, two steps wide: the error no longer depends on the signal.
             noise = self._noise.random((2, *block.shape[::-1]), np.float32)  # by frame, so that chunking is not heard
             block = block + (noise[0] - noise[1]).T * np.float32(2.0**-15)
-        self._writer.write(block)
+        self._waiting.append(self._thread.submit(self._writer.write, block))
+        while len(self._waiting) > WRITES_AHEAD:
+            self._waiting.popleft().result()
 
     def finish(self) -> None:
         assert self._writer is not None
+        while self._waiting:
+            self._waiting.popleft().result()
         writer, self._writer = self._writer, None
         if not writer.frames:
             writer.discard()
@@ -141,6 +152,8 @@ class FileOutlet:
         )
 
     def discard(self) -> None:
+        wait(self._waiting)
+        self._waiting.clear()
         if self._writer:
             self._writer.discard()
             self._writer = None

@@ -48,8 +48,8 @@ class ChopStage(ChopSettings):
     """Chops, as ``sidechop chop`` finds them.
 
     Attributes:
-        output: ``slices`` makes every slice a file of its own, with what follows in the chain done to each; ``pass`` goes
-            on with all of the audio.
+        output: ``slices`` makes every slice a file of its own, with what follows in the chain done to each; ``pass``
+            goes on with all of the audio.
         export: formats to write beside the audio: cue-wav, sfz, mpc, ableton, octatrack, midi, reaper, audacity, …
     """
 

@@ -10,8 +10,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -102,14 +102,16 @@ class Workbench:
         output: Path,
         overwrite: bool = False,
         threads: int = 1,
+        gpu: bool = False,
         mark: "SharedMark | NoMark | None" = None,
     ) -> None:
         self._chain, self._output, self._overwrite = chain, output, overwrite
         self._mark = mark or NoMark()
         self._scratch, self._sidecars, self._shelf = Scratch(), Sidecars(), Shelf(chain.output.format)
-        self._builder = Builder(chain, base, self._mark, self._scratch, self._sidecars, self._shelf, threads)
+        self._builder = Builder(chain, base, self._mark, self._scratch, self._sidecars, self._shelf, threads, gpu)
         self._flow = self._builder.flow()
         self._told = 0
+        self._aside = ThreadPoolExecutor(1, "digest")
         self.cancelled = False
 
     @property
@@ -122,10 +124,12 @@ class Workbench:
         started = time.perf_counter()
         source = Path(job.source)
         try:
-            digest = digest_of(source, lambda: self._mark.at("reading"))
-            if self._is_done(job, digest):
-                assert job.known is not None
-                return Outcome(job.number, job.source, "kept", digest, job.known["outputs"])
+            if not source.exists():
+                raise AudioError(f"{source}: no such file")
+            self._mark.at("reading")
+            digest = self._aside.submit(digest_of, source)  # while the work begins
+            if job.known is not None and self._is_done(job.known, job.chain, digest.result()):
+                return Outcome(job.number, job.source, "kept", digest.result(), job.known["outputs"])
             return self._work(job, source, digest, started)
         except Cancelled:
             raise
@@ -141,14 +145,13 @@ class Workbench:
     def _at(self) -> str:
         return self._mark.read().label if isinstance(self._mark, SharedMark) else ""
 
-    def _is_done(self, job: Job, digest: str) -> bool:
-        known = job.known
-        if known is None or known.get("sha256") != digest or known.get("chain") != job.chain:
+    def _is_done(self, known: dict[str, Any], chain: str, digest: str) -> bool:
+        if known.get("sha256") != digest or known.get("chain") != chain:
             return False
         files = [(self._output / entry["path"], entry["sha256"]) for entry in known["outputs"]]
         return all(path.is_file() and digest_of(path) == sha256 for path, sha256 in files)
 
-    def _work(self, job: Job, source: Path, digest: str, started: float) -> Outcome:
+    def _work(self, job: Job, source: Path, digest: Future[str], started: float) -> Outcome:
         home = self._output / WORK / "work" / uuid.uuid4().hex
         home.mkdir(parents=True)
         try:
@@ -169,9 +172,11 @@ class Workbench:
         finally:
             shutil.rmtree(home, ignore_errors=True)
         took_s = time.perf_counter() - started
-        return Outcome(job.number, job.source, "done", digest, outputs, notes, duration_s=duration_s, took_s=took_s)
+        return Outcome(
+            job.number, job.source, "done", digest.result(), outputs, notes, duration_s=duration_s, took_s=took_s
+        )
 
-    def _begin(self, job: Job, reader: AudioReader, home: Path, digest: str) -> None:
+    def _begin(self, job: Job, reader: AudioReader, home: Path, digest: Future[str]) -> None:
         output = self._chain.output
         source = Path(job.source)
         self._scratch.folder, self._scratch.source = home, source
@@ -180,7 +185,8 @@ class Workbench:
         changed = any(not isinstance(stage, EXACT) for stage in self._chain.stage)
         dither = output.dither if output.dither is not None else changed
         # The seed is the content: the same file gives the same bytes, whoever works on it and when.
-        self._shelf.begin(home, subtype, int(digest[:12], 16) if dither else None, reader.rate, reader.frames)
+        seed = int(digest.result()[:12], 16) if dither and subtype == "16" else None
+        self._shelf.begin(home, subtype, seed, reader.rate, reader.frames)
         beside = self._output / job.folder / source.stem
         self._sidecars.begin(home / "beside", beside, source.stem)
 
@@ -260,14 +266,13 @@ def described(written: Written) -> dict[str, Any]:
     return {**about, "clipped": written.clipped} if written.clipped else about
 
 
-def digest_of(path: Path, tick: Callable[[], None] = lambda: None) -> str:
-    """SHA-256 of a file's bytes; ``tick`` is called on the way. Raises `AudioError` where it cannot be read."""
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's bytes. Raises `AudioError` where it cannot be read."""
     sha, buffer = hashlib.sha256(), bytearray(1 << 20)
     try:
         with path.open("rb", buffering=0) as file:
             while count := file.readinto(buffer):
                 sha.update(memoryview(buffer)[:count])
-                tick()
         return sha.hexdigest()
     except FileNotFoundError:
         raise AudioError(f"{path}: no such file") from None

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
@@ -29,18 +29,22 @@ def described(name: str, field: FieldInfo) -> dict[str, Any]:
     data: dict[str, Any] = {"name": field.alias or name, "type": type_name(field.annotation)}
     if field.default is not PydanticUndefined and not isinstance(field.default, tuple | dict):
         data["default"] = str(field.default) if isinstance(field.default, Path) else field.default
-    for limit in field.metadata:
+    told_inside = [told for choice in get_args(field.annotation) for told in getattr(choice, "__metadata__", ())]
+    for limit in (*field.metadata, *(each for told in told_inside for each in getattr(told, "metadata", (told,)))):
         match limit:
             case Ge(ge=low) | Gt(gt=low):
                 data["low"] = low
             case Le(le=high) | Lt(lt=high):
                 data["high"] = high
-    return data
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return data | {ours: extra[theirs] for ours, theirs in (("low", "minimum"), ("high", "maximum")) if theirs in extra}
 
 
 def type_name(annotation: Any) -> str:
     """``number``, ``yes or no``, ``wav | flac`` and the like."""
     simple = {float: "number", int: "whole number", bool: "true or false", str: "text", Path: "path"}
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     if annotation in simple:
         return simple[annotation]
     choices = get_args(annotation)
@@ -80,6 +84,7 @@ def rows(settings: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
         reach = setting.get("type", "")
         if low is not None or high is not None:
             reach = f"{'' if low is None else f'{low:g}'} … {'' if high is None else f'{high:g}'}"
+            reach += " | off" if "off" in setting.get("type", "") else ""
         elif "choices" in setting:
             reach = " | ".join(map(str, setting["choices"][:8]))
         default = setting.get("default")

@@ -52,7 +52,7 @@ class Plan:
     def setup(self, overwrite: bool, threads: int, patience_s: float) -> Setup:
         data = self.chain.model_dump(mode="json", by_alias=True)
         base = str(self.chain_file.parent.absolute())
-        return Setup(data, base, self.output, overwrite, threads, patience_s)
+        return Setup(data, base, self.output, overwrite, threads, patience_s=patience_s)
 
     def jobs(self, resume: bool) -> list[Job]:
         """The largest first, so that no long one is left for the end."""

@@ -7,8 +7,8 @@ What a plugin says of itself is not taken on trust. Before the first file, and f
 - Noise, a reset, the same noise again: if that is not the same to the bit, a reset does not clear it, and the plugin is
   loaded anew for every file, so that no file hears another and a run that is resumed ends with the same bytes.
 
-A plugin that takes one channel gets one instance for each; one that takes two hears a mono file in both, and the mean of
-what it gives comes back.
+A plugin that takes one channel gets one instance for each; one that takes two hears a mono file in both, and the mean
+of what it gives comes back.
 """
 
 from collections.abc import Iterator

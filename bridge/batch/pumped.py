@@ -2,8 +2,8 @@
 
 An effect of pedalboard prepares itself anew, and forgets what it heard, when a block comes that is longer than its
 first; so it only ever gets multiples of one size here, the last one filled up with silence. Then chunking from outside
-cannot be heard either. Some plugins give all that comes in and report how late it is; some give less at first and are on
-time already; some do the one on a first run and the other after a reset. What is missing at first is counted against
+cannot be heard either. Some plugins give all that comes in and report how late it is; some give less at first and are
+on time already; some do the one on a first run and the other after a reset. What is missing at first is counted against
 what is reported, and the rest of it is cut::
 
     in        ░░░░░░░░░░░░░░░░░░░░░░░│silence …

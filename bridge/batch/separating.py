@@ -79,7 +79,7 @@ class QueryStage(Section):
         return queries
 
 
-def open_splitter(settings: SeparateStage | QueryStage, threads: int) -> StemSplitter:
+def open_splitter(settings: SeparateStage | QueryStage, threads: int, gpu: bool) -> StemSplitter:
     """The model of a stage, ready to split. The one place where words reach a model.
 
     Raises:
@@ -88,9 +88,9 @@ def open_splitter(settings: SeparateStage | QueryStage, threads: int) -> StemSpl
     """
     if isinstance(settings, QueryStage):
         path = find_query_model() if settings.model == AUTO else find_model(settings.model)
-        model = OnnxModel.open(path, threads)
+        model = OnnxModel.open(path, threads, gpu)
         return StemSplitter(model, ask_all(model.card, settings.queries, settings.not_))
-    return StemSplitter(OnnxModel.open(find_model(settings.model), threads))
+    return StemSplitter(OnnxModel.open(find_model(settings.model), threads, gpu))
 
 
 def chosen_outputs(settings: SeparateStage | QueryStage, outputs: Sequence[str]) -> tuple[str, ...]:

@@ -73,8 +73,8 @@ class NormaliseStage(Section):
     """
 
     type: Literal["normalise"]
-    lufs: float | Literal["off"] = Field(default=-14.0)
-    peak_db: float | Literal["off"] = Field(default=-1.0)
+    lufs: float | Literal["off"] = Field(default=-14.0, json_schema_extra={"minimum": -70, "maximum": 0})
+    peak_db: float | Literal["off"] = Field(default=-1.0, json_schema_extra={"minimum": -100, "maximum": 0})
 
     @model_validator(mode="after")
     def _one_at_least(self) -> "NormaliseStage":

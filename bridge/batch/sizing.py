@@ -1,17 +1,19 @@
 """How many workers, and how many threads for each network: measured, then remembered for this machine and chain.
 
-Two ways share out the cores: a worker for each with one thread, or fewer workers whose networks take more threads. Which
-is faster depends on the network, on the cores (two hyperthreads are not two), and on how much of the work is the disk's.
-So the chain is tried on some seconds of noise, both ways. A chain without a network has only the first question: whether
-one worker for each core is faster than one for every second core. What does not fit in memory is not tried.
+Two ways share out the cores: a worker for each with one thread, or fewer workers whose networks take more threads.
+Which is faster depends on the network, on the cores (two hyperthreads are not two), and on how much of the work is the
+disk's. So the chain is tried on some seconds of noise, both ways. A chain without a network has one question only:
+whether a worker for each core is faster than one for every second core. Where there is a GPU, two workers on it are
+tried, too. What does not fit in memory is not tried.
 """
 
 import json
 import os
 import platform
+import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,17 @@ WORKER_BYTES = 400 << 20
 """What a worker may take, for how many fit in memory."""
 
 
+GPU_WORKERS = 2
+"""Workers that share a GPU: one reads and writes while another computes."""
+
+
 @dataclass(frozen=True)
 class Sizing:
     """``speed`` is times real time in the trial; 0 where nothing was measured."""
 
     workers: int
     threads: int = 1
+    gpu: bool = False
     speed: float = 0.0
 
 
@@ -49,7 +56,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def candidates(chain: Chain, cores: int, memory_bytes: int | None = None) -> list[Sizing]:
+def has_gpu() -> bool:
+    """Whether there is a GPU that onnxruntime can use."""
+    import onnxruntime
+
+    from streaming.session import GPU
+
+    return GPU in onnxruntime.get_available_providers() and shutil.which("nvidia-smi") is not None
+
+
+def candidates(chain: Chain, cores: int, memory_bytes: int | None = None, gpu: bool = False) -> list[Sizing]:
     """What is worth trying, the usual first."""
     fit = max(1, (memory_bytes or 1 << 62) // WORKER_BYTES)
     all_cores, half = min(cores, fit), min(max(1, cores // 2), fit)
@@ -57,6 +73,7 @@ def candidates(chain: Chain, cores: int, memory_bytes: int | None = None) -> lis
     tried = [Sizing(all_cores, 1)]
     if neural:
         tried += [Sizing(half, max(1, cores // half)), Sizing(1, cores)]
+        tried += [Sizing(min(GPU_WORKERS, all_cores), 1, gpu=True)] if gpu else []
     else:
         tried.append(Sizing(half, 1))
     return list(dict.fromkeys(tried))
@@ -73,7 +90,7 @@ def size(setup: Setup, chain: Chain, digest: str, files: int, workers: int | Non
 
 def choose(setup: Setup, chain: Chain, digest: str, memory: Path | None = None) -> Sizing:
     """The faster of `candidates`; tried once for a chain on a machine."""
-    tried = candidates(chain, cores(), _memory_bytes())
+    tried = candidates(chain, cores(), _memory_bytes(), has_gpu())
     if len(tried) == 1:
         return tried[0]
     memory = memory or user_folder("cache") / "batch.json"
@@ -99,7 +116,7 @@ def measure(setup: Setup, sizing: Sizing) -> Sizing:
         soundfile.write(source, noise, TRIAL_RATE, subtype="PCM_24")
         count = sizing.workers * TRIALS_A_WORKER
         jobs = [Job(number, str(source), str(number)) for number in range(count)]
-        trial = setup._replace(output=str(Path(folder) / "out"), threads=sizing.threads, overwrite=True)
+        trial = setup._replace(output=str(Path(folder) / "out"), threads=sizing.threads, gpu=sizing.gpu, overwrite=True)
         try:
             pool = Pool(trial, sizing.workers)
         except SidechopError:
@@ -111,7 +128,7 @@ def measure(setup: Setup, sizing: Sizing) -> Sizing:
             took_s = time.perf_counter() - started
         finally:
             pool.close()
-    return Sizing(sizing.workers, sizing.threads, TRIAL_S * len(done) / max(took_s, 1e-9))
+    return replace(sizing, speed=TRIAL_S * len(done) / max(took_s, 1e-9))
 
 
 def _memory_bytes() -> int | None:

@@ -2,7 +2,7 @@
 
 ::
 
-    block ─► [to a rate of the model] ─► Engine ─► latency off ─► [back] ─► every output, sample by sample under the input
+    block ─► [to a rate of the model] ─► Engine ─► latency off ─► [back] ─► every output, under its input to the sample
 
 After a detour through another rate the residual is taken again at the input's own, so that the stems still sum to it.
 """

@@ -100,7 +100,7 @@ def staged(setup: Setup) -> Setup:
     """The setup of a worker whose outputs go to a store: it writes into a folder here first."""
     if not is_address(setup.output):
         return setup
-    return setup._replace(output=tempfile.mkdtemp(prefix="sidechop-staged-"), overwrite=True)
+    return setup._replace(output=tempfile.mkdtemp(prefix="sidechop-staged-"), overwrite=True, staged=True)
 
 
 def carry_out_anywhere(attendant: Attendant, setup: Setup, job: Job) -> Outcome:

@@ -3,7 +3,7 @@
 A process of its own, so that a plugin that crashes takes nobody with it. JSON lines in and out; it ends when its input
 does, so also with its parent, and tidies up what was half done::
 
-    {"chain": {…}, "base": "…", "output": "…", "overwrite": false, "threads": 1, "mark": "/tmp/…"}
+    {"chain": {…}, "base": "…", "output": "…", "overwrite": false, "threads": 1, "gpu": false, "mark": "/tmp/…"}
     {"ready": true}                                 or {"error": "…"}
     {"number": 0, "source": "a.wav", "folder": "", "known": null}
     {"number": 0, "source": "a.wav", "status": "done", …}
@@ -49,6 +49,7 @@ def main() -> int:
             Path(setup["output"]),
             setup["overwrite"],
             setup["threads"],
+            setup["gpu"],
             mark,
         )
     except SidechopError as error:
