@@ -66,14 +66,16 @@ def main() -> None:
                 engine.process_hops(hop)
                 for (clock, read), start in zip(clocks.items(), started, strict=True):
                     times[name][clock].append(1000 * (read() - start))
+    peer = float(np.median(times[options.peer]["of the processor"]))
     for name, engine in ways.items():
         hop_ms = 1000 * engine.hop_samples / RATE
         limit = f" (limit {LIMIT:.0%})" if name != options.peer else ""
         for clock, taken in times[name].items():
             p50, p95, p99 = np.percentile(taken, (50, 95, 99))
+            beside = f", {p50 / peer:.2f} of {options.peer}'s p50" if clock == "of the processor" else ""
             print(
                 f"{name:24} hop {hop_ms:.1f} ms {clock}: p50 {p50:.2f} ms, p95 {p95:.2f}, p99 {p99:.2f}, "
-                f"p99 {p99 / hop_ms:.0%} of a hop{limit}"
+                f"p99 {p99 / hop_ms:.0%} of a hop{limit}{beside}"
             )
 
 
