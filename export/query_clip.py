@@ -23,7 +23,7 @@ HOP_FRAMES = 400
 """From a clip to the next: 4 s. The 1.1 s between are cross-faded."""
 SAMPLE_RATES = (RATE, 44100, 48000, 88200, 96000)
 SHORT = 2**TIME_HALVINGS - 13
-"""Frames of the graph that is held against the reference, which would take minutes for a whole clip. They are padded."""
+"""Frames of the graph that is held against the reference, which would take minutes for a whole clip; padded."""
 LIMIT = 1e-4
 """Greatest difference of a bin, where bins are about 1."""
 
