@@ -160,8 +160,8 @@ def test_audiosep_at_full_size_is_exact(tmp_path: Path) -> None:
 def test_an_imported_model_separates_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(audiosep, "FRAMES", 64)
-    monkeypatch.setattr(audiosep, "HOP_FRAMES", 40)
+    monkeypatch.setattr(audiosep, "FRAMES", 32)
+    monkeypatch.setattr(audiosep, "HOP_FRAMES", 20)
     file = checkpoint_of(small_resunet(condition=4), tmp_path / "small.ckpt")
     out, reader = tmp_path / "models", tiny_text(tmp_path / "reader.onnx")
     arguments = ("models", "import", "audiosep", file, "-o", out, "--text-encoder", reader)
