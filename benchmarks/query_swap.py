@@ -4,8 +4,8 @@
 
 Offline, to the sample: from the hop that first knows of the new query to the first sample that differs from what the
 old one would have given. A click is a jump: the largest step between neighbouring samples, and the largest bend
-(second difference), within a hop of a swap, as a share of the largest in the same stretch of either query alone. Then
-live, over OSC, on a paced file: from the request to its answer.
+(second difference), in the hop where the one fades into the other, as a share of the largest that either query alone
+has in that very hop. Then live, over OSC, on a paced file: from the request to its answer.
 """
 
 import argparse
@@ -66,12 +66,12 @@ def offline(model: str, swaps: int) -> None:
         differs = np.flatnonzero(np.abs(swapped - old).max(0) > 1e-6)
         if len(differs):
             begins.append((differs[0] - at * hop) / hop)
-        near, whole = slice((at - 1) * hop, (at + 2) * hop), slice(40 * hop, None)
+        near = slice((at + 1) * hop - 2, (at + 2) * hop + 2)  # where the one fades into the other
         for order, ratios in ((1, steps), (2, bends)):
-            most = max(np.abs(np.diff(x[:, whole], order)).max() for x in (old, new))
+            most = max(np.abs(np.diff(x[:, near], order)).max() for x in (old, new))
             ratios.append(np.abs(np.diff(swapped[:, near], order)).max() / max(most, 1e-9))
     print(f"{swaps} swaps, {card.name}, hop {1000 * hop / rate:.1f} ms")
-    print(f"first sample heard of the new query: {min(begins):.2f} to {max(begins):.2f} hops after the next hop begins")
+    print(f"first sample of the new query: {min(begins):.2f} to {max(begins):.2f} hops after that hop was given")
     for what, ratios in (("step", steps), ("bend", bends)):
         p50, p99 = np.percentile(ratios, (50, 99))
         print(f"largest {what} at the swap, over the largest of either query alone: p50 {p50:.2f}, p99 {p99:.2f}, "

@@ -5,9 +5,11 @@ another model, with another text encoder, is asked the same.
 """
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streaming.errors import RequestError
+from streaming.card import ModelCard
+from streaming.errors import ModelError, RequestError
 from streaming.queries import LIVE_NAMES, Queries
 
 from .config import Query
@@ -24,6 +26,7 @@ class LiveQueries:
     def __init__(self, daemon: "Daemon") -> None:
         self._daemon = daemon
         self._encoders: dict[str, TextEncoder] = {}
+        self._known: tuple[Path, ModelCard] | None = None
         self._lock = threading.Lock()  # of the slots: requests come on more than one thread
 
     @property
@@ -31,14 +34,26 @@ class LiveQueries:
         return self._daemon.lane.queries
 
     @property
+    def _card(self) -> ModelCard | None:
+        """Of the model that runs; read once a model, for the status is asked for often."""
+        model, known = self._daemon.engine.model, self._known
+        if model is None:
+            return None
+        if known is None or known[0] != model:
+            known = self._known = model, peek_card(model)
+        return known[1]
+
+    @property
     def possible(self) -> bool:
         """Whether the model takes queries."""
-        model = self._daemon.engine.model
-        return model is not None and peek_card(model).condition is not None
+        card = self._card
+        return card is not None and card.condition is not None
 
     def begin(self) -> None:
         """Ask what the settings ask for. Raises `ModelError`, `RequestError`."""
         config = self._daemon.config
+        if config.query and not self.possible:
+            raise ModelError(f"{config.model} takes no queries: leave the model out, or name one that does")
         if len(config.query) > len(LIVE_NAMES):
             raise RequestError(f"{len(config.query)} queries; {len(LIVE_NAMES)} can be played at once")
         for number, words in enumerate(config.query, 1):
@@ -107,9 +122,8 @@ class LiveQueries:
         return rows
 
     def _encoder(self) -> TextEncoder:
-        model = self._daemon.engine.model
-        assert model is not None
-        card = peek_card(model)
+        card = self._card
+        assert card is not None
         name = card.text_encoder or ""
         known = self._encoders.get(name)
         if known is None or card.condition is None or known.width != card.condition.embedding:

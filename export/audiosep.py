@@ -44,8 +44,8 @@ def import_audiosep(
     folder: Path,
     name: str = "audiosep",
     text_encoder: str = "clap",
-    frames: int = FRAMES,
-    hop_frames: int = HOP_FRAMES,
+    frames: int | None = None,
+    hop_frames: int | None = None,
 ) -> list[Parity]:
     """Write ``folder/NAME.onnx``, proven, or nothing.
 
@@ -58,7 +58,8 @@ def import_audiosep(
     """
     network = load_audiosep(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
-    card = clip_card(network, name, DESCRIPTION, LICENCE, SOURCES, text_encoder, frames, hop_frames)
+    lengths = frames or FRAMES, hop_frames or HOP_FRAMES
+    card = clip_card(network, name, DESCRIPTION, LICENCE, SOURCES, text_encoder, *lengths)
     with TemporaryDirectory(dir=folder, prefix=".import-") as aside:
         file = Path(aside) / f"{name}.onnx"
         rows = write_clip(network, file, card)
@@ -99,7 +100,10 @@ def sizes(checkpoint: Path, state: State) -> tuple[tuple[int, ...], int, int, in
         if name not in state:
             raise ModelError(f"{checkpoint}: not {KIND}: no {name} in it")
     *widths, bottleneck, bins = (int(state[name].shape[0]) for name in names)
-    return tuple(widths), bottleneck, int(state[film].shape[1]), 2 * (bins - 1), HOP
+    fft = 2 * (bins - 1)
+    if fft < 2 * HOP:
+        raise ModelError(f"{checkpoint}: its spectra have {bins} bins, too few for frames {HOP} samples apart")
+    return tuple(widths), bottleneck, int(state[film].shape[1]), fft, HOP
 
 
 def check_transform(checkpoint: Path, state: State, fft: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_models import tiny_curves, tiny_flagger, tiny_live4
+from tests.tiny_models import tiny_curves, tiny_flagger, tiny_live4, tiny_query, tiny_text
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -27,6 +27,15 @@ def test_separate_array(model: str) -> None:
     assert "vocals, drums, bass, other; latency 512 samples" in out
     assert "vocals    -19.5 dBFS" in out  # half of a sine at 0.3
     assert float(out.split()[-1]) < 1e-6
+
+
+def test_swap_query(tmp_path: Path) -> None:
+    model = tiny_query(tmp_path / "tiny.onnx", text_encoder=tiny_text(tmp_path / "text.onnx"))
+    clip = EXAMPLES.parent / "bridge" / "assets" / "demo.ogg"
+    low, high, whole = run("swap_query.py", str(model), str(clip), "low", "high").splitlines()
+    levels = [float(line.split()[-2]) for line in (low, high)]
+    assert levels[0] > levels[1] + 10  # music has most of its power in the lowest third
+    assert float(whole.split()[-1]) < 1e-6
 
 
 def test_chop_file(tmp_path: Path) -> None:

@@ -143,6 +143,8 @@ def test_a_session_that_cannot_begin_leaves_nothing(song: Path, models: Path) ->
     before = set(Path("/dev/shm").iterdir())
     with pytest.raises(RequestError, match="3 queries; 2 can be played at once"):
         Daemon(config(song, query=("low", "mid", "high"))).start()
+    with pytest.raises(ModelError, match="live4 takes no queries: leave the model out"):
+        Daemon(config(song, query=("low",), model="live4")).start()
     (models / "tiny-text.onnx").unlink()
     with pytest.raises(ModelError, match="reads queries with the text encoder 'tiny-text': no model is named"):
         Daemon(config(song, query=("low",))).start()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from command_line import run
 from tiny_models import tiny_text
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from bridge.model_check import check_model
 from bridge.separate import FileSeparator
 from bridge.text_encoder import TextEncoder
-from export import query_reference, text_reference
+from export import audiosep, query_reference, text_reference
 from export.audiosep import import_audiosep, load_audiosep
 from export.clap import import_clap, load_clap
 from export.parity import Parity
@@ -74,7 +75,7 @@ RESUNET = (4, 8, 8, 12, 12, 12)
 
 
 def small_resunet(condition: int = 16) -> ResUNet30:
-    network: ResUNet30 = shaken(ResUNet30(RESUNET, 12, condition, 256))
+    network: ResUNet30 = shaken(ResUNet30(RESUNET, 12, condition, 1024))
     return network
 
 
@@ -148,7 +149,7 @@ def test_the_published_names_and_shapes_are_ours() -> None:
 def test_audiosep_at_full_size_is_exact(tmp_path: Path) -> None:
     """Weights of exactly the published names and shapes, a clip as short as can be: all of the arithmetic."""
     file = checkpoint_of(shaken(ResUNet30(), 1), tmp_path / "audiosep_base_4M_steps.ckpt")
-    rows = import_audiosep(file, tmp_path / "out", frames=32, hop_frames=24)
+    rows = import_audiosep(file, tmp_path / "out", frames=19, hop_frames=12)
     assert [row.limit for row in rows] == [1e-4, 1e-4]
     assert all_hold(rows)
     card = read_card(tmp_path / "out" / "audiosep.onnx")
@@ -159,8 +160,8 @@ def test_audiosep_at_full_size_is_exact(tmp_path: Path) -> None:
 def test_an_imported_model_separates_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import soundfile
-
+    monkeypatch.setattr(audiosep, "FRAMES", 32)
+    monkeypatch.setattr(audiosep, "HOP_FRAMES", 20)
     file = checkpoint_of(small_resunet(condition=4), tmp_path / "small.ckpt")
     out, reader = tmp_path / "models", tiny_text(tmp_path / "reader.onnx")
     arguments = ("models", "import", "audiosep", file, "-o", out, "--text-encoder", reader)
@@ -187,15 +188,15 @@ def put(name: str, value: Tensor) -> Callable[[dict[str, Tensor]], object]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (drop("ss_model.base.after_conv.bias"), "1 of its 327 weights are missing, the first is base.after_conv.bias"),
+        (drop("ss_model.base.after_conv.bias"), r"1 of its \d+ weights are missing, the first is base.after_conv.bias"),
         (put("ss_model.base.after_conv.bias", torch.zeros(4)), r"after_conv\.bias is \(4,\), expected \(3,\)"),
         (
             put("ss_model.base.after_conv.bias", torch.full((3,), torch.nan)),
             r"after_conv\.bias holds what is no number",
         ),
         (drop("ss_model.film.encoder_block1->conv_block1->beta1.weight"), "no film.encoder_block1->conv_block1->beta1"),
-        (put("ss_model.base.stft.conv_real.weight", torch.ones(129, 1, 256)), "another window than Hann's"),
-        (put("ss_model.base.stft.conv_real.weight", torch.ones(1, 1, 256)), r"its transform is \(1, 1, 256\)"),
+        (put("ss_model.base.stft.conv_real.weight", torch.ones(513, 1, 1024)), "another window than Hann's"),
+        (put("ss_model.base.stft.conv_real.weight", torch.ones(1, 1, 1024)), r"its transform is \(1, 1, 1024\)"),
         (lambda state: [state.pop(name) for name in list(state) if "ss_model" in name], "no ss_model.base.pre_conv"),
     ],
 )
@@ -260,8 +261,26 @@ def clap_state(size: TextSize, prefix: str, seed: int = 0) -> dict[str, Tensor]:
 SMALL_ROBERTA = TextSize(300, 40, 1, 128, 256, 2, 2, 1e-5, 2, "first", 48)
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "query_encoder.model."])
-def test_clap_from_every_checkpoint_that_holds_it(tmp_path: Path, prefix: str) -> None:
+def test_clap_from_every_checkpoint_that_holds_it(tmp_path: Path) -> None:
+    """LAION's own, AudioSep's with CLAP beside it, and transformers'."""
+    plain = clap_state(SMALL_ROBERTA, "")
+    theirs = {"text_branch.": "text_model.", "text_projection.0": "text_projection.linear1"}
+    theirs["text_projection.2"] = "text_projection.linear2"
+    renamed = {}
+    for name, value in plain.items():
+        start = next(start for start in theirs if name.startswith(start))
+        renamed[name.replace(start, theirs[start])] = value
+    variants = [{f"{prefix}{k}": v for k, v in plain.items()} for prefix in ("", "module.", "query_encoder.model.")]
+    for state in (*variants, renamed):
+        torch.save({"epoch": 1, "state_dict": state}, tmp_path / "clap.pt")
+        weights, size = load_clap(tmp_path / "clap.pt")
+        assert size == SMALL_ROBERTA
+        assert torch.equal(weights["pooler.dense.weight"], plain["text_branch.pooler.dense.weight"])
+        assert torch.equal(weights["projection.2.bias"], plain["text_projection.2.bias"])
+
+
+def test_clap_reads_as_the_reference_does(tmp_path: Path) -> None:
+    prefix = "module."
     state = clap_state(SMALL_ROBERTA, prefix)
     state[f"{prefix}audio_branch.bn0.weight"] = torch.zeros(3)
     torch.save({"epoch": 1, "state_dict": state}, tmp_path / "clap.pt")
