@@ -36,7 +36,7 @@ def lane():
 
 def test_layout_is_the_documented_one() -> None:
     """Changing any of these needs a new LAYOUT_VERSION, the plugin's header and docs/shared-memory.md."""
-    assert LAYOUT_VERSION == 3
+    assert LAYOUT_VERSION == 4
     assert (CONTROL_OFFSET, STATISTICS_OFFSET, EVENTS_OFFSET, AUDIO_OFFSET) == (8192, 12288, 16384, 81920)
     assert (HEADER_DTYPE.itemsize, COUNTERS_DTYPE.itemsize, EVENT_DTYPE.itemsize) == (4096, 4096, 64)
     offsets = {name: dtype.fields[name][1] for dtype in (HEADER_DTYPE, COUNTERS_DTYPE) for name in dtype.names}
@@ -46,7 +46,8 @@ def test_layout_is_the_documented_one() -> None:
         "flags_threshold": 48, "fine_version": 52, "engine_state": 64, "engine_pid": 68,
         "outputs": 72, "has_residual": 76, "hop_samples": 80, "window_latency": 84, "engine_epoch": 88, "owner": 92,
         "names": 128, "model": 1024, "error": 1536, "host_latency": 3072, "host_offline": 3076, "host_pid": 3080,
-        "in_written": 0, "host_blocks": 8, "host_misses": 16, "host_dry_frames": 24, "out_valid_from": 64,
+        "host_slot": 3084,
+        "in_written": 0, "host_blocks": 8, "host_misses": 16, "host_dry_frames": 24, "host_origin": 32, "out_valid_from": 64,
         "out_written": 72, "heartbeat_ns": 80, "events_written": 88, "meters": 128,
     }  # fmt: skip
     controls = {name: CONTROL_DTYPE.fields[name][1] for name in CONTROL_DTYPE.names}
@@ -189,7 +190,7 @@ def test_unlinked_and_strange_segments_are_refused(lane: Lane) -> None:
     with pytest.raises(EngineError, match=f"no lane {name}"):
         Lane.attach(name)
     lane.header["layout_version"] = 99
-    with pytest.raises(EngineError, match="has layout 99, this program speaks 3: update"):
+    with pytest.raises(EngineError, match="has layout 99, this program speaks 4: update"):
         Lane.attach(lane.name)
     lane.header["magic"] = 0
     with pytest.raises(EngineError, match="not a Sidechop lane"):
