@@ -15,6 +15,7 @@ def live(
     loop: Annotated[bool | None, typer.Option("--loop", help="Play the file over and over.")] = None,
     reastream: Annotated[bool, typer.Option("--reastream", help="Take ReaStream packets instead of a device.")] = False,
     identifier: Annotated[str, typer.Option(help="Of the ReaStream packets.")] = "default",
+    plugin: Annotated[bool, typer.Option("--plugin", help="No audio but that of the DAW's plugins.")] = False,
     model: Annotated[str | None, typer.Option(help="Model by name or path; pass-through for none.")] = None,
     chops: Annotated[str | None, typer.Option(help="Model that marks chops in what is played; off for none.")] = None,
     flags: Annotated[str | None, typer.Option(help="Model that flags what does not belong; off for none.")] = None,
@@ -41,7 +42,7 @@ def live(
 
     given = {
         "audio.input": input, "audio.output": output, "audio.file": file, "audio.folder": folder, "audio.paced": paced,
-        "audio.loop": loop, "audio.reastream": identifier if reastream else None,
+        "audio.loop": loop, "audio.reastream": identifier if reastream else None, "audio.plugin": plugin or None,
         "audio.block": block, "audio.rate": rate, "audio.channels": channels,
         "model": model, "chops": chops, "flags": flags, "flags_threshold": flags_threshold,
         "history_s": history_s, "budget_ms": budget_ms,

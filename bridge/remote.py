@@ -49,6 +49,8 @@ class Remote:
             "/sidechop/flag/live": self._flag_live,
             "/sidechop/flag/live/fine": self._flag_live_fine,
             "/sidechop/flag/threshold": self._flag_threshold,
+            "/sidechop/plugins": lambda: (_json(self._daemon.plugins.status()),),
+            "/sidechop/plugin/focus": self._plugin_focus,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -193,6 +195,10 @@ class Remote:
 
     def _flag_threshold(self, p_value: float) -> Sequence[Value]:
         self._daemon.flags.threshold = p_value
+        return ()
+
+    def _plugin_focus(self, name: str) -> Sequence[Value]:
+        self._daemon.plugins.focus(name)
         return ()
 
     def _reset(self, progress: Progress) -> Sequence[Value]:

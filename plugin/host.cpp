@@ -35,6 +35,7 @@ void Host::prepare(double rate, std::uint32_t block) {
         lane_.reset(); // first: two would need twice the memory
         lane_ = std::make_unique<Lane>(hertz, hostBlock_);
         position_ = origin_ = 0;
+        gaveUp_ = false;
         store(lane_->header().host_slot, slot_);
     }
     faders_.prepare(hertz);
@@ -68,7 +69,7 @@ void Host::reset(const Settings& settings) {
     faders_.reset(settings);
     wetness_ = 1.0f;
     gapLeft_ = 0.0f;
-    gaveUp_ = false;
+    gaveUp_ = gaveUp_ && !lane_->isServed();
     std::memset(gap_, 0, sizeof gap_);
     std::memset(last_, 0, sizeof last_);
     std::memset(lastPlain_, 0, sizeof lastPlain_);
@@ -98,7 +99,10 @@ void Host::process(const float* const in[CHANNELS], const Outputs& out, std::uin
                    bool offline) {
     updateLatency();
     store(lane_->header().host_offline, offline);
-    faders_.set(position_, settings);
+    if (position_ == origin_) // hosts hand over a session's values with the first block: no ramp from older ones
+        faders_.reset(settings);
+    else
+        faders_.set(position_, settings);
     for (std::uint32_t at = 0; at < n;) { // a piece is read as a whole before it is written: buffers may be shared
         const std::uint32_t piece = std::min(n - at, lane_->block());
         processPiece(in, out, at, piece, offline);
@@ -202,7 +206,8 @@ bool Host::waitFor(std::int64_t start, std::uint32_t n) {
     if (ready(start, n))
         return true;
     const lane::Header& header = lane_->header();
-    if (gaveUp_ && load(header.engine_state) != lane::READY)
+    const std::uint32_t state = load(header.engine_state);
+    if (gaveUp_ && (state == lane::ABSENT || state == lane::FAILED))
         return false;
     gaveUp_ = false;
     const auto began = Clock::now();

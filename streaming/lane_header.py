@@ -1,4 +1,4 @@
-"""The lane's layout as a C++ header, from its one definition: ``python -m streaming.lane_header > plugin/lane_layout.hpp``.
+"""The lane's layout as a C++ header: ``python -m streaming.lane_header > plugin/lane_layout.hpp``.
 
 Every numpy dtype of `streaming.lane` becomes a struct with the same offsets, held by ``static_assert``, beside the
 constants that both sides must agree on. A test prints the offsets that the compiler sees and compares.
@@ -91,7 +91,8 @@ def _split(constants: dict[str, str]) -> list[tuple[str, tuple[str, str]]]:
 
 def _struct(name: str, dtype: np.dtype[Any]) -> list[str]:
     """A struct whose gaps are filled, so that the compiler adds none, and what holds its offsets."""
-    assert dtype.fields is not None and dtype.names is not None
+    assert dtype.fields is not None
+    assert dtype.names is not None
     lines, checks, at, gaps = [f"struct {name} {{"], [], 0, 0
     for field in dtype.names:
         kind, offset = dtype.fields[field][:2]
