@@ -19,6 +19,7 @@ from .command_doctor import doctor
 from .command_evaluate import evaluate
 from .command_export import export
 from .command_flag import flag
+from .command_install import install
 from .command_live import live
 from .command_models import models
 from .command_osc import osc
@@ -57,7 +58,13 @@ for command in (demo, live, separate, chop, flag, doctor, bench, devices):
     app.command()(command)
 # A negative number is an argument, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(osc)
-for name, group in (("train", train), ("evaluate", evaluate), ("export", export), ("models", models)):
+for name, group in (
+    ("install", install),
+    ("train", train),
+    ("evaluate", evaluate),
+    ("export", export),
+    ("models", models),
+):
     app.add_typer(group, name=name)
 
 

@@ -57,9 +57,20 @@ class PluginInstance:
 
     def _follow(self, slot: int) -> None:
         try:
-            self.run_model(*self._slots(slot))
+            try:
+                name, model = self._slots(slot)
+            except SidechopError as error:
+                self._refuse(error)
+                raise
+            self.run_model(name, model)
         except SidechopError as error:
             self._tell("failed", str(error))
+
+    def _refuse(self, error: SidechopError) -> None:
+        self.problem = str(error)
+        if not self._runs:
+            self.lane.header["error"] = self.problem.encode()[:1024]
+            self.lane.header["engine_state"] = EngineState.FAILED
 
     def _tell(self, state: str, text: str) -> None:
         self._notify(state, self.name, text)
@@ -76,10 +87,7 @@ class PluginInstance:
                 else:
                     self._start(model)
             except SidechopError as error:
-                self.problem = str(error)
-                if not self._runs:
-                    self.lane.header["error"] = str(error).encode()[:1024]
-                    self.lane.header["engine_state"] = EngineState.FAILED
+                self._refuse(error)
                 raise
             self.model_name, self.problem = name, ""
 

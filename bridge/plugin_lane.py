@@ -25,9 +25,13 @@ _LOCK = "hhqqi4x"
 """``struct flock`` of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid."""
 
 
-def plugin_lanes() -> list[str]:
-    """Names of the lanes of this group's plugins, dead ones included. Empty where lanes are no files (macOS)."""
-    group = os.environ.get("SIDECHOP_GROUP", "")
+def plugin_group() -> str:
+    """The group that this process belongs to; usually none."""
+    return os.environ.get("SIDECHOP_GROUP", "")
+
+
+def plugin_lanes(group: str) -> list[str]:
+    """Names of the lanes of a group's plugins, dead ones included. Empty where lanes are no files (macOS)."""
     pattern = re.compile(re.escape(PLUGIN_LANE) + (re.escape(group) + r"\." if group else "") + r"\d+-[0-9a-f]+")
     try:
         return sorted(name for name in os.listdir(SHARED_MEMORY) if pattern.fullmatch(name))
@@ -64,7 +68,7 @@ class PluginLane:
                     path.unlink(missing_ok=True)
                 os.close(file)
                 return None
-            if os.pread(file, 8, 0) == bytes(8):
+            if not os.pread(file, 8, 0).strip(b"\0"):  # what it begins with is written last
                 os.close(file)
                 return None
             lane = Lane.attach(name)

@@ -13,7 +13,7 @@ from streaming.errors import RequestError, SidechopError
 from streaming.process import Listeners
 
 from .plugin_instance import Notify, PluginInstance, Slots
-from .plugin_lane import PluginLane, plugin_lanes
+from .plugin_lane import PluginLane, plugin_group, plugin_lanes
 
 LOOK_S = 0.1
 UNMAP_AFTER_S = 30.0
@@ -26,9 +26,11 @@ class Plugins:
     def __init__(self, slots: Slots, listeners: Listeners, notify: Notify, focus_latest: bool) -> None:
         self._slots, self._listeners, self._notify = slots, listeners, notify
         self._focus_latest = focus_latest
+        self._group = plugin_group()
         self._instances: dict[str, PluginInstance] = {}
         self._refused: set[str] = set()
         self._gone: list[tuple[float, PluginInstance]] = []
+        self._endings: list[threading.Thread] = []
         self._focus = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="plugins", daemon=True)
@@ -72,11 +74,13 @@ class Plugins:
             self._look()
         for name in list(self._instances):
             self._end(name)
+        for ending in self._endings:
+            ending.join()
         for _, instance in self._gone:
             instance.lane.close()
 
     def _look(self) -> None:
-        names = plugin_lanes()
+        names = plugin_lanes(self._group)
         for name, instance in list(self._instances.items()):
             if name not in names or not instance.plugin_lives:
                 self._end(name)
@@ -108,5 +112,7 @@ class Plugins:
         instance = self._instances.pop(name)
         if self._focus == name:
             self._focus = next(reversed(self._instances), "") if self._focus_latest else ""
-        instance.end()
+        ending = threading.Thread(target=instance.end, name=f"{name} ends", daemon=True)  # others must not wait for it
+        ending.start()
+        self._endings = [*(each for each in self._endings if each.is_alive()), ending]
         self._gone.append((time.monotonic(), instance))

@@ -11,6 +11,9 @@
 #define DISTRHO_PLUGIN_HAS_UI 0
 #define DISTRHO_PLUGIN_IS_RT_SAFE 1
 #define DISTRHO_PLUGIN_WANT_LATENCY 1
+#ifdef DISTRHO_PLUGIN_TARGET_CLAP
+#define DISTRHO_PLUGIN_WANT_STATE 1 // without it DPF saves not even the parameters there
+#endif
 
 #define DISTRHO_PLUGIN_LV2_CATEGORY "lv2:SpectralPlugin"
 #define DISTRHO_PLUGIN_VST3_CATEGORIES "Fx|Restoration|Stereo"

@@ -13,7 +13,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto WAIT_SLEEP = std::chrono::microseconds(100);
 constexpr auto WAIT_LIMIT = std::chrono::duration<double>(lane::WAIT_LIMIT_S);
-constexpr auto UNSERVED_LIMIT = std::chrono::seconds(3); // a daemon that lives has found the lane by then
+constexpr auto UNSERVED_LIMIT = std::chrono::seconds(5); // a daemon that lives has found the lane by then
 constexpr double DOUBLED_ABOVE = 50000.0;                // Hz, as streaming/separator.py doubles the windows
 // Beginning anew goes to a multiple of this, after as much silence: longer than any hop, and a multiple of most.
 constexpr std::uint64_t ORIGIN_STEP = 16384;

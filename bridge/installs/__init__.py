@@ -1,0 +1,1 @@
+"""What ``sidechop install`` puts in place: one module for each target."""
