@@ -6,7 +6,8 @@ sizes, through several instances, and times the process function by the CPU cloc
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,15 +40,27 @@ def build_host(folder: Path) -> Path:
     return host
 
 
-def start(host: Path, folder: Path, audio: NDArray[np.float32], **options: Option) -> "subprocess.Popen[str]":
-    """The host on ``audio (2, n)``, left to run; `finish` gives what it played. ``options`` as in `clap_host.cpp`."""
+@contextmanager
+def playing(
+    host: Path, folder: Path, audio: NDArray[np.float32], **options: Option
+) -> Iterator["subprocess.Popen[str]"]:
+    """The host on ``audio (2, n)``, left to run; `finish` gives what it played. ``options`` as in `clap_host.cpp`.
+
+    One that still runs at the end is killed.
+    """
     audio.T.astype("<f4").tofile(folder / "in.f32")
     plugin = build_plugin() / "sidechop.clap"
     words = [str(host), f"plugin={plugin}", f"in={folder / 'in.f32'}", f"out={folder / 'out.f32'}"]
     for key, value in options.items():
         values = [str(value)] if isinstance(value, str | int | float | Path) else value
         words += [f"{key}={each}" for each in values]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        if options.get("ready") and process.stderr:
+            process.stderr.readline()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def finish(process: "subprocess.Popen[str]", folder: Path, timeout_s: float = 60.0) -> Played:
@@ -62,5 +75,6 @@ def finish(process: "subprocess.Popen[str]", folder: Path, timeout_s: float = 60
 
 
 def play(host: Path, folder: Path, audio: NDArray[np.float32], **options: Option) -> Played:
-    """`start` and `finish`."""
-    return finish(start(host, folder, audio, **options), folder)
+    """`playing` to its end."""
+    with playing(host, folder, audio, **options) as process:
+        return finish(process, folder)
