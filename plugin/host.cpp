@@ -70,6 +70,7 @@ void Host::reset(const Settings& settings) {
     wetness_ = 1.0f;
     gapLeft_ = 0.0f;
     gaveUp_ = gaveUp_ && !lane_->isServed();
+    stuck_ = false;
     std::memset(gap_, 0, sizeof gap_);
     std::memset(last_, 0, sizeof last_);
     std::memset(lastPlain_, 0, sizeof lastPlain_);
@@ -203,11 +204,13 @@ bool Host::ready(std::int64_t start, std::uint32_t n) const {
 }
 
 bool Host::waitFor(std::int64_t start, std::uint32_t n) {
-    if (ready(start, n))
+    if (ready(start, n)) {
+        gaveUp_ = stuck_ = false;
         return true;
+    }
     const lane::Header& header = lane_->header();
     const std::uint32_t state = load(header.engine_state);
-    if (gaveUp_ && (state == lane::ABSENT || state == lane::FAILED))
+    if (stuck_ || (gaveUp_ && (state == lane::ABSENT || state == lane::FAILED)))
         return false;
     gaveUp_ = false;
     const auto began = Clock::now();
@@ -218,9 +221,10 @@ bool Host::waitFor(std::int64_t start, std::uint32_t n) {
         if (never)
             return ready(start, n);
         const auto waited = Clock::now() - began;
-        if (load(header.engine_state) == lane::FAILED || waited > WAIT_LIMIT ||
-            (waited > UNSERVED_LIMIT && !lane_->isServed())) {
+        const bool unserved = waited > UNSERVED_LIMIT && !lane_->isServed();
+        if (unserved || waited > WAIT_LIMIT || load(header.engine_state) == lane::FAILED) {
             gaveUp_ = true;
+            stuck_ = !unserved && waited > WAIT_LIMIT;
             return ready(start, n);
         }
         std::this_thread::sleep_for(WAIT_SLEEP);

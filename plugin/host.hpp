@@ -61,6 +61,7 @@ private:
     std::uint32_t hostBlock_ = 0, reserved_ = 0, window_ = 0, latency_ = 0, slot_ = 0;
     std::uint64_t position_ = 0, origin_ = 0;
     bool gaveUp_ = false; // offline: nobody serves, so wait no more until somebody does
+    bool stuck_ = false;  // offline: one serves and gives nothing, so wait no more until it does
     // Signals of one piece: the mix (wet or between), then stems; dry beside them.
     std::vector<float> scratch_;
     float* wet_[SIGNALS][CHANNELS]{};
