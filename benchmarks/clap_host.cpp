@@ -1,9 +1,9 @@
 // A small CLAP host for tests and benchmarks: plays a file of float32 stereo frames through one or more instances.
 //
 //   clap_host plugin=sidechop.clap in=in.f32 out=out.f32 [rate=48000] [block=512] [seed=0] [instances=1]
-//             [mode=offline|paced|free] [ready=0] [loops=1] [load=state] [save=state] [set=PARAM:VALUE@FRAME ...]
+//             [mode=offline|paced|free] [ready=0] [loops=1] [channels=10] [load=state] [save=state] [set=PARAM:VALUE@FRAME ...]
 //
-// `out.f32` takes all output channels interleaved, `out.f32.1` those of the next instance. With a seed, blocks are of
+// `out.f32` takes the first `channels` outputs interleaved, `out.f32.1` those of the next instance. With a seed, blocks are of
 // random sizes up to `block`. `ready` seconds are waited, with silence, for every engine before the file starts;
 // `paced` plays as fast as it sounds, `free` as fast as it goes without telling the plugin. Prints one JSON object:
 // latency as told before and after activation, and the CPU time that process() took.
@@ -36,7 +36,7 @@
 namespace {
 
 constexpr uint32_t PORTS = 5, OUTPUTS = 10;
-constexpr clap_id ENGINE_PARAM = 8, MISSES_PARAM = 9;
+constexpr clap_id ENGINE_PARAM = 9, MISSES_PARAM = 10;
 constexpr double ENGINE_READY = 2.0;
 
 struct Render { // clap/ext/render.h, which DPF does not bring
@@ -148,7 +148,7 @@ void saveState(const Instance& each, const std::string& path) {
 
 int main(int count, char** words) {
     std::map<std::string, std::string> options{{"rate", "48000"}, {"block", "512"}, {"seed", "0"}, {"ready", "0"},
-                                               {"instances", "1"}, {"mode", "offline"}, {"loops", "1"}};
+                                               {"instances", "1"}, {"mode", "offline"}, {"loops", "1"}, {"channels", "10"}};
     std::vector<Change> changes;
     for (int i = 1; i < count; ++i) {
         const std::string word = words[i];
@@ -175,6 +175,7 @@ int main(int count, char** words) {
     const double rate = std::stod(options["rate"]);
     const auto block = uint32_t(std::stoul(options["block"]));
     const std::string mode = options["mode"];
+    const auto kept = std::min(OUTPUTS, uint32_t(std::stoul(options["channels"])));
     std::ifstream source(options["in"], std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(source), {}};
     std::vector<float> frames(bytes.size() / sizeof(float));
@@ -270,10 +271,10 @@ int main(int count, char** words) {
             cpu.push_back(uint32_t(threadNs() - before));
             if (each.file.is_open()) {
                 for (uint32_t i = 0; i < n; ++i)
-                    for (uint32_t c = 0; c < OUTPUTS; ++c)
-                        interleaved[i * OUTPUTS + c] = each.out[c][i];
+                    for (uint32_t c = 0; c < kept; ++c)
+                        interleaved[i * kept + c] = each.out[c][i];
                 each.file.write(reinterpret_cast<const char*>(interleaved.data()),
-                                std::streamsize(n * OUTPUTS * sizeof(float)));
+                                std::streamsize(n * kept * sizeof(float)));
             }
         }
         at += n;

@@ -63,14 +63,14 @@ def playing(
             process.kill()
 
 
-def finish(process: "subprocess.Popen[str]", folder: Path, timeout_s: float = 60.0) -> Played:
-    """Wait for its end. Raises `RuntimeError` with its words."""
+def finish(process: "subprocess.Popen[str]", folder: Path, timeout_s: float = 60.0, ports: int = PORTS) -> Played:
+    """Wait for its end. ``ports`` is half of its option ``channels``. Raises `RuntimeError` with its words."""
     out, error = process.communicate(timeout=timeout_s)
     if process.returncode:
         raise RuntimeError(error.strip() or f"the host ended with code {process.returncode}")
     report = json.loads(out)
     names = ["out.f32", *(f"out.f32.{i}" for i in range(1, len(report["latency"])))]
-    outputs = [np.fromfile(folder / name, "<f4").reshape(-1, PORTS, 2).transpose(1, 2, 0) for name in names]
+    outputs = [np.fromfile(folder / name, "<f4").reshape(-1, ports, 2).transpose(1, 2, 0) for name in names]
     return Played(report, outputs)
 
 

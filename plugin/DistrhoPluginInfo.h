@@ -28,6 +28,7 @@ enum SidechopParameter {
     kGain3,
     kGain4,
     kSlot,
+    kEngineTime,
     kOffline, // LV2's freewheel port; dpf.patch sets it from the render mode of VST3 and CLAP hosts
     kEngine,  // output: lane::EngineState
     kMisses,  // output

@@ -23,23 +23,24 @@ constexpr float FADE_STEP = 1.0f / float(lane::CROSSFADE_SAMPLES);
 
 std::uint32_t windowFor(double rate) { return lane::WINDOW_LATENCY * (rate > DOUBLED_ABOVE ? 2 : 1); }
 
-std::uint32_t latencyFor(std::uint32_t window, std::uint32_t block) {
-    const std::uint32_t budget = std::max(1u, window / 2);
+std::uint32_t latencyFor(std::uint32_t window, std::uint32_t block, std::uint32_t budget) {
+    budget = std::max({1u, window / 2, budget});
     return window + block * std::max(1u, (budget + block - 1) / block);
 }
 
 void Host::prepare(double rate, std::uint32_t block) {
     const auto hertz = std::uint32_t(std::lround(rate));
     hostBlock_ = std::max(1u, block);
-    if (!lane_ || !lane_->fits(hertz, hostBlock_)) {
+    reserved_ = windowFor(rate);
+    const std::uint32_t latency = latencyFor(reserved_, hostBlock_, budget_);
+    if (!lane_ || !lane_->fits(hertz, hostBlock_, latency)) {
         lane_.reset(); // first: two would need twice the memory
-        lane_ = std::make_unique<Lane>(hertz, hostBlock_);
+        lane_ = std::make_unique<Lane>(hertz, hostBlock_, latency);
         position_ = origin_ = 0;
         gaveUp_ = false;
         store(lane_->header().host_slot, slot_);
     }
     faders_.prepare(hertz);
-    reserved_ = windowFor(rate);
     window_ = 0;
     updateLatency();
     const std::uint32_t piece = lane_->block();
@@ -89,10 +90,11 @@ std::uint64_t Host::misses() const { return lane_ ? lane_->counters().host_misse
 void Host::updateLatency() {
     const std::uint32_t engines = load(lane_->header().window_latency);
     const std::uint32_t window = std::max(reserved_, engines);
-    if (window == window_)
+    if (window == window_ && budget_ == budgeted_)
         return;
     window_ = window;
-    latency_ = latencyFor(window, hostBlock_);
+    budgeted_ = budget_;
+    latency_ = latencyFor(window, hostBlock_, budget_);
     store(lane_->header().host_latency, latency_);
 }
 

@@ -9,7 +9,8 @@
 //     host plays                   [in_written - latency - n, in_written - latency)
 //
 // latency = window + margin. The window is that of the usual models (streaming/windows.py) unless the engine's model
-// needs a longer one; the margin is the time the engine has: whole blocks, at least one, that hold a hop.
+// needs a longer one; the margin is the time the engine has: whole blocks, at least one, that hold a hop, or as much
+// as the user gives it.
 #pragma once
 
 #include "faders.hpp"
@@ -21,7 +22,7 @@ namespace sidechop {
 
 // What the host is told before there is an engine.
 std::uint32_t windowFor(double rate);
-std::uint32_t latencyFor(std::uint32_t window, std::uint32_t block);
+std::uint32_t latencyFor(std::uint32_t window, std::uint32_t block, std::uint32_t budget);
 
 class Host {
 public:
@@ -39,6 +40,7 @@ public:
                  bool offline);
 
     void setSlot(std::uint32_t slot);
+    void setBudget(std::uint32_t frames) { budget_ = frames; } // what the margin holds at least; a hop is the least
     std::uint32_t latency() const { return latency_; }
     std::uint32_t engineState() const;
     std::uint64_t misses() const;
@@ -59,6 +61,7 @@ private:
     std::unique_ptr<Lane> lane_;
     Faders faders_;
     std::uint32_t hostBlock_ = 0, reserved_ = 0, window_ = 0, latency_ = 0, slot_ = 0;
+    std::uint32_t budget_ = 0, budgeted_ = 0;
     std::uint64_t position_ = 0, origin_ = 0;
     bool gaveUp_ = false; // offline: nobody serves, so wait no more until somebody does
     bool stuck_ = false;  // offline: one serves and gives nothing, so wait no more until it does

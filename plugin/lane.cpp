@@ -42,11 +42,16 @@ std::string newName() {
     return "/" + std::string(lane::PLUGIN_LANE) + (group && *group ? std::string(group) + "." : "") + end;
 }
 
+// What is played late, a block, and what an engine that catches up writes at once.
+std::uint32_t ringFor(std::uint32_t rate, std::uint32_t latency) {
+    return powerOfTwo(std::max(rate, latency + 2 * BLOCK_MAX));
+}
+
 } // namespace
 
-Lane::Lane(std::uint32_t rate, std::uint32_t block) : rate_(rate) {
+Lane::Lane(std::uint32_t rate, std::uint32_t block, std::uint32_t latency) : rate_(rate) {
     block_ = std::clamp(block, BLOCK_MIN, BLOCK_MAX);
-    ring_ = powerOfTwo(std::max(rate, 4 * block_));
+    ring_ = std::max(powerOfTwo(4 * block_), ringFor(rate, latency));
     history_ = std::max(ring_, powerOfTwo(std::uint64_t(std::ceil(HISTORY_S * rate)) + block_));
     const std::size_t size =
         lane::AUDIO_OFFSET + (history_ + std::size_t(1 + STEMS_MAX) * ring_) * CHANNELS * sizeof(float);
@@ -104,8 +109,8 @@ Lane::~Lane() {
     munmap(memory_, size_);
 }
 
-bool Lane::fits(std::uint32_t rate, std::uint32_t block) const {
-    return isShared() && rate == rate_ && std::min(block, BLOCK_MAX) <= block_;
+bool Lane::fits(std::uint32_t rate, std::uint32_t block, std::uint32_t latency) const {
+    return isShared() && rate == rate_ && std::min(block, BLOCK_MAX) <= block_ && ringFor(rate, latency) <= ring_;
 }
 
 bool Lane::isServed() const {

@@ -24,13 +24,14 @@ inline void store(std::uint32_t& field, std::uint32_t value) { __atomic_store_n(
 
 class Lane {
 public:
-    // Makes it. Where there is no shared memory, private memory takes its place: the plugin then plays dry.
-    Lane(std::uint32_t rate, std::uint32_t block);
+    // Makes it, long enough for a host that plays `latency` frames late. Where there is no shared memory, private memory
+    // takes its place: the plugin then plays dry.
+    Lane(std::uint32_t rate, std::uint32_t block, std::uint32_t latency);
     ~Lane(); // and removes it
     Lane(const Lane&) = delete;
     Lane& operator=(const Lane&) = delete;
 
-    bool fits(std::uint32_t rate, std::uint32_t block) const;
+    bool fits(std::uint32_t rate, std::uint32_t block, std::uint32_t latency) const;
     bool isShared() const { return file_ >= 0; }
     bool isServed() const; // whether a daemon lives that serves it; a system call
 

@@ -100,6 +100,9 @@ protected:
         case kSlot:
             describe(parameter, "Model slot", "slot", moved | kParameterIsInteger, 0, SLOTS - 1, 0);
             break;
+        case kEngineTime: // added to the latency, so hosts do not automate it
+            describe(parameter, "Engine time", "engine_time", 0, 0, 100, 0, "ms");
+            break;
         case kOffline:
             describe(parameter, "Wait for the engine", "offline", kParameterIsBoolean | kParameterIsInteger, 0, 1, 0);
             break;
@@ -118,6 +121,7 @@ protected:
         case kBypass: return settings_.bypass;
         case kWet: return settings_.wet * 100.0f;
         case kSlot: return float(slot_);
+        case kEngineTime: return engineTimeMs_;
         case kOffline: return offline_;
         case kEngine: return float(host_.engineState());
         case kMisses: return float(std::min<uint64_t>(host_.misses(), 1000000));
@@ -133,6 +137,10 @@ protected:
             slot_ = uint32_t(std::lround(value));
             host_.setSlot(slot_);
             break;
+        case kEngineTime:
+            engineTimeMs_ = value;
+            tellLatency();
+            break;
         case kOffline: offline_ = value > 0.5f; break;
         case kEngine:
         case kMisses: break;
@@ -146,6 +154,7 @@ protected:
     void bufferSizeChanged(uint32_t) override { tellLatency(); }
 
     void activate() override {
+        host_.setBudget(budget());
         host_.prepare(getSampleRate(), getBufferSize());
         host_.reset(settings_);
         setLatency(host_.latency());
@@ -158,20 +167,25 @@ protected:
             for (uint32_t s = 0; s < sidechop::STEM_PAIRS; ++s)
                 out.stems[s][c] = outputs[2 + 2 * s + c];
         }
+        host_.setBudget(budget());
         host_.process(inputs, out, frames, settings_, offline_);
         setLatency(host_.latency()); // a model with a longer window asks for more
     }
 
 private:
+    uint32_t budget() const { return uint32_t(std::lround(engineTimeMs_ * getSampleRate() / 1000.0)); }
+
     // Hosts ask for it before they activate, some only then.
     void tellLatency() {
-        setLatency(sidechop::latencyFor(sidechop::windowFor(getSampleRate()), std::max(1u, getBufferSize())));
+        const uint32_t window = sidechop::windowFor(getSampleRate());
+        setLatency(sidechop::latencyFor(window, std::max(1u, getBufferSize()), budget()));
     }
 
     sidechop::Host host_;
     sidechop::Settings settings_;
     float gainDb_[sidechop::STEM_PAIRS]{};
     uint32_t slot_ = 0;
+    float engineTimeMs_ = 0.0f;
     bool offline_ = false;
 
     DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(SidechopPlugin)

@@ -7,7 +7,9 @@ session file: positions there are superclock ticks, 282,240,000 a second.
 import os
 import shutil
 import subprocess
+import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import soundfile
 
 TICKS = 282_240_000
 NAME = "song"
+TIMEOUT_S = 120.0
 _MAKE = """
 assert(AudioEngine:set_backend("None (Dummy)", "Unit-Test", ""))
 local session = assert(create_session("{folder}", "{name}", {rate}))
@@ -55,17 +58,32 @@ class ArdourSession:
         self._run("ardour7-lua", str(script))
         self._place(audio)
 
-    def export(self) -> np.ndarray:
-        """The master's output from the session's start on, ``(2, n)``, as Ardour renders it (it freewheels)."""
+    def export(self, watch: Callable[[], None] = lambda: None) -> np.ndarray:
+        """The master's output from the session's start on, ``(2, n)``, as Ardour renders it (it freewheels).
+
+        ``watch`` is called again and again meanwhile.
+        """
         out = self._folder.parent / "export.wav"
-        self._run("ardour7-export", "--bitdepth", "float", "--output", str(out), str(self._folder), NAME)
+        self._run("ardour7-export", "--bitdepth", "float", "--output", str(out), str(self._folder), NAME, watch=watch)
         audio, rate = soundfile.read(out, dtype="float32", always_2d=True)
         assert rate == self._rate
         return np.ascontiguousarray(audio.T)
 
-    def _run(self, *command: str) -> None:
-        run = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=90)
-        assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    def _run(self, *command: str, watch: Callable[[], None] = lambda: None) -> None:
+        log = self._folder.parent / "ardour.log"
+        end = time.monotonic() + TIMEOUT_S
+        with (
+            log.open("w") as words,
+            subprocess.Popen(command, env=self._environment, stdout=words, stderr=words) as run,
+        ):
+            try:
+                while run.poll() is None:
+                    assert time.monotonic() < end, f"{command[0]} did not end: {log.read_text()[-2000:]}"
+                    watch()
+                    time.sleep(0.002)
+            finally:
+                run.kill()
+        assert run.returncode == 0, log.read_text()[-2000:]
 
     def _place(self, audio: np.ndarray) -> None:
         sounds = self._folder / "interchange" / NAME / "audiofiles"
