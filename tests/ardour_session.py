@@ -64,7 +64,8 @@ class ArdourSession:
         ``watch`` is called again and again meanwhile.
         """
         out = self._folder.parent / "export.wav"
-        self._run("ardour7-export", "--bitdepth", "float", "--output", str(out), str(self._folder), NAME, watch=watch)
+        command = ["ardour7-export", "--bitdepth", "float", "--output", str(out), str(self._folder), NAME]
+        self._run(*command, watch=watch)
         audio, rate = soundfile.read(out, dtype="float32", always_2d=True)
         assert rate == self._rate
         return np.ascontiguousarray(audio.T)

@@ -1,6 +1,7 @@
 """The plugin in a host, with real engine processes: exact when waited for, dry when not, back by itself, and clean."""
 
 import itertools
+import json
 import math
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 from benchmarks.clap_host import finish, play, playing
 from bridge.daemon import Daemon
 from bridge.osc_client import OscClient
+from streaming.errors import RequestError
 from streaming.host import CROSSFADE_SAMPLES
 from streaming.mixer import RAMP_S
 from tests.plugin_session import daemon_for, delayed, lanes, noise, rendered, serving, wait_for
@@ -129,19 +131,23 @@ def test_state_is_saved_and_loaded(clap_host: Path, tmp_path: Path, daemon: Daem
     assert np.abs(first.outputs[0][0] - delayed(audio, first.report["latency"][0])).max() > 0.01
 
 
-def test_faders_of_osc_move_the_plugin_in_focus(clap_host: Path, tmp_path: Path, daemon: Daemon, steady: Path) -> None:
+def test_faders_of_osc_move_the_plugin_in_focus(clap_host: Path, tmp_path: Path, alone: None, steady: Path) -> None:
     audio = noise(4 * RATE)
     with (
+        serving(steady) as daemon,
         OscClient(*daemon.server.address, timeout_s=20.0) as client,
         playing(clap_host, tmp_path, audio, mode="paced", ready=20, block=256) as process,
     ):
-        client.request("/sidechop/model", str(steady))
+        (status,) = json.loads(client.request("/sidechop/plugins")[0])
+        assert (status["model"], status["engine"], status["focus"]) == (str(steady), "ready", True)
+        assert json.loads(client.request("/sidechop/status")[0])["lane"] == status["name"]
         client.request("/sidechop/stem/solo", "drums", True)
-        time.sleep(1.0)
+        with pytest.raises(RequestError, match="no plugins are called 'piano'; there is sidechop-plugin-"):
+            client.request("/sidechop/plugin/focus", "piano")
+        client.request("/sidechop/plugin/focus", status["name"][-8:])
         report, (out,) = finish(process, tmp_path)
     (late,) = report["latency"]
-    end = audio[:, -late - RATE : -late] if late else audio[:, -RATE:]
-    np.testing.assert_allclose(out[0][:, -RATE:], MASKS[1] * end, atol=1e-5)
+    np.testing.assert_allclose(out[0][:, -RATE:], MASKS[1] * audio[:, -late - RATE : -late], atol=1e-5)
 
 
 def test_the_slot_chooses_the_model(clap_host: Path, tmp_path: Path, alone: None, model: Path, steady: Path) -> None:
