@@ -6,7 +6,8 @@
 // `out.f32` takes the first `channels` outputs interleaved, `out.f32.1` those of the next instance. With a seed, blocks are of
 // random sizes up to `block`. `ready` seconds are waited, with silence, for every engine before the file starts;
 // `paced` plays as fast as it sounds, `free` as fast as it goes without telling the plugin. Prints one JSON object:
-// latency as told before and after activation, and the CPU time that process() took.
+// latency as told before and after activation, the CPU time that process() took, and what a realtime thread may not
+// do: how often it allocated, gave the processor away, and touched a page that was not there.
 
 #include "clap/entry.h"
 #include "clap/ext/audio-ports.h"
@@ -30,8 +31,36 @@
 #include <random>
 #include <sched.h>
 #include <string>
+#include <sys/resource.h>
 #include <thread>
 #include <vector>
+
+extern "C" {
+void* __libc_malloc(size_t size);
+void* __libc_calloc(size_t count, size_t size);
+void* __libc_realloc(void* memory, size_t size);
+}
+
+namespace {
+
+thread_local bool processing = false;
+thread_local uint64_t allocations = 0;
+
+} // namespace
+
+// Whoever allocates, the plugin too, does so through the program's own malloc.
+extern "C" void* malloc(size_t size) {
+    allocations += processing;
+    return __libc_malloc(size);
+}
+extern "C" void* calloc(size_t count, size_t size) {
+    allocations += processing;
+    return __libc_calloc(count, size);
+}
+extern "C" void* realloc(void* memory, size_t size) {
+    allocations += processing;
+    return __libc_realloc(memory, size);
+}
 
 namespace {
 
@@ -116,7 +145,10 @@ void run(Instance& each, Events& events, float* left, float* right, uint32_t n) 
     process.audio_outputs_count = PORTS;
     process.in_events = &events.in;
     process.out_events = &events.out;
-    if (each.plugin->process(each.plugin, &process) == CLAP_PROCESS_ERROR)
+    processing = true;
+    const clap_process_status status = each.plugin->process(each.plugin, &process);
+    processing = false;
+    if (status == CLAP_PROCESS_ERROR)
         fail("process() failed");
 }
 
@@ -246,6 +278,7 @@ int main(int count, char** words) {
     std::mt19937 random(unsigned(std::stoul(options["seed"])));
     std::uniform_int_distribution<uint32_t> sizes(1, block);
     std::vector<uint32_t> cpu;
+    uint64_t waits = 0, faults = 0;
     const uint64_t once = frames.size() / 2, total = once * std::stoul(options["loops"]);
     cpu.reserve(total / std::max(1u, block / 2) + 16);
     if (mode == "paced") { // as a DAW's audio thread, where that is allowed
@@ -266,9 +299,14 @@ int main(int count, char** words) {
             if (change.frame >= at && change.frame < at + n)
                 events.list.push_back(&change.event.header);
         for (Instance& each : all) {
+            rusage earlier{}, later{};
+            getrusage(RUSAGE_THREAD, &earlier);
             const uint64_t before = threadNs();
             run(each, events, left.data(), right.data(), n);
             cpu.push_back(uint32_t(threadNs() - before));
+            getrusage(RUSAGE_THREAD, &later);
+            waits += uint64_t(later.ru_nvcsw - earlier.ru_nvcsw);
+            faults += uint64_t(later.ru_minflt + later.ru_majflt - earlier.ru_minflt - earlier.ru_majflt);
             if (each.file.is_open()) {
                 for (uint32_t i = 0; i < n; ++i)
                     for (uint32_t c = 0; c < kept; ++c)
@@ -299,6 +337,8 @@ int main(int count, char** words) {
     const auto share = [&](double p) { return cpu.empty() ? 0u : cpu[size_t(p * double(cpu.size() - 1))]; };
     std::printf("], \"blocks\": %zu, \"cpu_ns\": {\"sum\": %llu, \"p50\": %u, \"p99\": %u, \"max\": %u}, ", cpu.size(),
                 static_cast<unsigned long long>(sum), share(0.5), share(0.99), share(1.0));
+    std::printf("\"allocations\": %llu, \"waits\": %llu, \"faults\": %llu, ", static_cast<unsigned long long>(allocations),
+                static_cast<unsigned long long>(waits), static_cast<unsigned long long>(faults));
     std::printf("\"audio_s\": %.6f}\n", double(total) / rate);
     if (options.count("save"))
         saveState(all[0], options["save"]);

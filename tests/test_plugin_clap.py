@@ -5,6 +5,8 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from bridge.daemon import Daemon
 from bridge.osc_client import OscClient
 from streaming.errors import RequestError
 from streaming.host import CROSSFADE_SAMPLES
+from streaming.lane import EngineState, Lane
 from streaming.mixer import RAMP_S
 from tests.plugin_session import daemon_for, delayed, lanes, noise, rendered, serving, wait_for
 from tests.tiny_models import MASKS, tiny_live4
@@ -87,6 +90,18 @@ def test_without_a_daemon_an_offline_render_is_dry_and_soon_over(clap_host: Path
     assert not out[1:].any()
     assert time.monotonic() - began < 15.0
     assert not lanes()
+
+
+@pytest.mark.parametrize(("block", "seed"), [(64, 0), (2048, 1)])
+def test_the_process_function_allocates_nothing_and_never_waits(
+    clap_host: Path, tmp_path: Path, daemon: Daemon, block: int, seed: int
+) -> None:
+    """As fast as it goes, so by turns wet, late and back, while parameters move."""
+    changes = [f"{GAIN_2}:{-k}@{1000 * k}" for k in range(1, 50)]
+    options = {"mode": "free", "ready": 20, "block": block, "seed": seed, "set": changes}
+    report, _ = play(clap_host, tmp_path, noise(100000), **options)
+    assert report["blocks"] > 90
+    assert (report["allocations"], report["waits"]) == (0, 0)
 
 
 def test_four_at_once_have_lanes_of_their_own(clap_host: Path, tmp_path: Path, daemon: Daemon, model: Path) -> None:
@@ -215,3 +230,27 @@ def test_another_daemon_goes_on_where_one_ended(clap_host: Path, tmp_path: Path,
             assert lane.name == name
             wait_for(lambda: lane.statistics()["engine"] == "ready")
         wait_for(lambda: not lanes())
+
+
+def test_a_killed_daemon_leaves_the_lane_to_the_plugin_and_to_the_next(
+    clap_host: Path, tmp_path: Path, alone: None, model: Path
+) -> None:
+    """Nobody could tell its engine to end: it sees that its parent is gone, and does not take the memory along."""
+    command = [sys.executable, "-m", "bridge.cli", "live", "--plugin", "--osc-port", "0", "--json", "--model", model]
+    daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with playing(clap_host, tmp_path, noise(60 * RATE), mode="paced", ready=20):
+            (name,) = lanes()
+            daemon.kill()
+            daemon.wait()
+            lane = Lane.attach(name)
+            wait_for(lambda: lane.engine_state is EngineState.ABSENT)
+            pid = int(lane.header["engine_pid"])
+            wait_for(lambda: not Path(f"/proc/{pid}").exists())
+            assert lanes() == [name]
+            with daemon_for(model):
+                wait_for(lambda: lane.engine_state is EngineState.READY)
+            lane.close()
+    finally:
+        daemon.kill()
+        daemon.wait()
