@@ -7,7 +7,6 @@ when its holder dies, however it dies; process ids, which are used again, tell n
 ``SIDECHOP_GROUP`` in the environment of daemon and host keeps those apart that should not find each other.
 """
 
-import fcntl
 import os
 import re
 import struct
@@ -94,6 +93,8 @@ class PluginLane:
 
 
 def _lock(file: int, byte: int) -> bool:
+    import fcntl  # here, as below: it is not there on Windows, where no lane is found
+
     try:
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, byte))
     except BlockingIOError:
@@ -103,6 +104,8 @@ def _lock(file: int, byte: int) -> bool:
 
 def _is_locked(file: int, byte: int) -> bool:
     """Whether somebody else holds it."""
+    import fcntl
+
     answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, byte))
     return bool(struct.unpack(_LOCK, answer)[0] != fcntl.F_UNLCK)
 

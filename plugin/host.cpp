@@ -35,10 +35,9 @@ void Host::prepare(double rate, std::uint32_t block) {
     const std::uint32_t latency = latencyFor(reserved_, hostBlock_, budget_);
     if (!lane_ || !lane_->fits(hertz, hostBlock_, latency)) {
         lane_.reset(); // first: two would need twice the memory
-        lane_ = std::make_unique<Lane>(hertz, hostBlock_, latency);
+        lane_ = std::make_unique<Lane>(hertz, hostBlock_, latency, slot_);
         position_ = origin_ = 0;
         gaveUp_ = false;
-        store(lane_->header().host_slot, slot_);
     }
     faders_.prepare(hertz);
     window_ = 0;

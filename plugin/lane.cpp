@@ -49,7 +49,7 @@ std::uint32_t ringFor(std::uint32_t rate, std::uint32_t latency) {
 
 } // namespace
 
-Lane::Lane(std::uint32_t rate, std::uint32_t block, std::uint32_t latency) : rate_(rate) {
+Lane::Lane(std::uint32_t rate, std::uint32_t block, std::uint32_t latency, std::uint32_t slot) : rate_(rate) {
     block_ = std::clamp(block, BLOCK_MIN, BLOCK_MAX);
     ring_ = std::max(powerOfTwo(4 * block_), ringFor(rate, latency));
     history_ = std::max(ring_, powerOfTwo(std::uint64_t(std::ceil(HISTORY_S * rate)) + block_));
@@ -72,6 +72,7 @@ Lane::Lane(std::uint32_t rate, std::uint32_t block, std::uint32_t latency) : rat
     header.ring_frames = ring_;
     header.history_frames = history_;
     header.outputs_max = STEMS_MAX;
+    header.host_slot = slot;
     header.daemon_pid = header.host_pid = std::uint32_t(getpid());
     header.engine_state = isShared() ? lane::ABSENT : lane::FAILED;
     lane::Control& control = *at<lane::Control>(lane::CONTROL_OFFSET);

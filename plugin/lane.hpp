@@ -26,7 +26,7 @@ class Lane {
 public:
     // Makes it, long enough for a host that plays `latency` frames late. Where there is no shared memory, private memory
     // takes its place: the plugin then plays dry.
-    Lane(std::uint32_t rate, std::uint32_t block, std::uint32_t latency);
+    Lane(std::uint32_t rate, std::uint32_t block, std::uint32_t latency, std::uint32_t slot);
     ~Lane(); // and removes it
     Lane(const Lane&) = delete;
     Lane& operator=(const Lane&) = delete;
