@@ -57,6 +57,7 @@ def bench_paced(
         soundfile.write(file, noise, rate)
         flags = {"model": model, "audio.file": file, "audio.loop": True, "audio.block": block, "audio.rate": rate}
         flags["budget_ms"] = budget_ms
+        flags["plugin.serve"] = False
         with Daemon(read_config(Config, None, {**flags, "osc.port": 0})) as daemon, _Busy(busy):
             daemon.run(seconds=WARM_UP_S)
             daemon.lane.reset_statistics()

@@ -15,6 +15,7 @@ def live(
     loop: Annotated[bool | None, typer.Option("--loop", help="Play the file over and over.")] = None,
     reastream: Annotated[bool, typer.Option("--reastream", help="Take ReaStream packets instead of a device.")] = False,
     identifier: Annotated[str, typer.Option(help="Of the ReaStream packets.")] = "default",
+    plugin: Annotated[bool, typer.Option("--plugin", help="No audio but that of the DAW's plugins.")] = False,
     model: Annotated[str | None, typer.Option(help="Model by name or path; pass-through for none.")] = None,
     query: Annotated[
         list[str] | None, typer.Option(help="What to listen for: 'a dog barking', or a preset's name; at most two.")
@@ -49,7 +50,7 @@ def live(
 
     given = {
         "audio.input": input, "audio.output": output, "audio.file": file, "audio.folder": folder, "audio.paced": paced,
-        "audio.loop": loop, "audio.reastream": identifier if reastream else None,
+        "audio.loop": loop, "audio.reastream": identifier if reastream else None, "audio.plugin": plugin or None,
         "audio.block": block, "audio.rate": rate, "audio.channels": channels,
         "model": model, "query": query, "not": negative,
         "chops": chops, "flags": flags, "flags_threshold": flags_threshold,

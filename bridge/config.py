@@ -19,6 +19,9 @@
     [daw]
     follow = "ardour"
 
+    [plugin]
+    slots = ["live4", "mine.onnx"]
+
     [stems.drums]
     gain_db = -6
 """
@@ -36,7 +39,7 @@ from streaming.errors import RequestError
 from .osc_table import DEFAULT_PORT
 from .registry import AUTO
 
-SOURCES = ("input", "output", "file", "reastream")
+SOURCES = ("input", "output", "file", "reastream", "plugin")
 REMOVE = object()
 """As a flag's value: forget what the file says."""
 
@@ -55,6 +58,7 @@ class Audio(Section):
         paced: play the file as fast as it sounds, not as fast as it can be.
         loop: play the file over and over.
         reastream: listen for ReaStream packets with this identifier instead of a device.
+        plugin: no audio but that of the DAW's plugins.
         block: frames at a time; 0 leaves it to the device's driver. For ReaStream it is the sender's buffer.
         rate: of the session (Hz); None takes the file's or the device's.
     """
@@ -66,6 +70,7 @@ class Audio(Section):
     paced: bool = True
     loop: bool = False
     reastream: str | None = None
+    plugin: bool = False
     block: int | None = Field(default=None, ge=0, le=8192)
     rate: Literal[44100, 48000, 88200, 96000] | None = None
     channels: int = Field(default=2, ge=1, le=2)
@@ -73,8 +78,8 @@ class Audio(Section):
     @model_validator(mode="after")
     def _one_source(self) -> "Audio":
         devices = self.input or self.output
-        if sum(map(bool, (devices, self.file, self.reastream))) > 1:
-            raise ValueError("give devices, or a file, or reastream: one of them")
+        if sum(map(bool, (devices, self.file, self.reastream, self.plugin))) > 1:
+            raise ValueError("give devices, or a file, or reastream, or plugin: one of them")
         return self
 
 
@@ -99,6 +104,18 @@ class DawFollow(Section):
     port: int | None = Field(default=None, ge=1, le=65535)
     markers: bool = True
     delay_ms: float = Field(default=0.0, ge=0, le=10_000)
+
+
+class Plugin(Section):
+    """The DAW's plugins.
+
+    Attributes:
+        serve: give each instance an engine.
+        slots: models by name or path, for the plugin's slots 1, 2 and so on; slot 0 is the session's model.
+    """
+
+    serve: bool = True
+    slots: tuple[str, ...] = ("live4", "live4-int8")
 
 
 class Fader(Section):
@@ -144,6 +161,7 @@ class Config(Section):
     audio: Audio = Audio()
     osc: Osc = Osc()
     daw: DawFollow = DawFollow()
+    plugin: Plugin = Plugin()
     stems: dict[str, Fader] = {}
 
 

@@ -4,7 +4,7 @@
 
     audio process ──┐                     ┌── engine process
     (callback)      ├── shared memory ────┤   (inference)
-                    └──── the lane ───────┘
+    or DAW plugin ──┴──── the lane ───────┘
                               ▲ faders, statistics, events
                            daemon ◄── OSC, terminal
 
@@ -37,8 +37,10 @@ from .heard_flags import HeardFlags
 from .jobs.jobs import Jobs
 from .live_markers import LiveMarkers
 from .live_queries import LiveQueries
+from .no_audio import NoAudio
 from .osc_client import NoAnswerError, OscClient
 from .osc_server import OscServer, PortInUseError
+from .plugins import Plugins
 from .registry import AUTO, find_model, find_query_model, peek_card
 from .remote import Remote
 from .session_audio import block_of, lane_block, session_rate_of, source_of
@@ -58,6 +60,9 @@ LIVE_CHOPPER = "chopper-live"
 NO_FLAGS = "off"
 LIVE_FLAGGER = "flagger"
 """The same for flags."""
+PLUGIN_RATE = 48000
+"""Of the lane that stands in while no plugin is there."""
+PASS_THROUGH_OUTPUTS = ("through", "other")
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread of the daemon may hold the interpreter while another waits (Python's own default is 5 ms): an OSC
 command must not wait for a table to be drawn."""
@@ -83,10 +88,11 @@ class HeardChop(NamedTuple):
 class Daemon:
     """One session: ``start``, then ``run`` until it ends, then ``stop``. A context manager does first and last."""
 
-    lane: Lane
-    engine: EngineSupervisor
-    audio: AudioProcess
+    audio: AudioProcess | NoAudio
+    plugins: Plugins
     server: OscServer
+    _lane: Lane
+    _engine: EngineSupervisor
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -128,29 +134,37 @@ class Daemon:
         self.server = listen(osc.listen, osc.port, osc.token, self.remote)
         model, chops = session_model(config), chops_path(config.chops)
         flags = flags_path(config.flags)
-        rate = session_rate_of(config.audio)
-        self.lane = make_lane(config.audio, rate, model, config.history_s)
-        self._cleanup.callback(self.lane.unlink)
-        self._cleanup.callback(self.lane.close)
+        only_plugins = config.audio.plugin
+        rate = PLUGIN_RATE if only_plugins else session_rate_of(config.audio)
+        self._lane = make_lane(config.audio, rate, model, 0.0 if only_plugins else config.history_s)
+        self._cleanup.callback(self._lane.unlink)
+        self._cleanup.callback(self._lane.close)
         self._cleanup.callback(self.jobs.close)
-        self.lane.header["chops_on"] = chops is not None
-        self.lane.header["flags_on"] = flags is not None
-        self.lane.header["flags_threshold"] = config.flags_threshold
+        self._lane.header["chops_on"] = chops is not None
+        self._lane.header["flags_on"] = flags is not None
+        self._lane.header["flags_threshold"] = config.flags_threshold
         listeners = Listeners(chops, flags, fine_path(flags))
-        self.engine = EngineSupervisor(
-            self.lane, model, listeners, lambda state, text: self._note("engine", state, text)
+        self._engine = EngineSupervisor(
+            self._lane, model, listeners, lambda state, text: self._note("engine", state, text)
         )
-        self._cleanup.callback(self.engine.stop)
+        self._cleanup.callback(self._engine.stop)
+        self.plugins = Plugins(self._slot, listeners, self._on_plugin, focus_latest=only_plugins)
+        self._cleanup.callback(self.plugins.stop)
         self._set_faders()
         self.queries.begin()
-        self.engine.start()
-        self.audio = AudioProcess(self.lane, source_of(config.audio, rate, config.budget_ms), self._on_audio)
+        if only_plugins:
+            self.audio = NoAudio(self._on_audio)
+        else:
+            self._engine.start()
+            self.audio = AudioProcess(self._lane, source_of(config.audio, rate, config.budget_ms), self._on_audio)
         self._cleanup.callback(self.audio.stop)
         events = threading.Thread(target=self._pass_on_events, name="events", daemon=True)
         self._cleanup.callback(events.join)
         self._cleanup.callback(self._ended.set)
         events.start()
         self.server.start()
+        if config.plugin.serve:
+            self.plugins.start()
         self._follow_daw()
         self._keep(Notice("osc", "ready", "{}:{}".format(*self.server.address)))
         self.audio.start()
@@ -178,6 +192,18 @@ class Daemon:
             self.server.close()  # first: its handlers use all the rest
         self._cleanup.close()
 
+    @property
+    def lane(self) -> Lane:
+        """What requests are about: the session's own lane, or that of the plugin in focus."""
+        focused = self.plugins.focused
+        return focused.lane if focused else self._lane
+
+    @property
+    def engine(self) -> EngineSupervisor:
+        """The engine of `lane`."""
+        focused = self.plugins.focused
+        return focused.engine if focused else self._engine
+
     def notices_since(self, seen: int) -> tuple[list[Notice], int]:
         """What was noticed after the first ``seen`` (at most the latest 100), and how many there are now."""
         with self._noticing:
@@ -194,7 +220,13 @@ class Daemon:
         Raises:
             SidechopError: there is no such model, or it does not start; the old one plays on.
         """
-        self.engine.switch(model_path(name), self.engine.listeners)
+        focused = self.plugins.focused
+        if focused:
+            focused.run_model(name, model_path(name))
+        elif self.config.audio.plugin:
+            model_path(name)  # it is that of the plugins to come
+        else:
+            self._engine.switch(model_path(name), self._engine.listeners)
         self.model_name = name
         self.queries.renew()
         time.sleep(2.0 * self.lane.block / self.lane.rate + TICK_S)  # the host sees a new latency at its next block
@@ -265,11 +297,22 @@ class Daemon:
         follower.start()
 
     def _set_faders(self) -> None:
-        controls = self.lane.controls
+        controls = self._lane.controls
         for stem, fader in self.config.stems.items():
             controls.set_gain_db(stem, fader.gain_db)
             controls.set_mute(stem, fader.mute)
             controls.set_solo(stem, fader.solo)
+
+    def _slot(self, slot: int) -> tuple[str, Path | None]:
+        """The model in a slot of the plugin. Raises `SidechopError`: there is none."""
+        slots = (self.model_name, *self.config.plugin.slots)
+        if slot >= len(slots):
+            raise RequestError(f"slot {slot} of the plugin is empty: name its model under [plugin] slots")
+        return slots[slot], model_path(slots[slot])
+
+    def _on_plugin(self, state: str, name: str, text: str) -> None:
+        self._keep(Notice("plugin", state, f"{name}: {text}"))
+        self.server.push("/sidechop/event/plugin", state, name, text)
 
     def _pass_on_events(self) -> None:
         """A thread of its own: a chop is worth little when it comes late."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio_files import AudioReader
-from .config import Audio, Config, Osc
+from .config import Audio, Config, Osc, Plugin
 from .daemon import Daemon
 from .levels import level_db
 from .osc_client import OscClient
@@ -84,7 +84,7 @@ def run_demo(
         duration_s = reader.frames / reader.rate
     started = time.perf_counter()
     audio = Audio(file=source, folder=folder, paced=paced)
-    with Daemon(Config(model=model, audio=audio, osc=Osc(port=0))) as daemon:
+    with Daemon(Config(model=model, audio=audio, osc=Osc(port=0), plugin=Plugin(serve=False))) as daemon:
         rate, outputs = daemon.lane.rate, daemon.lane.outputs
         frames = int(duration_s * rate)
         player = Player(daemon.server.address[1], moves_for(outputs), frames)

@@ -321,6 +321,13 @@ REQUESTS: tuple[Message, ...] = (
         slow=True,
         job=True,
     ),
+    Message("/sidechop/plugins", (), "The plugins in the DAW: rate, latency, model, engine, misses", (_JSON,)),
+    Message(
+        "/sidechop/plugin/focus",
+        (Argument("name", "s"),),
+        "Which plugin faders, model, statistics and what was played are about, by part of its name; "
+        "nothing for the daemon's own session",
+    ),
     Message("/sidechop/cancel", (Argument("request", "i"),), "End a job that this client asked for with that id"),
     Message("/sidechop/reset", (), "Forget the past: the engine starts afresh and takes over", slow=True),
     Message("/sidechop/authorise", (Argument("token", "s"),), "Show the daemon's token, before anything else"),
@@ -443,6 +450,12 @@ EVENTS: tuple[Message, ...] = (
         "/sidechop/event/engine",
         (Argument("state", "s"), Argument("text", "s")),
         "The engine process is ready, lost, back, or switched to another model",
+        kind="events",
+    ),
+    Message(
+        "/sidechop/event/plugin",
+        (Argument("state", "s"), Argument("name", "s"), Argument("text", "s")),
+        "A plugin was found or is gone, or its engine is ready, lost, back, switched or failed",
         kind="events",
     ),
     Message(

@@ -63,6 +63,8 @@ class Remote:
             "/sidechop/separate/file": self._separate_file,
             "/sidechop/batch/chains": lambda: (_json(described_chains()),),
             "/sidechop/batch/file": self._batch_file,
+            "/sidechop/plugins": lambda: (_json(self._daemon.plugins.status()),),
+            "/sidechop/plugin/focus": self._plugin_focus,
             "/sidechop/reset": self._reset,
             "/sidechop/quit": self._quit,
         }
@@ -258,6 +260,10 @@ class Remote:
     def _batch_file(self, answer: JobAnswer, chain: str, files: str, folder: str, options: str) -> Sequence[Value]:
         jobs = self._daemon.jobs
         return jobs.run(answer, "batch/file", chain=chain, files=files, folder=folder, options=options)
+
+    def _plugin_focus(self, name: str) -> Sequence[Value]:
+        self._daemon.plugins.focus(name)
+        return ()
 
     def _reset(self, progress: Progress) -> Sequence[Value]:
         progress(0.0, "starting the engine afresh")

@@ -40,6 +40,8 @@ MAGIC = int.from_bytes(b"SIDECHOP", "little")
 LAYOUT_VERSION = 4
 NAME_BYTES = 32
 LABEL_BYTES = 16
+PLUGIN_LANE = "sidechop-plugin-"
+"""How the names of lanes begin that plugins made; the daemon looks for them."""
 EVENTS = 1024
 PAGE = 4096
 
@@ -107,6 +109,7 @@ HEADER_DTYPE = _fixed(
         ("host_latency", "<u4", 3072),
         ("host_offline", "<u4", 3076),
         ("host_pid", "<u4", 3080),
+        ("host_slot", "<u4", 3084),
     ],
     PAGE,
 )
@@ -118,6 +121,7 @@ COUNTERS_DTYPE = _fixed(
         ("host_blocks", "<u8", 8),  # host
         ("host_misses", "<u8", 16),  # host: blocks that fell back to dry while the engine was READY
         ("host_dry_frames", "<u8", 24),  # host
+        ("host_origin", "<u8", 32),  # host: what lies before is forgotten, a whole number of hops
         ("out_valid_from", "<u8", 64),  # engine
         ("out_written", "<u8", 72),  # engine
         ("heartbeat_ns", "<u8", 80),  # engine, CLOCK_MONOTONIC

@@ -87,6 +87,9 @@ class LaneEngine:
         self._peaks = np.zeros(1 + len(engine.outputs), np.float32)
         self._last = np.zeros((1 + len(engine.outputs), lane.channels, hop), np.float32)
         self._position = 0
+        self._begun = int(lane.counters["host_origin"])
+        """Where the host began anew last, and the hop that this is in: silence until there."""
+        self._origin = self._begun // hop * hop
         self._residual = processor.residual is not None
         self._name = opened.card.name if opened else "pass-through"
         self._chops = open_chops(listeners.chops, lane) if listeners.chops else None
@@ -141,7 +144,7 @@ class LaneEngine:
         if heir:
             self._publish_over(self._last)
         else:
-            self._jump(max(0, int(counters["in_written"]) - waiting))
+            self._jump(int(counters["in_written"]) - waiting)
         header["engine_pid"] = os.getpid()
         header["engine_state"] = EngineState.READY
         self._lane.post_event(EventKind.READY, self._position)
@@ -157,7 +160,7 @@ class LaneEngine:
         if self._lane.engine_state is not EngineState.READY or not same or not counters["in_written"]:
             return False
         self._engine.reset()
-        self._position = max(0, (int(counters["out_written"]) + delay - self._prime) // hop * hop)
+        self._position = max(self._origin, (int(counters["out_written"]) + delay - self._prime) // hop * hop)
         limit = time.monotonic() + SHADOW_S
         done = False
         while time.monotonic() < limit:
@@ -188,13 +191,20 @@ class LaneEngine:
         write_ring(ring, first, former)
         self._counters["out_written"] = first + self._hop
 
+    def _begin_anew(self) -> None:
+        """The host did: from its origin on, as if the lane had just been made."""
+        self._begun = int(self._counters["host_origin"])
+        self._origin = self._begun // self._hop * self._hop
+        self._counters["out_valid_from"] = np.iinfo(np.int64).max
+        self._jump(self._origin)
+
     def _jump(self, written: int) -> None:
         """Go on from just before ``written``, with nothing remembered."""
         self._engine.reset()
-        counters = self._counters
-        self._position = max(0, (written - self._prime) // self._hop * self._hop)
+        counters, origin = self._counters, self._origin
+        self._position = max(origin, (written - self._prime) // self._hop * self._hop)
         # The first frame after a reset lacks its predecessors, so what is heard starts after the priming.
-        clean_from = 0 if self._position == 0 else self._position + self._prime - self._hop
+        clean_from = origin if self._position == origin else self._position + self._prime - self._hop
         counters["out_written"] = max(0, self._position - self._engine.delay_samples)
         counters["out_valid_from"] = clean_from
 
@@ -205,6 +215,8 @@ class LaneEngine:
     def step(self) -> bool:
         """Process what is waiting. Returns whether there was anything."""
         counters, hop = self._counters, self._hop
+        if int(counters["host_origin"]) != self._begun:
+            self._begin_anew()
         written = int(counters["in_written"])
         backlog = written - self._position
         if backlog > self._stall and not self._header["host_offline"]:
@@ -300,10 +312,10 @@ class LaneEngine:
     def _publish(self, out: NDArray[np.float32]) -> None:
         n = out.shape[2]
         first = self._position - self._engine.delay_samples
-        skip = max(0, -first)
+        skip = max(0, self._origin - first)
         if skip < n:
             write_ring(self._lane.output[: len(out)], first + skip, out[:, :, skip:])
-        self._counters["out_written"] = max(0, first + n)
+        self._counters["out_written"] = max(self._origin, first + n)
         peaks = np.maximum(out.max(axis=(1, 2)), -out.min(axis=(1, 2)))
         self._peaks *= METER_FALL
         np.maximum(self._peaks, peaks, out=self._peaks)
@@ -318,8 +330,10 @@ class LaneEngine:
             if now - last_look > PARENT_LOOK_S:
                 last_look = now
                 if os.getppid() != parent:
-                    self._lane.unlink()
-                    return
+                    if int(self._header["daemon_pid"]) == parent:  # a plugin's lane is the plugin's
+                        self._lane.unlink()
+                        return
+                    break
             if self.step():
                 last_work = now
             else:

@@ -3,12 +3,18 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from benchmarks.clap_host import build_host
 from benchmarks.jack_server import jack_server, missing_tool
+from bridge.installs.plugin import build_plugin
+from streaming.errors import RequestError
 
+# Plugins of a DAW that happens to run are not the tests' to serve.
+os.environ["SIDECHOP_GROUP"] = f"tests-{os.getpid()}"
 # A suite that was started in the background ignores Ctrl-C, and what it starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -28,3 +34,17 @@ def jack() -> Iterator[str]:
         tool_is_missing(missing)
     with jack_server() as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def plugin_bundles() -> Path:
+    """The folder with the built plugin: ``sidechop.vst3``, ``sidechop.clap``, ``sidechop.lv2``."""
+    try:
+        return build_plugin()
+    except RequestError as error:
+        tool_is_missing(str(error))
+
+
+@pytest.fixture(scope="session")
+def clap_host(plugin_bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_host(tmp_path_factory.mktemp("clap_host"))

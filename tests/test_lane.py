@@ -47,7 +47,9 @@ def test_layout_is_the_documented_one() -> None:
         "flags_threshold": 48, "fine_version": 52, "engine_state": 64, "engine_pid": 68,
         "outputs": 72, "has_residual": 76, "hop_samples": 80, "window_latency": 84, "engine_epoch": 88, "owner": 92,
         "names": 128, "model": 1024, "error": 1536, "host_latency": 3072, "host_offline": 3076, "host_pid": 3080,
-        "in_written": 0, "host_blocks": 8, "host_misses": 16, "host_dry_frames": 24, "out_valid_from": 64,
+        "host_slot": 3084,
+        "in_written": 0, "host_blocks": 8, "host_misses": 16, "host_dry_frames": 24, "host_origin": 32,
+        "out_valid_from": 64,
         "out_written": 72, "heartbeat_ns": 80, "events_written": 88, "meters": 128,
     }  # fmt: skip
     controls = {name: CONTROL_DTYPE.fields[name][1] for name in CONTROL_DTYPE.names}

@@ -1,0 +1,58 @@
+"""What the plugin's tests share: a daemon for plugins only, what an engine makes of audio, which lanes there are."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.config import Audio, Config, Osc, Plugin
+from bridge.daemon import Daemon
+from bridge.plugin_lane import plugin_group, plugin_lanes
+from streaming.engine import Engine
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+    """The condition's value as soon as it is true; fails when it does not become so."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return value
+
+
+def daemon_for(model: Path | str, slots: tuple[str, ...] = ()) -> Daemon:
+    return Daemon(Config(model=str(model), audio=Audio(plugin=True), osc=Osc(port=0), plugin=Plugin(slots=slots)))
+
+
+@contextmanager
+def serving(model: Path | str, slots: tuple[str, ...] = ()) -> Iterator[Daemon]:
+    """A daemon for plugins; when it has ended, no lane of a plugin that ended is left."""
+    with daemon_for(model, slots) as daemon:
+        yield daemon
+        wait_for(lambda: not lanes())
+    assert not lanes()
+
+
+def lanes() -> list[str]:
+    return plugin_lanes(plugin_group())
+
+
+def noise(frames: int, seed: int = 0) -> np.ndarray:
+    return (np.random.default_rng(seed).standard_normal((2, frames)) * 0.2).astype(np.float32)
+
+
+def delayed(audio: np.ndarray, frames: int) -> np.ndarray:
+    """``audio`` with so much silence before it, at its own length."""
+    return np.concatenate([np.zeros((*audio.shape[:-1], frames), np.float32), audio], axis=-1)[..., : audio.shape[-1]]
+
+
+def rendered(model: Path | None, audio: np.ndarray, rate: int) -> np.ndarray:
+    """What the engine makes of ``audio (2, n)`` offline: stems ``(S, 2, n)``, in time with it."""
+    engine = Engine(model)
+    engine.prepare(rate, 8192, 2)
+    parts = [engine.process(audio[:, start : start + 8192])[1].copy() for start in range(0, audio.shape[1], 8192)]
+    stems = np.concatenate([*parts, engine.flush()[1]], axis=2)
+    return stems[:, :, engine.latency_samples :][:, :, : audio.shape[1]]
