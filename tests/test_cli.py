@@ -41,7 +41,7 @@ def sidechop(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedP
 def test_every_command_of_the_design_is_there() -> None:
     first = {name.split()[0] for name in commands()}
     wanted = {"demo", "live", "separate", "chop", "flag", "train", "evaluate", "export"}
-    assert first == wanted | {"models", "devices", "doctor", "bench", "osc", "markers", "install"}
+    assert first == wanted | {"batch", "models", "devices", "doctor", "bench", "osc", "markers", "install"}
 
 
 @pytest.mark.parametrize("name", commands())
