@@ -74,7 +74,7 @@ def mixtures(pool: Pool, count: int, seed: int, unseen: bool = False) -> Iterato
     rng, of, known = np.random.default_rng(seed), pool.by_class(), classes()
     wanted = [key for key in classes() if key in of and known[key].unseen == unseen]
     others = [key for key in classes() if key in of and not known[key].unseen]
-    for i in range(count):
+    for i in range(count if wanted else 0):
         kind = wanted[i % len(wanted)]
         other, third = kind, kind
         while other in known[kind].kin:
