@@ -339,21 +339,26 @@ def test_faders_move_the_engines(reaper: Session, daemon: Daemon) -> None:
     press(drums[1] + 3, drums[2] + 100, True)
     press(drums[1] + 3, faders.y_of(drums, -20.0), True)
     press(drums[1] + 3, faders.y_of(drums, -20.0), False)
-    script.wait(until=lambda: abs(controls.gain_db("drums") + 20.0) < 0.01, limit_s=10)
+    script.wait(until=lambda: abs(controls.gain_db("drums") + 20.0) < 0.01, limit_s=30)
     assert "-20.0" in script.drawn
-    time.sleep(0.4)
-    for down in (True, False, True, False):
-        press(drums[1] + 3, drums[2] + 100, down)
-    script.wait(until=lambda: controls.gain_db("drums") == 0.0, limit_s=10)
+    for _ in range(20):  # a busy machine may be too slow for one
+        time.sleep(0.4)
+        for down in (True, False, True, False):
+            press(drums[1] + 3, drums[2] + 100, down)
+        end = time.monotonic() + 1.0
+        script.wait(until=lambda end=end: controls.gain_db("drums") == 0.0 or time.monotonic() > end)
+        if controls.gain_db("drums") == 0.0:
+            break
+    assert controls.gain_db("drums") == 0.0
     for part, state in (("mute", controls.mute), ("solo", controls.solo)):
         box = strips[3][part]
         press(box[1] + 3, box[2] + 3, True)
         press(box[1] + 3, box[2] + 3, False)
-        script.wait(until=lambda state=state: state("bass"), limit_s=10)
+        script.wait(until=lambda state=state: state("bass"), limit_s=30)
         time.sleep(0.4)
         press(box[1] + 3, box[2] + 3, True)
         press(box[1] + 3, box[2] + 3, False)
-        script.wait(until=lambda state=state: not state("bass"), limit_s=10)
+        script.wait(until=lambda state=state: not state("bass"), limit_s=30)
     assert script.running
     script.key = 27
     script.wait(limit_s=5)

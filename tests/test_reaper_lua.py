@@ -191,8 +191,15 @@ def test_the_clock_takes_the_least_late_message_and_begins_anew_after_a_jump(lua
         late = 0.001 + (i * 37 % 30) / 1000
         clock[b"note"](clock, 100.0 + session_s + late, session_s)
     assert math.isclose(clock[b"time"](clock, 5.0), 105.001, abs_tol=1e-9)
+    for late in (0.9, 0.7):  # not a jump: it did not come in time
+        clock[b"note"](clock, 120.0 + late, 20.0)
+        assert math.isclose(clock[b"time"](clock, 5.0), 105.001, abs_tol=1e-9)
     clock[b"note"](clock, 40.02, 20.0)
     assert math.isclose(clock[b"time"](clock, 21.0), 41.02, abs_tol=1e-9)
+    assert not clock[b"is_sure"](clock)
+    for i in range(3):
+        clock[b"note"](clock, 80.0 + i / 10, 20.0 + i / 10)
+    assert math.isclose(clock[b"time"](clock, 21.0), 81.0, abs_tol=1e-9)
 
 
 def test_faders_are_where_they_are_hit(lua: Any) -> None:

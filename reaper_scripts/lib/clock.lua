@@ -8,17 +8,24 @@ clock.__index = clock
 
 local REMEMBER = 50 -- messages; 5 s
 local JUMP_S = 0.5 -- the cursor was moved, or the audio stood still
+local STRANGE = 3 -- messages in a row that have to say so: one alone may just be late
+local ENOUGH = 5 -- messages before it is believed
 
 function clock.new()
-  return setmetatable({ seen = {} }, clock)
+  return setmetatable({ seen = {}, strange = 0 }, clock)
 end
 
 -- The cursor is at `play_s` while the session has `session_s`.
 function clock:note(play_s, session_s)
   local difference = play_s - session_s
-  if self.seen[1] and math.abs(difference - self:offset()) > JUMP_S then
+  local later = self.seen[1] and difference - self:offset() or 0
+  if later > JUMP_S and self.strange + 1 < STRANGE then
+    self.strange = self.strange + 1
+    return
+  elseif math.abs(later) > JUMP_S then
     self.seen = {}
   end
+  self.strange = 0
   table.insert(self.seen, difference)
   if #self.seen > REMEMBER then
     table.remove(self.seen, 1)
@@ -34,6 +41,10 @@ function clock:time(session_s)
   if self.seen[1] then
     return session_s + self:offset()
   end
+end
+
+function clock:is_sure()
+  return #self.seen >= ENOUGH
 end
 
 function clock:forget()

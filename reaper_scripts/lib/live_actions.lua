@@ -28,7 +28,8 @@ end
 function actions.flags_while_recording()
   local title = "Flags while recording"
   local clock, count, next_lease_s = Clock.new(), 0, 0
-  local link, problem
+  local link, problem, level
+  local waiting = {} -- flags, until it is sure where they belong
 
   local function on_flag(position, stop, flag_rate, score, _, kind)
     local start_s, stop_s = clock:time(position / flag_rate), clock:time(stop / flag_rate)
@@ -42,7 +43,26 @@ function actions.flags_while_recording()
     problem = problem or text
   end
 
+  -- Of the messages of a turn the last is the least late.
+  local function follow()
+    local play_s = play_position()
+    if not play_s then
+      clock:forget()
+      waiting = {}
+    elseif level then
+      clock:note(play_s, level[1] / level[2])
+    end
+    level = nil
+    if clock:is_sure() then
+      for _, flag in ipairs(waiting) do
+        on_flag(table.unpack(flag))
+      end
+      waiting = {}
+    end
+  end
+
   local function step()
+    follow()
     local now = reaper.time_precise()
     if now >= next_lease_s then
       next_lease_s = now + LEASE_S / 3
@@ -71,14 +91,9 @@ function actions.flags_while_recording()
   link:request("/sidechop/flag/live", "T", { true }, { error = fail })
   link.events = function(address, values)
     if address == "/sidechop/event/levels" then
-      local play_s = play_position()
-      if play_s then
-        clock:note(play_s, values[1] / values[2])
-      else
-        clock:forget()
-      end
+      level = values
     elseif address == "/sidechop/event/flag" then
-      on_flag(table.unpack(values))
+      waiting[#waiting + 1] = values
     end
   end
 end
