@@ -119,6 +119,7 @@ def test_a_folder_with_everything_in_it(
     assert (lines[-1]["done"], lines[-1]["failed"], lines[-1]["ignored"]) == (len(good) + 4, 5, 1)
     assert {path: path.read_bytes() for path in before} == before, "sources are as they were"
     assert not (out / ".sidechop-batch").exists()
+    assert next(read_manifest(out / NAME))["ignored"] == [str(top / "notes.txt")]
 
 
 def test_resume_does_what_is_missing_and_nothing_else(

@@ -116,7 +116,7 @@ def resolved(chain: Chain) -> Chain:
 
     def named(data: Any) -> Any:
         if isinstance(data, dict):
-            if data.get("model") == AUTO:
+            if data.get("model") == AUTO and data.get("type") == "separate":
                 data = {**data, "model": find_model(AUTO).stem}
             return {key: named(value) for key, value in data.items()}
         return [named(value) for value in data] if isinstance(data, list) else data
