@@ -41,7 +41,9 @@ class Trial:
         for i in range(files):
             audio = rng.uniform(-0.3, 0.3, ((2 + i) * RATE, 2))
             soundfile.write(folder / "in" / f"{i}.wav", audio, RATE, subtype="PCM_16")
+        started = time.perf_counter()
         self.run(folder / "undisturbed").wait()
+        self.takes_s = time.perf_counter() - started
         self.right = self.outputs(folder / "undisturbed")
         assert len(self.right) == files
 
@@ -76,7 +78,7 @@ def begun(process: "subprocess.Popen[bytes]", out: Path) -> None:
 def kill_worker(trial: Trial, chance: random.Random) -> None:
     process = trial.run(trial.out)
     begun(process, trial.out)
-    time.sleep(chance.uniform(0, 2))
+    time.sleep(chance.uniform(0, trial.takes_s))
     try:
         workers = psutil.Process(process.pid).children()
         os.kill(chance.choice(workers).pid, signal.SIGKILL)
@@ -88,7 +90,7 @@ def kill_worker(trial: Trial, chance: random.Random) -> None:
 def kill_parent(trial: Trial, chance: random.Random) -> None:
     process = trial.run(trial.out)
     begun(process, trial.out)
-    time.sleep(chance.uniform(0, 2))
+    time.sleep(chance.uniform(0, trial.takes_s))
     process.kill()
     process.wait()
     time.sleep(0.2)
@@ -97,7 +99,7 @@ def kill_parent(trial: Trial, chance: random.Random) -> None:
 def kill_cluster_worker(trial: Trial, chance: random.Random, cluster: DaskCluster) -> None:
     process = trial.run(trial.out, "--cluster", cluster.address)
     begun(process, trial.out)
-    time.sleep(chance.uniform(0, 2))
+    time.sleep(chance.uniform(0, trial.takes_s))
     cluster.kill_a_worker(chance.randrange(len(cluster.workers)))
     process.wait()
 

@@ -18,7 +18,7 @@ from bridge.batch.run import Run, locked
 from streaming.errors import RequestError
 
 CHAIN = '[[stage]]\ntype = "Compressor"\n[[stage]]\ntype = "Reverb"\n[[stage]]\ntype = "normalise"\n'
-FILES = 8
+FILES = 6
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from bridge.batch.pool import Pool
 from bridge.batch.run import Run, locked
 
 ROOT = Path(__file__).parents[1]
-FILES = 8
+FILES = 6
 CHAIN = (
     '[[stage]]\ntype = "Gain"\n[[stage]]\ntype = "trim"\n[[stage]]\ntype = "Reverb"\n[[stage]]\ntype = "normalise"\n'
 )

@@ -120,7 +120,7 @@ def test_a_batch_is_cancelled_and_goes_on_later(daemon: Daemon, client: Client, 
     assert left.items() <= all_files(out).items()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

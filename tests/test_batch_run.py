@@ -119,6 +119,7 @@ def test_a_folder_with_everything_in_it(
     assert (lines[-1]["done"], lines[-1]["failed"], lines[-1]["ignored"]) == (len(good) + 4, 5, 1)
     assert {path: path.read_bytes() for path in before} == before, "sources are as they were"
     assert not (out / ".sidechop-batch").exists()
+    assert next(read_manifest(out / NAME))["ignored"] == [str(top / "notes.txt")]
 
 
 def test_resume_does_what_is_missing_and_nothing_else(
@@ -188,6 +189,22 @@ def test_the_output_folder_is_no_input(tmp_path: Path, chain: Path, monkeypatch:
     assert list(all_files(out)) == ["a.wav"]
     found = find_sources([str(tmp_path / "in")], str(out))
     assert [source.file for source in found.sources] == ["a.wav"]
+
+
+def test_a_source_in_the_output_folder_is_safe(
+    tmp_path: Path, chain: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another source's output could have its name."""
+    chain.write_text(GAIN + '[output]\nname = "x-{name}"')
+    files = [write(tmp_path / f"{name}.wav", noise(10)) for name in ("a", "x-a")]
+    before = all_files(tmp_path)
+    assert run(monkeypatch, "batch", chain, *files, "-o", tmp_path, "--overwrite") == 1
+    assert "lies in the output folder" in capfd.readouterr().err
+    assert run(monkeypatch, "batch", chain, *files, "-o", tmp_path) == 1
+    assert "is there already" in capfd.readouterr().err
+    assert run(monkeypatch, "batch", chain, *files, "-o", tmp_path, "--resume", "--workers", 1) == 1
+    assert "x-a.wav: is there already, and is another" in capfd.readouterr().err
+    assert before.items() <= all_files(tmp_path).items()
 
 
 @pytest.mark.parametrize(

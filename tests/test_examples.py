@@ -57,6 +57,19 @@ def test_flag_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {path.suffix for path in (tmp_path / "flags").iterdir()} == {".csv", ".wav"}
 
 
+def test_batch_folder(tmp_path: Path) -> None:
+    clip = EXAMPLES.parent / "bridge" / "assets" / "demo.ogg"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "clip.ogg").symlink_to(clip)
+    (tmp_path / "in" / "bad.wav").write_text("no audio")
+    chain = str(EXAMPLES / "chains" / "convert.toml")
+    for said in ("1 done, 0 done before, 1 failed", "0 done, 1 done before, 1 failed"):
+        out = run("batch_folder.py", chain, str(tmp_path / "in"), str(tmp_path / "out"))
+        assert said in out
+        assert "bad.wav: failed" in out
+    assert (tmp_path / "out" / "clip.flac").exists()
+
+
 def test_host_a_lane(model: str) -> None:
     out = run("host_a_lane.py", model)
     assert "768 samples = 512 of window + 256 of margin" in out

@@ -84,9 +84,9 @@ class Attendant:
             if self._process is not None:
                 return
             self._lines = SimpleQueue()
-            process = spawn(
-                "-m", "bridge.batch.worker", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            # In a session of its own: what a plugin does to its group is not done to us.
+            process = spawn("-m", "bridge.batch.worker", start_new_session=True, **pipes)
             self._process = process
             self._listener = threading.Thread(target=self._hear, args=(process, self._lines), daemon=True)
             self._listener.start()

@@ -39,10 +39,11 @@ Status = Literal["done", "kept", "failed"]
 
 @dataclass(frozen=True)
 class Job:
-    """One source. ``folder`` and ``name`` are ``{path}`` and ``{name}`` of the template.
+    """One source.
 
     Attributes:
-        number: its place among the run's jobs.
+        number: its place among the run's sources.
+        folder: where it lies below the folder that was named: ``{path}`` of the template.
         known: the manifest's line of an earlier run; if all that it says is still so, there is nothing to do.
         chain: the run's digest of chain, models and plugins, which has to be the same then.
     """
@@ -59,8 +60,8 @@ class Outcome:
     """What became of a job; one line of the manifest. ``kept`` is what was done before and is still so.
 
     Attributes:
+        outputs: each with its ``path`` below the output folder, ``bytes``, ``sha256``, and what `described` tells.
         stage: where it failed.
-        lost: the worker died or was ended: not the file's fault, perhaps.
     """
 
     number: int
@@ -89,7 +90,7 @@ class Workbench:
         base: the chain's folder.
         output: the folder that outputs go below.
         overwrite: whether outputs of the same name are replaced.
-        sources: device and inode of every source of the run, which no output may replace.
+        mark: where it writes down what it is at.
 
     Raises:
         SidechopError: a model or plugin is not there or does not fit.

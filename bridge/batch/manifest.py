@@ -12,7 +12,7 @@ again. A line that a power cut left half written is closed off and skipped.
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -42,10 +42,11 @@ class Manifest:
         except OSError as error:
             raise AudioError(f"{path}: cannot be written ({error.strerror}); choose another folder with -o") from None
 
-    def begin(self, chain: str, chain_file: Path) -> None:
-        """A run begins."""
+    def begin(self, chain: str, chain_file: Path, ignored: Sequence[str] = ()) -> None:
+        """A run begins. ``ignored`` are files that do not end like audio."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._add({"run": now, "chain": chain, "chain_file": str(chain_file), "sidechop": __version__})
+        told = {"run": now, "chain": chain, "chain_file": str(chain_file), "sidechop": __version__}
+        self._add({**told, "ignored": list(ignored)} if ignored else told)
         self._sync()
 
     def add(self, file: str, chain: str, outcome: Outcome) -> None:

@@ -50,6 +50,14 @@ class Plan:
         return self.home / NAME
 
     def setup(self, overwrite: bool, threads: int, patience_s: float) -> Setup:
+        """What workers are told. Raises `RequestError` where a source could be replaced by another one's output."""
+        if overwrite and not is_address(self.output):
+            top = Path(self.output).resolve()
+            for source in self.sources:
+                if not is_address(source.where) and Path(source.where).resolve().is_relative_to(top):
+                    raise RequestError(
+                        f"{source.where}: lies in the output folder, where --overwrite might replace it: choose another"
+                    )
         data = self.chain.model_dump(mode="json", by_alias=True)
         base = str(self.chain_file.parent.absolute())
         return Setup(data, base, self.output, overwrite, threads, patience_s=patience_s)
@@ -116,7 +124,7 @@ def resolved(chain: Chain) -> Chain:
 
     def named(data: Any) -> Any:
         if isinstance(data, dict):
-            if data.get("model") == AUTO:
+            if data.get("model") == AUTO and data.get("type") == "separate":
                 data = {**data, "model": find_model(AUTO).stem}
             return {key: named(value) for key, value in data.items()}
         return [named(value) for value in data] if isinstance(data, list) else data

@@ -62,7 +62,7 @@ class Run:
         plan, standing = self._plan, self.standing
         with Manifest(plan.manifest) as manifest:
             jobs = plan.jobs(resume)
-            manifest.begin(plan.digest, plan.chain_file)
+            manifest.begin(plan.digest, plan.chain_file, plan.found.ignored)
             for outcome in self._dispatcher.run(jobs):
                 source = plan.sources[outcome.number]
                 manifest.add(source.file, plan.digest, outcome)
