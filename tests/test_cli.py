@@ -40,7 +40,7 @@ def sidechop(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedP
 
 def test_every_command_of_the_design_is_there() -> None:
     first = {name.split()[0] for name in commands()}
-    wanted = {"demo", "live", "separate", "chop", "flag", "train", "evaluate", "export"}
+    wanted = {"demo", "live", "separate", "chop", "flag", "install", "train", "evaluate", "export"}
     assert first == wanted | {"models", "devices", "doctor", "bench", "osc"}
 
 
