@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -238,19 +239,19 @@ def test_a_killed_daemon_leaves_the_lane_to_the_plugin_and_to_the_next(
     """Nobody could tell its engine to end: it sees that its parent is gone, and does not take the memory along."""
     command = [sys.executable, "-m", "bridge.cli", "live", "--plugin", "--osc-port", "0", "--json", "--model", model]
     daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
+    with ExitStack() as stack:
+        stack.callback(daemon.wait)
+        stack.callback(daemon.kill)
         with playing(clap_host, tmp_path, noise(60 * RATE), mode="paced", ready=20):
             (name,) = lanes()
             daemon.kill()
             daemon.wait()
             lane = Lane.attach(name)
+            stack.callback(lane.close)
             wait_for(lambda: lane.engine_state is EngineState.ABSENT)
             pid = int(lane.header["engine_pid"])
             wait_for(lambda: not Path(f"/proc/{pid}").exists())
             assert lanes() == [name]
-            with daemon_for(model):
-                wait_for(lambda: lane.engine_state is EngineState.READY)
-            lane.close()
-    finally:
-        daemon.kill()
-        daemon.wait()
+            stack.enter_context(daemon_for(model))
+            wait_for(lambda: lane.engine_state is EngineState.READY)
+        wait_for(lambda: not lanes())
