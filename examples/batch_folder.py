@@ -1,6 +1,6 @@
 """Runs a folder through a chain, from Python: what happened to each file, and how fast it went.
 
-    python examples/batch_folder.py CHAIN.toml FOLDER OUT
+python examples/batch_folder.py CHAIN.toml FOLDER OUT
 """
 
 import sys
