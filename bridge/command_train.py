@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from streaming.errors import RequestError
 
+from .flags.analysis import REVIEW_MODEL
 from .registry import find_model
 
 MINUTES = 60.0
@@ -155,7 +156,7 @@ def flagger(
     """
     if (folder is None) != general:
         raise RequestError("give a folder of good recordings, or --general for the free ones")
-    from export.flagger_runs import fresh_flagger, general_split, own_flagger, own_split
+    from export.flagger_runs import fresh_flagger, fresh_reviewer, general_split, own_flagger, own_split
 
     console = Console(stderr=True)
     if not (from_scratch or general or kind):
@@ -167,6 +168,7 @@ def flagger(
             model, report, own = own_flagger(
                 folder,
                 find_model(base),
+                find_model(REVIEW_MODEL),
                 output,
                 name,
                 lambda what, part: bar.update(task, description=what, completed=part),
@@ -177,6 +179,7 @@ def flagger(
         print(report)
         return
     from models.flagger.baselines import KINDS
+    from models.flagger.reviewing import ReviewSettings
     from models.flagger.training import Settings as FlaggerSettings
 
     chosen = next((one for one in KINDS if one == kind), None)
@@ -186,5 +189,10 @@ def flagger(
     settings = FlaggerSettings(minutes=budget or FLAGGER_MINUTES, steps=steps, seed=seed)
     cache = output / "decoded"
     split = own_split(folder, cache) if folder else general_split(cache)
-    model, _ = fresh_flagger(split, output, name, chosen, settings, clips, console)
+    reviewer = None if chosen else find_model(REVIEW_MODEL) if folder else None
+    if general and not chosen:
+        review = ReviewSettings(minutes=budget or FLAGGER_MINUTES, steps=steps, seed=seed)
+        reviewer = fresh_reviewer(split, output, f"{name}-review", review, console)
+        print(reviewer)
+    model, _ = fresh_flagger(split, output, name, chosen, settings, clips, console, reviewer)
     print(model)
