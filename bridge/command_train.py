@@ -156,7 +156,7 @@ def flagger(
     """
     if (folder is None) != general:
         raise RequestError("give a folder of good recordings, or --general for the free ones")
-    from export.flagger_runs import fresh_flagger, fresh_reviewer, general_split, own_flagger, own_split
+    from export.flagger_runs import fresh_flagger, general_split, own_flagger, own_split
 
     console = Console(stderr=True)
     if not (from_scratch or general or kind):
@@ -189,10 +189,7 @@ def flagger(
     settings = FlaggerSettings(minutes=budget or FLAGGER_MINUTES, steps=steps, seed=seed)
     cache = output / "decoded"
     split = own_split(folder, cache) if folder else general_split(cache)
-    reviewer = None if chosen else find_model(REVIEW_MODEL) if folder else None
-    if general and not chosen:
-        review = ReviewSettings(minutes=budget or FLAGGER_MINUTES, steps=steps, seed=seed)
-        reviewer = fresh_reviewer(split, output, f"{name}-review", review, console)
-        print(reviewer)
+    review = ReviewSettings(minutes=budget or FLAGGER_MINUTES, steps=steps, seed=seed)
+    reviewer = None if chosen else review if general else find_model(REVIEW_MODEL)
     model, _ = fresh_flagger(split, output, name, chosen, settings, clips, console, reviewer)
     print(model)

@@ -1,4 +1,4 @@
-"""Runs that end in a flagger's ONNX file: a user's own from a folder, or a network trained from nothing, reviewer first.
+"""Runs that end in a flagger's ONNX file: a user's own from a folder, or networks trained from nothing.
 
 Both write into a folder aside and leave either the whole result there or nothing.
 """
@@ -16,18 +16,17 @@ from models.flagger.baselines import Kind
 from models.flagger.clips import SHARD, draw_clip, mel, read_shards, write_shard
 from models.flagger.corruptions import FAMILIES, Pools
 from models.flagger.mel_faults import Frames, Library
-from models.flagger.network import SCALES, Size
+from models.flagger.network import SCALES, FlagNetwork, Size
 from models.flagger.own import Own, Progress, learn_own
 from models.flagger.pairs import read_folder
 from models.flagger.recordings import RATE, Audio, Decoded, Recording, readable
 from models.flagger.report import write_report
-from models.flagger.reviewer import ReviewSize
 from models.flagger.reviewing import ReviewSettings, train_reviewer
 from models.flagger.scenes import Shelf
 from models.flagger.song_spans import Song, draw_song, read_song, to_bytes, write_song
 from models.flagger.teaching import Heard as HeardSteps
 from models.flagger.teaching import Taught, hear_clip, measured, memory_of, set_threshold, teach
-from models.flagger.training import Heard, Settings, train_baseline, train_network
+from models.flagger.training import Heard, Settings, read_checkpoint, train_baseline, train_network
 from streaming.card import Source
 from streaming.errors import RequestError
 from streaming.flagger import FILE, LIVE, Flagger
@@ -85,12 +84,12 @@ def fresh_flagger(
     settings: Settings,
     clips: int,
     console: Console,
-    reviewer: Path | None = None,
+    reviewer: Path | ReviewSettings | None = None,
 ) -> tuple[Path, list[Parity]]:
     """Train from nothing, remember, weigh, calibrate and export: ``output/NAME.onnx``.
 
     Args:
-        reviewer: hears files along with it, and is weighed, too.
+        reviewer: hears files along with it, and is weighed, too; settings train one, ``output/NAME-review.onnx``.
         kind: a baseline, or None for the flagger itself.
         clips: how many to make, half a minute each; those that ``output/clips`` holds already are used.
     """
@@ -104,10 +103,16 @@ def fresh_flagger(
         checkpoint = train_network(heard, settings, Size(), output, split.sources, console.quiet)
     else:
         checkpoint = train_baseline(heard, kind, settings, output, split.sources, console.quiet)
+    if isinstance(reviewer, ReviewSettings):
+        ear, _ = read_checkpoint(checkpoint)
+        assert isinstance(ear, FlagNetwork)
+        reviewer = fresh_reviewer(split, ear, output, f"{name}-review", reviewer, console)
     return finish(checkpoint, split, output, name, kind is not None, settings.seed, reviewer)
 
 
-def fresh_reviewer(split: Split, output: Path, name: str, settings: ReviewSettings, console: Console) -> Path:
+def fresh_reviewer(
+    split: Split, ear: FlagNetwork, output: Path, name: str, settings: ReviewSettings, console: Console
+) -> Path:
     """Make spans of every recording, train the reviewer and export it: ``output/NAME.onnx``. Spans that
     ``output/songs`` holds already are used."""
     shelves: list[list[Song]] = [[], []]
@@ -118,13 +123,16 @@ def fresh_reviewer(split: Split, output: Path, name: str, settings: ReviewSettin
             if not path.exists():
                 start = max(0, int(decoded.seconds(i)) - SONG_S) // 2 * RATE
                 rng = np.random.default_rng((settings.seed, which, i))
-                write_song(draw_song(rng, decoded.excerpt(i, start, SONG_S * RATE), split.learn, SPANS, which == 1), path)
+                write_song(
+                    draw_song(rng, decoded.excerpt(i, start, SONG_S * RATE), split.learn, SPANS, which == 1), path
+                )
             shelves[which].append(read_song(path))
         console.print(f"songs {len(shelves[which])}", soft_wrap=True)
     sounds = split.learn.sounds
-    shelf = Shelf(*shelves, [to_bytes(mel(sounds.excerpt(i, 0, 5 * RATE))) for i in range(len(sounds))] if sounds else [])
-    size = ReviewSize()
-    checkpoint = train_reviewer(shelf, len(FAMILIES), settings, size, output, split.sources, console.quiet)
+    shelf = Shelf(
+        *shelves, [to_bytes(mel(sounds.excerpt(i, 0, 5 * RATE))) for i in range(len(sounds))] if sounds else []
+    )
+    checkpoint = train_reviewer(shelf, len(FAMILIES), settings, ear, output, split.sources, console.quiet)
     export_reviewer(checkpoint, output, name)
     return output / f"{name}.onnx"
 

@@ -1,6 +1,6 @@
-"""The reviewer's checkpoint as an ONNX file of kind ``frames``: any number of frames to two curves, one value a frame.
+"""The reviewer's checkpoint as an ONNX file of kind ``frames``: as many frames as there are to two curves.
 
-The graph folds batch norms into convolutions, fills the last row up with silence, and gives every frame its row's value.
+Batch norms are folded into convolutions, the last row is filled up with silence, and every frame has its row's value.
 """
 
 import os

@@ -23,7 +23,7 @@ Double = NDArray[np.float64]
 
 
 class FaultCurve:
-    """Gathers strengths as they come: of each kind the strongest within every step, the first step around position 0."""
+    """Gathers strengths as they come: of each kind the strongest within every step, the first around position 0."""
 
     def __init__(self, step_samples: float) -> None:
         self._step = step_samples

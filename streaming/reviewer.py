@@ -62,7 +62,6 @@ class Review:
         best = int(tells.argmax())
         return float(places[best] * self.frame_s)
 
-
     def spans_near(self, spans: Sequence[tuple[float, float]], length_s: float, odd: bool) -> list[tuple[float, float]]:
         """Spans (seconds, in order) with their edges where they are heard, but for those at 0 and ``length_s``.
 
@@ -88,7 +87,9 @@ class Reviewer:
         model = model if isinstance(model, OnnxModel) else OnnxModel.open(model)
         self._network = CurveNetwork(model, PIECE_FRAMES)
         if self._network.curves != CURVES:
-            raise ModelError(f"{model.card.name} marks {', '.join(self._network.curves)}; a reviewer, {', '.join(CURVES)}")
+            raise ModelError(
+                f"{model.card.name} marks {', '.join(self._network.curves)}; a reviewer, {', '.join(CURVES)}"
+            )
         self.features = self._network.features
         self.reset()
 

@@ -37,8 +37,8 @@ class Heard(NamedTuple):
     """Positions count from the passage's beginning; those of ``steps``, which are not reviewed yet, at ``step_rate``,
     those of ``faults`` at the passage's own. ``samples`` is how many there really were.
 
-    ``fault_odds`` and ``cut_odds`` are the log odds that detectors add every step from the beginning on ``(n,)``: of all
-    kinds, and of those that can be cut out.
+    ``fault_odds`` and ``cut_odds`` are the log odds that detectors add, every step from the beginning on ``(n,)``: all
+    kinds of them, and those of what can be cut out.
     """
 
     steps: list[Step]

@@ -1,4 +1,4 @@
-"""``python -m models.flagger.fault_evidence CORPUS FLAGGER REVIEWER``: the table of `streaming.fault_curve`, fitted anew.
+"""``python -m models.flagger.fault_evidence CORPUS FLAGGER REVIEWER`` prints the table of `streaming.fault_curve`.
 
 On the validation takes: for each kind a rising line of pieces over its strength, added to the network's log odds, so
 that faulty steps rank before the good ones of their own take. The loss is that of pairs (Burges et al., RankNet, ICML
@@ -61,7 +61,9 @@ def fit(takes: list[Judged]) -> dict[str, tuple[float, ...]]:
     for take in takes:
         bad, good = take.labels == 1, take.labels == 0
         if bad.any() and good.any():
-            steps = [torch.clamp(torch.from_numpy(take.strengths[side])[..., None] - at, 0, 0.1) * 10 for side in (bad, good)]
+            steps = [
+                torch.clamp(torch.from_numpy(take.strengths[side])[..., None] - at, 0, 0.1) * 10 for side in (bad, good)
+            ]
             prepared.append((*steps, *(torch.from_numpy(take.odds[side]).float() for side in (bad, good))))
     for _ in range(STEPS):
         loss = torch.zeros(())

@@ -3,13 +3,14 @@
 ::
 
     frames (4096 × 64 bands), as they are, less their mean, and by their spread ─► 3 planes
-      ─► the flagger's convolutions, over the whole ─┬─► after the third, Linear 128: a row every 40 ms ────────┐
-                                                     └─► after the last, Linear 128: a token every 160 ms       │
-      ─► 3 × (convolution over time, attention, MLP) ─► spread to rows again ───────────────────────────────────┴─► 2 convs
+      ─► the flagger's convolutions ─┬─► after the third, Linear 128: a row every 40 ms ────────┐
+                                     └─► after the last, Linear 128: a token every 160 ms       │
+      ─► 3 × (convolution over time, attention, MLP) ─► spread to rows again ───────────────────┴─► 2 convs
       ─► odd: this does not belong;  edge: something was cut in here
 
-The network of segments (`network`) hears a moment and what was usual before it, which is all that there is live. A file
-can be heard both ways: what goes wrong begins and ends, and what lies on both sides of it goes on as if nothing had been.
+The network of segments (`network`) hears a moment and what was usual before it, which is all there is live. A file
+can be heard both ways: what goes wrong begins and ends, and what lies on both sides of it goes on as if nothing had
+been.
 Its ear is that of the other, which goes on learning.
 Attention is the recording's own witness: a passage that is like others of it does not stand out.
 

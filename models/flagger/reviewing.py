@@ -1,7 +1,7 @@
-"""Train the reviewer from nothing: scenes without end, seeded, on a budget.
+"""Train the reviewer: scenes without end, seeded, on a budget.
 
-What comes out is a checkpoint; `export.reviewer` makes an ONNX file of it. It learns from music and speech that are good
-and from what `song_spans` and `scenes` make of them, as the flagger does, and calibrates nothing: that is `teaching`'s.
+It begins with the ear of a flagger that is trained already (`training`), which stays as it is for half of the time and
+then goes on learning, slower than the rest. What comes out is a checkpoint; `export.reviewer` makes an ONNX file of it.
 """
 
 import math
@@ -25,6 +25,7 @@ from models.separator.training import keep_memory
 from streaming.card import Source
 from streaming.errors import ModelError
 
+from .network import FlagNetwork
 from .reviewer import Reviewer, ReviewSize
 from .scenes import Shelf, assembled, draw_scenes
 
@@ -32,8 +33,8 @@ EDGE_WEIGHT, EDGE_EACH = 0.25, 5.0
 """Of the loss; and how much more a row with an edge counts than one without."""
 LONGEST_STEP_S = 10.0
 """A machine that sleeps does not train."""
-MEASURED_BATCHES = 8
-"""Norms are measured on so many batches in the end."""
+EAR_RESTS, EAR_RATE = 0.5, 0.3
+"""Of the time, and of the learning rate of everything else."""
 Batch = dict[str, Tensor]
 
 
@@ -41,21 +42,23 @@ Batch = dict[str, Tensor]
 class ReviewSettings:
     """What a run is made of."""
 
-    minutes: float = 30.0
+    minutes: float = 20.0
     steps: int | None = None
     seed: int = 0
-    batch: int = 16
+    batch: int = 8
+    frames: int = 3072
     peak_rate: float = 2e-3
-    warm_up_steps: int = 100
+    warm_up_steps: int = 60
     ema_decay: float = 0.995
+    workers: int = 1
     bf16: bool = True
 
 
 class Passages(IterableDataset[Batch]):
     """Batches of scenes without end; each is drawn from (seed, step, item) alone."""
 
-    def __init__(self, shelf: Shelf, families: int, settings: ReviewSettings, frames: int) -> None:
-        self.shelf, self.settings, self.frames = shelf, settings, frames
+    def __init__(self, shelf: Shelf, families: int, settings: ReviewSettings) -> None:
+        self.shelf, self.settings = shelf, settings
         self.families = frozenset(range(families))
 
     def __iter__(self) -> Iterator[Batch]:
@@ -66,7 +69,7 @@ class Passages(IterableDataset[Batch]):
 
     def batch(self, step: int) -> Batch:
         rngs = [np.random.default_rng((self.settings.seed, step, i)) for i in range(self.settings.batch)]
-        scenes = draw_scenes(rngs, self.shelf, self.families, self.frames)
+        scenes = draw_scenes(rngs, self.shelf, self.families, self.settings.frames)
         return {name: torch.from_numpy(values) for name, values in scenes._asdict().items()}
 
 
@@ -84,23 +87,28 @@ def train_reviewer(
     shelf: Shelf,
     families: int,
     settings: ReviewSettings,
-    size: ReviewSize,
+    ear: FlagNetwork,
     folder: Path,
     sources: Sequence[Source],
     quiet: bool = False,
 ) -> Path:
     """Train until the budget is spent; returns ``folder/review.ckpt``."""
+    size = ReviewSize(ear.size.width)
     torch.manual_seed(settings.seed)
     keep_memory()
     console = Console(stderr=True, quiet=quiet)
     network = Reviewer(size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.layers.load_state_dict(ear.layers.state_dict())
     average = AveragedModel(network, avg_fn=lambda a, b, n: a.lerp(b, max(1 - settings.ema_decay, 10 / (10 + n))))
-    optimiser = torch.optim.AdamW(network.parameters(), settings.peak_rate, weight_decay=0.03)
-    passages = Passages(shelf, families, settings, size.frames)
+    heard = list(network.layers.parameters())
+    rest = [p for name, p in network.named_parameters() if not name.startswith("layers.")]
+    optimiser = torch.optim.AdamW([{"params": rest}, {"params": heard}], settings.peak_rate, weight_decay=0.03)
+    passages = Passages(shelf, families, settings)
     frames = torch.from_numpy(shelf.frames)
-    batches = iter(DataLoader(passages, batch_size=None, num_workers=1))
+    batches = iter(DataLoader(passages, batch_size=None, num_workers=settings.workers))
     before, minutes, step, losses = time.monotonic(), 0.0, 0, []
     network.train()
+    network.layers.eval()  # norms stay those of the flagger
     while True:
         now = time.monotonic()
         minutes, before = minutes + min(now - before, LONGEST_STEP_S) / 60, now
@@ -108,8 +116,10 @@ def train_reviewer(
         if progress >= 1:
             break
         rate = settings.peak_rate * min((step + 1) / settings.warm_up_steps, 0.5 * (1 + math.cos(math.pi * progress)))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+        for group, share in zip(optimiser.param_groups, (1.0, EAR_RATE), strict=True):
+            group["lr"] = share * rate
+        for parameter in heard:
+            parameter.requires_grad_(progress >= EAR_RESTS)
         scenes = next(batches)
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
             curves = network(assembled(scenes, frames))
@@ -124,22 +134,9 @@ def train_reviewer(
         if step % 25 == 0:
             console.print(f"reviewer: step {step}  minutes {minutes:.2f}  loss {np.mean(losses):.4f}", soft_wrap=True)
             losses = []
-    return save_reviewer(folder / "review.ckpt", trained(average, size, passages, frames), settings, sources)
-
-
-def trained(average: AveragedModel, size: ReviewSize, passages: Passages, frames: Tensor) -> Reviewer:
-    """The averaged weights, with norms measured for them."""
     final = Reviewer(size)
     final.load_state_dict(average.module.state_dict())
-    for module in final.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None
-    final.train()
-    with torch.no_grad():
-        for step in range(MEASURED_BATCHES):
-            final(assembled(passages.batch(step), frames))
-    return final.eval()
+    return save_reviewer(folder / "review.ckpt", final.eval(), settings, sources)
 
 
 def save_reviewer(path: Path, network: Reviewer, settings: ReviewSettings, sources: Sequence[Source]) -> Path:

@@ -146,9 +146,7 @@ def smooth(rng: Rng, count: int, points: int) -> Floats:
     return curve.astype(np.float32)
 
 
-def draw_scene(
-    rng: Rng, shelf: Shelf, families: frozenset[int], frames: int = FRAMES
-) -> tuple[_Scene, _Bands]:
+def draw_scene(rng: Rng, shelf: Shelf, families: frozenset[int], frames: int = FRAMES) -> tuple[_Scene, _Bands]:
     """A scene of made spans of ``families`` alone, and of what needs no samples."""
     start, length, spans, worse = shelf.songs[shelf.draw(rng)]
     begins = worse + np.concatenate([[0], np.cumsum(spans[:, 1])]) if len(spans) else np.zeros(1, np.int64)
@@ -205,9 +203,7 @@ def draw_scene(
     return scene, bands
 
 
-def _made(
-    rng: Rng, scene: _Scene, span: NDArray[np.int32], begins: int, start: int, place: int, length: int
-) -> int:
+def _made(rng: Rng, scene: _Scene, span: NDArray[np.int32], begins: int, start: int, place: int, length: int) -> int:
     """A span made in samples: whole or a part of it, mixed with what was there or not; where the song goes on."""
     first, count = int(span[0]), int(span[1])
     skip = 0
@@ -315,7 +311,9 @@ def draw_scenes(rngs: Sequence[Rng], shelf: Shelf, families: frozenset[int], fra
     rows: list[list[NDArray[np.generic]]] = []
     for rng in rngs:
         scene, bands = draw_scene(rng, shelf, families, frames)
-        line = [np.concatenate(parts)[:frames] for parts in (scene.first, scene.second, scene.gains, scene.second_gains)]
+        line = [
+            np.concatenate(parts)[:frames] for parts in (scene.first, scene.second, scene.gains, scene.second_gains)
+        ]
         place = np.concatenate(scene.place)[:frames]
         rows.append([*line, place, *bands, *_labels(scene, place, frames)])
     return Scenes(*(np.stack(column) for column in zip(*rows, strict=True)))  # type: ignore[arg-type]
@@ -345,7 +343,9 @@ def assembled(scenes: dict[str, Tensor], frames: Tensor, varied: bool = True) ->
     wrong = power[scene, time] * scenes["gains"][scene, time, None]
     wrong += table[frames[scenes["second"][scene, time]].int()] * scenes["second_gains"][scene, time, None]
     wrong *= scenes["band_gains"][scene, place]
-    hiss = 1 + torch.randn_like(wrong) / torch.sqrt(scenes["steadiness"][scene, place])  # near a gamma's mean and spread
+    hiss = 1 + torch.randn_like(wrong) / torch.sqrt(
+        scenes["steadiness"][scene, place]
+    )  # near a gamma's mean and spread
     power[scene, time] = wrong + scenes["noise"][scene, place] * torch.clamp(hiss, min=0.02)
     if not varied:
         return torch.log10(1 + power)
