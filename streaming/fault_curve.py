@@ -1,8 +1,8 @@
 """What detectors know of every moment, and how much it counts beside what the network says.
 
 A detector's strength is 0 … 1 every hundredth of a second, 0.5 where a fault begins. Long before that it is worth
-something: hum at 0.3 is rare in good audio, and a click at 0.3 is not. So each kind has its own evidence, log odds that
-are added to the network's; it rises with the strength and is never against a fault. The table was fitted on validation
+something: hum at 0.3 is rare in good audio, and a click at 0.2 is not. So each kind has its own evidence, log odds that
+are added to the network's; it rises with the strength and is never against a fault. The table was chosen on validation
 takes, with faults of all kinds and good passages of the same songs, so that within a take faults rank before the rest
 (``python -m models.flagger.fault_evidence``).
 """
@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 
 from .faults.detector import Strengths
 
-GRADES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-EVIDENCE: dict[str, tuple[float, ...]] = {
-    "clipping": (0.0,) * 10,
+EVIDENCE: dict[str, tuple[float, float]] = {
+    "clipping": (0.1, 20.0),
+    "dropout": (0.1, 10.0),
+    "click": (0.2, 20.0),
+    "hum": (0.2, 20.0),
+    "dc": (0.1, 10.0),
+    "phase": (0.1, 20.0),
+    "silence": (0.3, 40.0),
 }
-"""Log odds at each grade; between grades on a line, beyond the last one no more."""
+"""The strength from which on a kind says something, and the log odds that it rises by from 0 to 1."""
 Double = NDArray[np.float64]
 
 
@@ -58,5 +63,6 @@ class FaultCurve:
 
 def evidence_of(kind: str, strengths: NDArray[np.floating]) -> Double:
     """Log odds that strengths 0 … 1 of a kind add."""
-    found: Double = np.interp(strengths, GRADES, EVIDENCE[kind])
+    least, slope = EVIDENCE[kind]
+    found: Double = slope * np.maximum(0.0, strengths.astype(np.float64) - least)
     return found

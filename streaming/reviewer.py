@@ -22,9 +22,9 @@ from .session import OnnxModel
 CURVES = ("odd", "edge")
 PIECE_FRAMES = 2688
 """Frames that are final with every run: with their context of 7 s on both sides as much as the network learned with."""
-NEAR_S = 0.5
+NEAR_S = 0.7
 """So far an edge is moved at most."""
-_WEIGHT_EDGE = 0.7
+_WEIGHT_EDGE = 2.0
 """Of the two curves: a rise of ``odd`` tells an edge, too."""
 
 
