@@ -77,7 +77,10 @@ def _over_time(x: Array, kernel: Array, bias: Array) -> Array:
     """``(T, inward)`` through ``(outward, inward, width)``, zeros around."""
     width = kernel.shape[2]
     padded = np.pad(x, ((width // 2, width // 2), (0, 0)))
-    return sum(padded[k : k + len(x)] @ kernel[:, :, k].T for k in range(width)) + bias
+    out = np.zeros((len(x), len(kernel))) + bias
+    for k in range(width):
+        out += padded[k : k + len(x)] @ kernel[:, :, k].T
+    return out
 
 
 def _convolved(x: Array, kernel: Array, bias: Array, strides: tuple[int, int]) -> Array:

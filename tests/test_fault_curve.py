@@ -67,9 +67,9 @@ def test_hum_that_comes_and_goes_is_one() -> None:
 
 def test_common_clicks_are_how_a_piece_sounds_but_for_those_that_stand_out() -> None:
     clicks = [flag(40, 40.001, "click", 0.55), flag(41, 41.001, "click", 0.9), flag(150, 150.001, "click", 0.55)]
-    common = curve_of("click", {step: COMMON + 0.05 for step in range(200, 200 + 10 * (COMMON_STEPS + 1), 10)})
+    common = curve_of("click", dict.fromkeys(range(200, 200 + 10 * (COMMON_STEPS + 1), 10), COMMON + 0.05))
     assert [f.start // RATE for f in settled(clicks, common, 1000, STEP, RATE)] == [41, 150]
-    few = curve_of("click", {step: COMMON + 0.05 for step in range(200, 200 + 10 * COMMON_STEPS, 10)})
+    few = curve_of("click", dict.fromkeys(range(200, 200 + 10 * COMMON_STEPS, 10), COMMON + 0.05))
     assert len(settled(clicks, few, 1000, STEP, RATE)) == 3
 
 

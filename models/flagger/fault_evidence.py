@@ -27,7 +27,7 @@ Line = tuple[float, float]
 
 
 class Judged(NamedTuple):
-    """Of a take: its kind, the network's log odds ``(n,)``, strengths ``(n, kinds)``, which steps are faulty and good."""
+    """Of a take: its kind, the network's log odds ``(n,)``, strengths ``(n, kinds)``, and what steps are, 1 faulty."""
 
     kind: str
     odds: NDArray[np.float64]
