@@ -70,7 +70,8 @@ def _linear(w: Mapping[str, Array], name: str, x: Array) -> Array:
 def _normed(w: Mapping[str, Array], name: str, x: Array) -> Array:
     apart = x - x.mean(axis=1, keepdims=True)
     apart /= np.sqrt(np.square(apart).mean(axis=1, keepdims=True) + 1e-5)
-    return apart * w[f"{name}.weight"] + w[f"{name}.bias"]
+    normed: Array = apart * w[f"{name}.weight"] + w[f"{name}.bias"]
+    return normed
 
 
 def _over_time(x: Array, kernel: Array, bias: Array) -> Array:
