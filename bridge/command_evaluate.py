@@ -11,6 +11,7 @@ from rich.table import Table
 
 from streaming.errors import RequestError
 
+from .flags.analysis import REVIEW_MODEL
 from .registry import find_model
 
 evaluate = typer.Typer(help="Measure a model on songs of which the truth is known.", no_args_is_help=True)
@@ -135,9 +136,11 @@ def flagger(
     from models.flagger.scorers import Listener, energy_scorer, flagger_scorer, random_scorer, system_scorer
 
     path, takes = find_model(model), find_takes(corpus, split)
+    beside = path.with_name(f"{path.stem}-review.onnx")
+    reviewer = beside if beside.is_file() else find_model(REVIEW_MODEL)
     others = {find_model(one).stem: find_model(one) for one in baselines or []}
-    scorers = {"": (flagger_scorer if alone else system_scorer)(Listener(path), live)}
-    scorers |= {name: flagger_scorer(Listener(other), live) for name, other in others.items()}
+    scorers = {"": (flagger_scorer if alone else system_scorer)(Listener(path, reviewer), live)}
+    scorers |= {name: flagger_scorer(Listener(other, reviewer), live) for name, other in others.items()}
     scorers |= {"energy": energy_scorer, "chance": random_scorer}
     results = {name: Results() for name in scorers}
     console = Console(stderr=True)

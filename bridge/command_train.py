@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from streaming.errors import RequestError
 
+from .flags.analysis import REVIEW_MODEL
 from .registry import find_model
 
 MINUTES = 60.0
@@ -167,6 +168,7 @@ def flagger(
             model, report, own = own_flagger(
                 folder,
                 find_model(base),
+                find_model(REVIEW_MODEL),
                 output,
                 name,
                 lambda what, part: bar.update(task, description=what, completed=part),
@@ -177,6 +179,7 @@ def flagger(
         print(report)
         return
     from models.flagger.baselines import KINDS
+    from models.flagger.reviewing import ReviewSettings
     from models.flagger.training import Settings as FlaggerSettings
 
     chosen = next((one for one in KINDS if one == kind), None)
@@ -186,7 +189,9 @@ def flagger(
     settings = FlaggerSettings(minutes=budget or FLAGGER_MINUTES, steps=steps, seed=seed)
     cache = output / "decoded"
     split = own_split(folder, cache) if folder else general_split(cache)
-    model, _ = fresh_flagger(split, output, name, chosen, settings, clips, console)
+    review = ReviewSettings(minutes=budget or FLAGGER_MINUTES, steps=steps, seed=seed)
+    reviewer = None if chosen else review if general else find_model(REVIEW_MODEL)
+    model, _ = fresh_flagger(split, output, name, chosen, settings, clips, console, reviewer)
     print(model)
 
 

@@ -94,7 +94,7 @@ def card_of(classes: tuple[str, ...], width: int, name: str, sources: tuple[Sour
             CardTensor("embedding", (1, width)),
             CardTensor("classes", (1, len(classes))),
             CardTensor("memory", (scales, MEMORY, width)),
-            CardTensor("weights", (2, 3 * scales + 1)),
+            CardTensor("weights", (2, 3 * scales + 2)),
             CardTensor("calibration", (2, CALIBRATION)),
         ),
         features=MEL,
@@ -108,7 +108,7 @@ def card_of(classes: tuple[str, ...], width: int, name: str, sources: tuple[Sour
 def add_constants(path: Path, width: int) -> None:
     """Give a graph its constants, zeros as yet, each an initialiser ``NAME_values`` that is handed through."""
     proto, scales = onnx.load(path), len(SCALES)
-    shapes = {"memory": (scales, MEMORY, width), "weights": (2, 3 * scales + 1), "calibration": (2, CALIBRATION)}
+    shapes = {"memory": (scales, MEMORY, width), "weights": (2, 3 * scales + 2), "calibration": (2, CALIBRATION)}
     for name, shape in shapes.items():
         proto.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(shape, np.float32), name + VALUES))
         proto.graph.node.append(onnx.helper.make_node("Identity", [name + VALUES], [name]))

@@ -360,7 +360,7 @@ class ModelCard:
             ("outputs[0]", self.outputs[0], (1, width)),
             ("outputs[1]", self.outputs[1], (1, len(self.classes))),
             ("outputs[2]", self.outputs[2], (scales, *remembered, width)),
-            ("outputs[3]", self.outputs[3], (2, 3 * scales + 1)),
+            ("outputs[3]", self.outputs[3], (2, 3 * scales + 2)),
             ("outputs[4]", self.outputs[4], (2, *calibrated)),
         ):
             require(tensor.shape == expected, f"{field}.shape", f"is {tensor.shape}, not {expected}")

@@ -22,10 +22,15 @@ PIECE_FRAMES = 6000
 
 
 class CurveNetwork:
-    """A ``frames`` model. Raises `ModelError` for any other kind."""
+    """A ``frames`` model. Raises `ModelError` for any other kind.
 
-    def __init__(self, model: OnnxModel) -> None:
+    Args:
+        piece_frames: how many frames are final with every run; their context is given with them.
+    """
+
+    def __init__(self, model: OnnxModel, piece_frames: int = PIECE_FRAMES) -> None:
         self._model = model
+        self._piece_frames = piece_frames
         self.features, self.curves = features_of(model, "frames"), model.card.curves
         self._context = model.card.context_frames
         self.reset()
@@ -37,8 +42,8 @@ class CurveNetwork:
     def process(self, frames: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """Frames ``(T, bands)`` to the curves ``(t, curves)`` that are final by now; the rest comes with `flush`."""
         self._frames = np.concatenate([self._frames, frames])
-        while len(self._frames) >= self._before + PIECE_FRAMES + self._context:
-            yield self._piece(PIECE_FRAMES)
+        while len(self._frames) >= self._before + self._piece_frames + self._context:
+            yield self._piece(self._piece_frames)
 
     def flush(self) -> Iterator[NDArray[np.float32]]:
         """What is left. Then `reset`."""

@@ -8,6 +8,8 @@ distance   to the nearest of the memory of good audio (mean of the two nearest)
 self       to the nearest quarter of the recording's own other passages; only for whole files, 0 live
 =========  ===========================================================================================
 
+and one more for whole files: what the reviewer says, who hears both ways (`reviewer`); log odds, 0 live.
+
 Weights that were fitted on faults of kinds made for training make one number of them, ``oddness``: log odds, 0 where
 the shipped threshold lies. Its p-value is conformal: how many of the calibration's n numbers, from good recordings that
 nothing learned from, are as large: (1 + #) / (n + 1). Source: Vovk et al., Algorithmic Learning in a Random World.
@@ -66,7 +68,7 @@ def averaged_in_groups(values: Array, groups: NDArray[np.int64]) -> Array:
 def live_evidence(
     scales: Sequence[int], memory: Array, embeddings: Array, odds: Array, count: int | None = None
 ) -> Array:
-    """Evidence of the last ``count`` steps, from themselves and what came before: ``(count, 3 × scales)``.
+    """Evidence of the last ``count`` steps, from themselves and what came before: ``(count, 3 × scales + 1)``.
 
     Args:
         memory: ``(scales, M, D)``.
@@ -78,7 +80,7 @@ def live_evidence(
         mean = averaged(embeddings, scale - 1, 0)[len(embeddings) - count :]
         odds_mean = averaged(odds[:, None], scale - 1, 0)[len(odds) - count :, 0]
         columns += [odds_mean, distances(mean, known), np.zeros(count, np.float32)]
-    return np.stack(columns, axis=1)
+    return np.stack([*columns, np.zeros(count, np.float32)], axis=1)
 
 
 def file_evidence(
@@ -89,7 +91,8 @@ def file_evidence(
     steps_a_second: float,
     groups: Sequence[NDArray[np.int64] | None] | None = None,
 ) -> Array:
-    """Evidence of a whole file's steps ``(n, 3 × scales)``: passages are centred, and compared with each other.
+    """Evidence of a whole file's steps ``(n, 3 × scales + 1)``: passages are centred, and compared with each other. The
+    last column is for what the reviewer says, and zero.
 
     Args:
         groups: for each scale which passage each step belongs to, rising, where a beat says so; None centres.
@@ -99,7 +102,7 @@ def file_evidence(
         mean, odds_mean = (_around(values, scale, group) for values in (embeddings, odds[:, None]))
         apart = round(SELF_APART_S * steps_a_second) + scale // 2
         columns += [odds_mean[:, 0], distances(mean, known), self_distances(mean, apart, scale)]
-    return np.stack(columns, axis=1)
+    return np.stack([*columns, np.zeros(len(odds), np.float32)], axis=1)
 
 
 def _around(values: Array, scale: int, group: NDArray[np.int64] | None) -> Array:
@@ -149,7 +152,7 @@ def self_distances(points: Array, apart: int, steps: int) -> Array:
 
 
 def oddness(evidence: Array, weights: Array) -> Double:
-    """One number for each row of evidence ``(n, 3 × scales)``; the last of ``weights`` is added."""
+    """One number for each row of evidence ``(n, 3 × scales + 1)``; the last of ``weights`` is added."""
     number: Double = evidence.astype(np.float64) @ weights[:-1].astype(np.float64) + float(weights[-1])
     return number
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from .errors import ModelError
 from .evidence import NEAREST, distances, file_evidence, live_evidence, log_odds, oddness, p_values, score_of
 from .features import mel_edges, open_features
+from .reviewer import Review, Reviewer
 from .segments import SegmentNetwork, Segments
 from .session import OnnxModel
 
@@ -30,6 +31,8 @@ Array = NDArray[np.float32]
 
 LIVE, FILE = 0, 1
 """Rows of a model's weights and calibration."""
+REVIEWED_S = 0.16
+"""A step has the mean of what the reviewer says within so long."""
 _BAND_SHARE = 0.5
 """A band belongs to what is odd where it deviates at least this share of the greatest deviation."""
 _FINE_WITHIN = 1.0
@@ -60,6 +63,8 @@ class Flagger:
 
     Attributes:
         live: whether steps are judged as they come; without, `review` judges them first, and time is saved.
+        reviewer: hears the same frames, for files; None where there is none, as live.
+        reviewed: what it said of all that was heard before the last `flush`.
 
     Raises:
         ModelError: the model is of another kind.
@@ -67,6 +72,8 @@ class Flagger:
 
     def __init__(self, model: OnnxModel | Path | str) -> None:
         self.live = True
+        self.reviewer: Reviewer | None = None
+        self.reviewed: Review | None = None
         self.network = SegmentNetwork(model if isinstance(model, OnnxModel) else OnnxModel.open(model))
         self._edges = mel_edges(self.network.features)
         self._fine: list[Array] = []
@@ -92,6 +99,8 @@ class Flagger:
         """Forget all that was heard; what was learned as fine stays."""
         self._frames.reset()
         self._segmenter.reset()
+        if self.reviewer:
+            self.reviewer.reset()
         self._steps = 0
         self._next: int | None = None
         self._origin = 0
@@ -110,10 +119,13 @@ class Flagger:
     def flush(self) -> list[Step]:
         """The last steps, with silence after the end. Then `reset`."""
         steps = self._judge(self._frames.flush())
+        self.reviewed = self.reviewer.finish() if self.reviewer else None
         self.reset()
         return steps
 
     def _judge(self, frames: Array) -> list[Step]:
+        if self.reviewer:
+            self.reviewer.process(frames)
         segments = self._segmenter.process(frames)
         if not len(segments.frames):
             return []
@@ -144,11 +156,17 @@ class Flagger:
         self._past_embeddings, self._past_odds = all_embeddings[keep:], all_odds[keep:]
         return self._forgive(oddness(evidence, network.weights[LIVE]), embeddings, LIVE)
 
-    def review(self, steps: Sequence[Step], groups: Sequence[NDArray[np.int64] | None] | None = None) -> list[Step]:
-        """The steps of a whole file judged anew, each with what comes after it and with the rest of the file.
+    def review(
+        self,
+        steps: Sequence[Step],
+        groups: Sequence[NDArray[np.int64] | None] | None = None,
+        reviewed: Review | None = None,
+    ) -> list[Step]:
+        """All the steps of a file judged anew, each with what comes after it and with the rest of the file.
 
         Args:
             groups: for each scale which bar, say, each step belongs to, rising; None hears a scale around each step.
+            reviewed: what the reviewer said of the file, where there was one.
         """
         if not steps:
             return []
@@ -156,6 +174,8 @@ class Flagger:
         embeddings = np.stack([step.embedding for step in steps])
         odds = np.array([step.odds for step in steps], np.float32)
         evidence = file_evidence(network.scales, network.memory, embeddings, odds, network.steps_a_second, groups)
+        if reviewed:
+            evidence[:, -1] = self.review_odds(reviewed, len(steps))
         odd = oddness(evidence, network.weights[FILE])
         odd = self._forgive(odd, embeddings, FILE)
         scores, p = score_of(odd), p_values(odd, network.calibration[FILE])
@@ -163,6 +183,17 @@ class Flagger:
             step._replace(score=float(score), p_value=float(value))
             for step, score, value in zip(steps, scores, p, strict=True)
         ]
+
+    @property
+    def needs_reviewer(self) -> bool:
+        """Whether the model counts on one for files."""
+        return bool(self.network.weights[FILE][-2])
+
+    def review_odds(self, reviewed: Review, count: int) -> Array:
+        """The reviewer's log odds of the first ``count`` steps ``(count,)``."""
+        network = self.network
+        middles = np.arange(count) * network.step_frames + network.segment_frames // 2
+        return reviewed.odds(middles / network.features.frame_rate, REVIEWED_S)
 
     def learn(self, step: Step | Array) -> None:
         """This was fine: from now on what sounds like it is, too. A step or its embedding ``(D,)``."""

@@ -12,7 +12,7 @@ The context is what the recording sounded like so far: the plain mean at first, 
 counted into it, so that a take which begins late is not compared with nothing.
 
 A ``segments`` model brings three more tensors, constants of its graph: the ``memory`` of good audio ``(scales, M, D)``,
-the ``weights`` that make one number of all evidence ``(2, 3 × scales + 1)``, and the ``calibration``, sorted numbers of
+the ``weights`` that make one number of all evidence ``(2, 3 × scales + 2)``, and the ``calibration``, sorted numbers of
 good audio that nothing learned from ``(2, C)``. The first row of those two holds live, the second for whole files.
 """
 

@@ -16,7 +16,7 @@ from bridge.flags.snapping import snap_edges
 from bridge.passage import ArrayPassage
 from streaming.errors import RequestError
 from streaming.evidence import p_values, score_at, score_of
-from streaming.fault_curve import STEEPNESS, odds_of
+from streaming.fault_curve import EVIDENCE, evidence_of
 from streaming.flagger import Step
 from streaming.flags import Flag
 
@@ -37,14 +37,14 @@ def analysis_of(odd: dict[tuple[int, int], tuple[float, str]], *faults: Flag, st
         for i in range(2, COUNT - 1)
     )
     passage = ArrayPassage(np.zeros((1, COUNT * HOP), np.float32) + 0.1, RATE, start)
-    odds, cut_odds = np.full(COUNT, -20.0), np.full(COUNT, -20.0)
+    odds, cut_odds = np.zeros(COUNT), np.zeros(COUNT)
     for fault in faults:
         inside = slice(fault.start // HOP, -(-fault.end // HOP))
-        odds[inside] = np.maximum(odds[inside], odds_of(np.array(fault.score)))
+        odds[inside] = np.maximum(odds[inside], evidence_of(fault.kind, np.array(fault.score)))
         if fault.kind not in ("hum", "dc", "phase"):
             cut_odds[inside] = odds[inside]
     return FlagAnalysis(
-        passage, RATE, COUNT * HOP, start, steps, faults, odds, cut_odds, HOP_S, CALIBRATION, None, ("a word",)
+        passage, RATE, COUNT * HOP, start, steps, None, faults, odds, cut_odds, HOP_S, CALIBRATION, None, ("a word",)
     )
 
 
@@ -129,13 +129,15 @@ def test_the_curve_covers_the_passage_and_holds_faults() -> None:
     click = Flag(40 * HOP, 40 * HOP + 5, 0.8, 0.02, "click", 0.0, RATE / 2)
     curves = curves_of(analysis_of({(2, 10): (0.3, "noise")}, click))
     assert len(curves.scores) == COUNT
-    assert curves.scores[:10].tolist() == [0.3] * 10  # before the first step it is as there
-    assert (curves.p_values[40], curves.scores[42]) == (0.02, 0.05)
-    assert curves.scores[40] == curves.to_cut[40] == pytest.approx(0.8**STEEPNESS / (0.8**STEEPNESS + 0.2**STEEPNESS))
+    np.testing.assert_allclose(curves.scores[:10], 0.3)  # before the first step it is as there
+    assert (curves.p_values[40], curves.scores[42]) == (0.02, pytest.approx(0.05))
+    least, slope = EVIDENCE["click"]
+    together = np.log(0.05 / 0.95) + slope * (0.8 - least)
+    assert curves.scores[40] == curves.to_cut[40] == pytest.approx(1 / (1 + np.exp(-together)))
     hum = Flag(0, COUNT * HOP, 0.9, 0.01, "hum", 40.0, 60.0)
     curves = curves_of(analysis_of({}, hum))
     assert (curves.scores > 0.9).all()
-    assert (curves.to_cut == 0.05).all()
+    np.testing.assert_allclose(curves.to_cut, 0.05)
     calm = curves_of(analysis_of({(20, 30): (0.9, "noise")}, hum), [(19 * HOP, 30 * HOP)])
     assert calm.scores[20:30].tolist() == [0.0] * 10
     assert calm.scores[31] > 0.9

@@ -265,7 +265,7 @@ def test_a_higher_threshold_flags_less() -> None:
 def test_a_model_opens_with_what_it_remembers(model: Path) -> None:
     network = SegmentNetwork(OnnxModel.open(model))
     assert network.memory.shape == (3, 4, 8)
-    assert network.weights.shape == (2, 10)
+    assert network.weights.shape == (2, 11)
     assert network.calibration[FILE][0] == -3
     frames = MelFrames(MEL, RATE).process(hiss()[0])
     made = network.segmenter().process(frames)

@@ -232,7 +232,7 @@ def test_constants_go_into_a_file_and_come_out(base: Path, tmp_path: Path) -> No
     from models.flagger.teaching import Taught
 
     rng = np.random.default_rng(8)
-    taught = Taught(*(rng.normal(size=s).astype(np.float32) for s in ((3, 4, 8), (2, 10), (2, 100))))
+    taught = Taught(*(rng.normal(size=s).astype(np.float32) for s in ((3, 4, 8), (2, 11), (2, 100))))
     card = put_constants(base, tmp_path / "mine.onnx", taught, "mine", [SOURCE])
     network = SegmentNetwork(OnnxModel.open(tmp_path / "mine.onnx"))
     np.testing.assert_array_equal(network.memory, taught.memory)

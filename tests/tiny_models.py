@@ -165,7 +165,7 @@ def tiny_flagger(path: Path, features: Features = MEL, scales: tuple[int, ...] =
     spread = np.kron(np.eye(FLAG_WIDTH), np.ones((eighth, 1))) / eighth / 7
     heads = np.zeros((FLAG_WIDTH, len(FLAG_CLASSES)))
     heads[-1, 1], heads[3, 2] = 16, 8
-    weights = np.zeros((2, 3 * len(scales) + 1))
+    weights = np.zeros((2, 3 * len(scales) + 2))
     weights[:, 0] = 1
     memory = np.repeat(0.03 * np.arange(4)[:, None], FLAG_WIDTH, axis=1)
     nodes = [

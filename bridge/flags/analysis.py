@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from streaming.flagger import FILE, Flagger, Step
 from streaming.flags import Flag
+from streaming.reviewer import Review, Reviewer
 
 from ..passage import ArrayPassage, FilePassage, Passage, Progress
 from ..registry import find_model
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SHORT_S = 10.0
 """Shorter passages do not show how a recording usually sounds."""
 BEATS_MODEL = "chopper"
+REVIEW_MODEL = "flagger-review"
 HEARING = 0.7
 """The flagger's part of the work where beats are looked for, too."""
 
@@ -37,8 +39,9 @@ class FlagAnalysis:
 
     Attributes:
         steps: how odd each moment is, reviewed with the whole passage as a witness, bar by bar where beats are known.
+        review: what the reviewer said of every frame; None where the model counts on none.
         faults: what the specialised detectors found, on the sample.
-        fault_odds: how sure they were, log odds every ``hop_s`` from the beginning on.
+        fault_odds: what they add to the network's log odds, every ``hop_s`` from the beginning on.
         cut_odds: the same without the kinds that are repaired, not cut out.
         hop_s: from step to step.
         calibration: sorted numbers of good audio, for thresholds that are p-values.
@@ -50,6 +53,7 @@ class FlagAnalysis:
     frames: int
     start: int
     steps: tuple[Step, ...]
+    review: Review | None
     faults: tuple[Flag, ...]
     fault_odds: NDArray[np.float64]
     cut_odds: NDArray[np.float64]
@@ -65,7 +69,7 @@ class FlagAnalysis:
 
 
 def open_flagger(name_or_path: str | Path) -> tuple[Flagger, FineStore]:
-    """A model with what the user said was fine, and where that is kept.
+    """A model with what the user said was fine, with its reviewer, and where the former is kept.
 
     Raises:
         ModelError: there is no such model, or it is of another kind.
@@ -73,6 +77,8 @@ def open_flagger(name_or_path: str | Path) -> tuple[Flagger, FineStore]:
     path = find_model(name_or_path)
     flagger = Flagger(path)
     flagger.live = False
+    if flagger.needs_reviewer:
+        flagger.reviewer = Reviewer(find_model(REVIEW_MODEL))
     store = FineStore(path)
     store.teach(flagger)
     return flagger, store
@@ -104,7 +110,7 @@ def analyse_passage(
         beats = music.beats.positions
         positions = np.array([step.position for step in at_rate(heard.steps, heard.step_rate, passage.rate)])
         groups = groups_of(positions, beats, music.beat_numbers, network.scales)
-    steps = at_rate(flagger.review(heard.steps, groups), heard.step_rate, passage.rate)
+    steps = at_rate(flagger.review(heard.steps, groups, flagger.reviewed), heard.step_rate, passage.rate)
     report(1.0)
     return FlagAnalysis(
         passage=passage,
@@ -112,6 +118,7 @@ def analyse_passage(
         frames=heard.samples,
         start=passage.start,
         steps=tuple(steps),
+        review=flagger.reviewed,
         faults=tuple(heard.faults),
         fault_odds=heard.fault_odds,
         cut_odds=heard.cut_odds,

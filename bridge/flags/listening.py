@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from streaming.errors import AudioError, RequestError
 from streaming.fault_curve import FaultCurve
 from streaming.faults.faults import Faults
+from streaming.faults.whole_file import settled
 from streaming.flagger import Flagger, Step
 from streaming.flags import Flag
 
@@ -36,8 +37,8 @@ class Heard(NamedTuple):
     """Positions count from the passage's beginning; those of ``steps``, which are not reviewed yet, at ``step_rate``,
     those of ``faults`` at the passage's own. ``samples`` is how many there really were.
 
-    ``fault_odds`` and ``cut_odds`` are the detectors' log odds every step from the beginning on ``(n,)``: of all kinds,
-    and of those that can be cut out.
+    ``fault_odds`` and ``cut_odds`` are the log odds that detectors add, every step from the beginning on ``(n,)``: all
+    kinds of them, and those of what can be cut out.
     """
 
     steps: list[Step]
@@ -66,14 +67,13 @@ def listen(passage: Passage, flagger: Flagger, report: Progress) -> Heard:
     except AudioError as error:
         raise AudioError(f"{name}: {error}; convert it and try again") from None
     hop = network.step_frames / network.features.frame_rate * passage.rate
-    curve, cut_curve = FaultCurve(hop), FaultCurve(hop)
+    curve = FaultCurve(hop)
     steps: list[Step] = []
     faults: list[Flag] = []
 
     def gather(found: Sequence[Flag]) -> None:
         faults.extend(found)
-        curve.add(detectors.strengths.values())
-        cut_curve.add(strength for kind, strength in detectors.strengths.items() if kind not in REPAIRED)
+        curve.add(detectors.strengths)
 
     samples, heard, peak = 0, 0, 0.0
     for block in passage.blocks():
@@ -102,7 +102,8 @@ def listen(passage: Passage, flagger: Flagger, report: Progress) -> Heard:
             f"{name}: lasts {samples / passage.rate:.2f} s, too short to be judged; give at least {least:.2f} s"
         )
     count = max(1, math.ceil(samples / hop))
-    return Heard(steps, rate, sorted(faults), curve.oddness(count), cut_curve.oddness(count), samples)
+    told = settled(faults, curve, count, hop, passage.rate)
+    return Heard(steps, rate, told, curve.evidence(count), curve.evidence(count, REPAIRED), samples)
 
 
 def at_rate(steps: Sequence[Step], heard: int, rate: int) -> list[Step]:

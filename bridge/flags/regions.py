@@ -2,9 +2,11 @@
 
 ::
 
-    threshold   steps ─► passages with hysteresis ─► snapped ─┐
-                                           faults ─────────────┴─► flags ─► what they leave is kept
-    share       steps and faults ─► two-state path ─► snapped ─► parts ─► what lies between them is flagged
+    threshold   steps ─► passages with hysteresis ─► edges ─► snapped ─┐
+                                                    faults ─────────────┴─► flags ─► what they leave is kept
+    share       steps and faults ─► two-state path ─► edges ─► snapped ─► parts ─► what lies between them is flagged
+
+Steps place an edge within a third of a second; where there was a reviewer, it goes to where that one heard it.
 
 A fault that does not end can only be repaired, not cut out: hum, an offset and a flipped channel are flagged, and what
 they lie under is kept.
@@ -20,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.evidence import score_at, score_of
-from streaming.fault_curve import odds_of
+from streaming.fault_curve import evidence_of
 from streaming.flag_picker import THRESHOLD, pick_flags
 from streaming.flagger import Step
 from streaming.flags import Flag
-from streaming.keep import Rules, keep
+from streaming.keep import Rules, keep, log_odds
 
 from .analysis import FlagAnalysis
 from .flag_set import FlagSet, Part
@@ -37,7 +39,7 @@ Span = tuple[int, int]
 
 
 class Curves(NamedTuple):
-    """A value every hop, the first at the passage's beginning: network and detectors, whichever is the more alarming.
+    """A value every hop, the first at the passage's beginning: what network and detectors say together.
 
     ``to_cut`` are scores without the faults that are repaired.
     """
@@ -96,7 +98,8 @@ def curves_of(analysis: FlagAnalysis, fine: Sequence[Span] = ()) -> Curves:
     at = np.round(np.array([step.position for step in analysis.steps]) / hop).astype(int)
     nearest = np.clip(np.searchsorted(at, np.arange(count)), 0, len(at) - 1)
     heard = np.array([step.score for step in analysis.steps])[nearest]
-    scores, to_cut = (np.maximum(heard, score_of(odds)) for odds in (analysis.fault_odds, analysis.cut_odds))
+    known = log_odds(heard)
+    scores, to_cut = (score_of(known + odds) for odds in (analysis.fault_odds, analysis.cut_odds))
     p_values = np.array([step.p_value for step in analysis.steps])[nearest]
     for fault in analysis.faults:
         first, end = _cells(fault.start, fault.end, hop)
@@ -132,7 +135,8 @@ def _by_threshold(analysis: FlagAnalysis, settings: FlagSettings, limit: float) 
     hop = round(analysis.hop_s * analysis.rate)
     picked = pick_flags(analysis.steps, hop, analysis.rate, limit, shortest_s=settings.min_length_s)
     learned = [flag._replace(end=min(flag.end, analysis.frames)) for flag in picked if flag.start < analysis.frames]
-    spans = snap_edges(analysis, [(flag.start, flag.end) for flag in learned], settings.snap)
+    found = found_edges(analysis, [(flag.start, flag.end) for flag in learned], odd=True)
+    spans = snap_edges(analysis, found, settings.snap)
     learned = [flag._replace(start=start, end=end) for flag, (start, end) in zip(learned, spans, strict=True)]
     flags = [*learned, *analysis.faults]
     pad = round(settings.pad_s * analysis.rate)
@@ -158,10 +162,23 @@ def _by_share(
     samples = np.round((edges - 0.5) * analysis.hop_s * analysis.rate).astype(int)
     samples = np.where(edges == 0, 0, np.where(edges == len(mask), analysis.frames, samples))
     spans = list(zip(samples[::2].tolist(), samples[1::2].tolist(), strict=True))
+    spans = found_edges(analysis, spans, odd=False)
     parts = between(between(snap_edges(analysis, spans, settings.snap), analysis.frames), analysis.frames)
     cuts = between(parts, analysis.frames)
     flags = [_describe(analysis, start, end) for start, end in cuts]
     return [*flags, *(fault for fault in analysis.faults if not _is_cut(fault, cuts))], parts
+
+
+def found_edges(analysis: FlagAnalysis, spans: Sequence[Span], odd: bool) -> list[Span]:
+    """Spans in order whose edges are those that the reviewer heard nearby; ``odd``: of what is odd, or of what is not.
+
+    What technical faults decide stays: their edges are on the sample. No span vanishes, and none meets the next.
+    """
+    review, rate = analysis.review, analysis.rate
+    if review is None:
+        return list(spans)
+    edges = review.spans_near([(start / rate, end / rate) for start, end in spans], analysis.frames / rate, odd)
+    return [(round(start * rate), round(end * rate)) for start, end in edges]
 
 
 def _is_cut(fault: Flag, cuts: Sequence[Span]) -> bool:
@@ -194,7 +211,7 @@ def _describe(analysis: FlagAnalysis, start: int, end: int) -> Flag:
         fault
         for fault in analysis.faults
         if _is_cut(fault, [(start, end)])
-        and float(score_of(odds_of(np.array([fault.score])))[0]) >= worst.score
+        and float(evidence_of(fault.kind, np.array([fault.score]))[0]) >= float(log_odds(np.array([worst.score]))[0])
         and (fills(fault) or worst.score < THRESHOLD)
     ]
     if faults:

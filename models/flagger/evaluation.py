@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from streaming.errors import RequestError
 from streaming.flags import Flag
 from streaming.keep import Rules, keep
+from streaming.reviewer import Review
 
 from .recordings import RATE, Audio, read_file
 
@@ -33,11 +34,13 @@ Double = NDArray[np.float64]
 
 
 class Curve(NamedTuple):
-    """What a scorer says of a take: how odd it is every ``hop_s``, the first value at 0; what it flags, if it does."""
+    """What a scorer says of a take: how odd it is every ``hop_s``, the first value at 0; what it flags, if it does;
+    and what a reviewer said, who knows better where edges are."""
 
     hop_s: float
     scores: Double
     flags: list[Flag] | None
+    review: Review | None = None
 
 
 Scorer = Callable[[Audio], Curve]
@@ -186,6 +189,10 @@ def edit_figures(take: Take, samples: int, curve: Curve) -> dict[str, float]:
     truth = sum(end - start for start, end in take.keep) / samples
     rules = Rules(*(max(1, round(s / curve.hop_s)) for s in (SHORTEST_KEPT_S, SHORTEST_CUT_S)))
     parts = runs(keep(curve.scores, truth, rules), curve.hop_s, samples)
+    if curve.review:
+        spans = [(start / RATE, end / RATE) for start, end in parts]
+        moved = curve.review.spans_near(spans, samples / RATE, odd=False)
+        parts = [(round(start * RATE), round(end * RATE)) for start, end in moved]
     fine = samples // 441
     true, got = (mask_of(spans, fine) for spans in (take.keep, parts))
     iou = float((true & got).sum() / max(1, (true | got).sum()))

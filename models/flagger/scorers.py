@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from streaming.evidence import score_of
 from streaming.fault_curve import FaultCurve
 from streaming.faults.faults import Faults
+from streaming.faults.whole_file import settled
 from streaming.features import MEL
 from streaming.flag_picker import THRESHOLD, pick_flags
 from streaming.flagger import Flagger, Step
 from streaming.flags import Flag
+from streaming.reviewer import Reviewer
 
 from .clips import mel
 from .evaluation import Curve, Scorer
@@ -30,8 +32,10 @@ Double = NDArray[np.float64]
 class Listener:
     """A model's ear, which hears a take once however many scorers ask. ``file`` and ``live`` steps of the last one."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, reviewer: Path | None = None) -> None:
         self.flagger = Flagger(model)
+        if reviewer and self.flagger.needs_reviewer:
+            self.flagger.reviewer = Reviewer(reviewer)
         self._audio: Audio | None = None
 
     def hear(self, audio: Audio) -> None:
@@ -43,7 +47,7 @@ class Listener:
         for at in range(0, audio.shape[1], BLOCK):
             self.live += flagger.process(audio[:, at : at + BLOCK], at)
         self.live += flagger.flush()
-        self.file = flagger.review(self.live)
+        self.file = flagger.review(self.live, reviewed=flagger.reviewed)
         self._audio = audio
 
 
@@ -54,7 +58,8 @@ def flagger_scorer(listener: Listener, live: bool = False) -> Scorer:
         listener.hear(audio)
         steps = listener.live if live else listener.file
         flags = pick_flags(steps, listener.flagger.step_samples, RATE, THRESHOLD)
-        return Curve(HOP_S, score_of(on_grid(steps, count_of(audio))), flags)
+        review = None if live else listener.flagger.reviewed
+        return Curve(HOP_S, score_of(on_grid(steps, count_of(audio))), flags, review)
 
     return score
 
@@ -65,9 +70,11 @@ def system_scorer(listener: Listener, live: bool = False) -> Scorer:
 
     def score(audio: Audio) -> Curve:
         heard = alone(audio)
-        faults, found = fault_curve(audio, listener.flagger.step_samples)
-        odds = np.log(heard.scores / (1 - heard.scores))
-        return Curve(HOP_S, score_of(np.maximum(odds, faults.oddness(len(odds)))), [*(heard.flags or []), *found])
+        step, count = listener.flagger.step_samples, len(heard.scores)
+        faults, found = fault_curve(audio, step)
+        told = found if live else settled(found, faults, count, step, RATE)
+        odds = np.log(heard.scores / (1 - heard.scores)) + faults.evidence(count)
+        return Curve(HOP_S, score_of(odds), [*(heard.flags or []), *told], heard.review)
 
     return score
 
@@ -83,9 +90,9 @@ def fault_curve(audio: Audio, step_samples: int) -> tuple[FaultCurve, list[Flag]
     flags: list[Flag] = []
     for at in range(0, audio.shape[1], BLOCK):
         flags += faults.process(audio[:, at : at + BLOCK], at)
-        curve.add(faults.strengths.values())
+        curve.add(faults.strengths)
     flags += faults.flush()
-    curve.add(faults.strengths.values())
+    curve.add(faults.strengths)
     return curve, flags
 
 

@@ -25,21 +25,22 @@ MEMORY = 1536
 POOL = 30_000
 """Embeddings that the memory is chosen from."""
 CALIBRATION = 4096
-FALSE_FLAGS_PER_10_MIN = 0.5
+FALSE_FLAGS_PER_10_MIN = 0.2
 """On the recordings that calibrate, at score 0.5."""
 Array = NDArray[np.float32]
 Double = NDArray[np.float64]
 
 
 class Heard(NamedTuple):
-    """What a network says of a recording's steps."""
+    """What a network says of a recording's steps, and a reviewer, where there is one: log odds ``(n,)``."""
 
     embeddings: Array
     odds: Array
+    reviewed: Array | None = None
 
 
 class Taught(NamedTuple):
-    """The constants of a model: ``(scales, M, D)``, ``(2, 3 × scales + 1)``, ``(2, C)``."""
+    """The constants of a model: ``(scales, M, D)``, ``(2, 3 × scales + 2)``, ``(2, C)``."""
 
     memory: Array
     weights: Array
@@ -55,21 +56,32 @@ def hear(flagger: Flagger, mono: Audio) -> Heard:
     steps += flagger.flush()
     width = flagger.network.width
     embeddings = np.stack([s.embedding for s in steps]) if steps else np.zeros((0, width), np.float32)
-    return Heard(embeddings, np.array([s.odds for s in steps], np.float32))
+    reviewed = flagger.review_odds(flagger.reviewed, len(steps)) if flagger.reviewed else None
+    return Heard(embeddings, np.array([s.odds for s in steps], np.float32), reviewed)
 
 
-def hear_clip(network: SegmentNetwork, clip: Clip) -> Heard:
+def hear_clip(flagger: Flagger, clip: Clip) -> Heard:
     """All steps of a clip."""
+    network = flagger.network
     frames = clip.frames.astype(np.float32)
     segments = np.lib.stride_tricks.sliding_window_view(frames, SEGMENT_FRAMES, axis=0)[::STEP_FRAMES]
     embeddings, classes = network.run(Segments(segments.transpose(0, 2, 1), clip.context.astype(np.float32)))
-    return Heard(embeddings, log_odds(classes[:, 0]))
+    reviewed = None
+    if flagger.reviewer:
+        flagger.reviewer.process(frames)
+        reviewed = flagger.review_odds(flagger.reviewer.finish(), len(embeddings))
+    return Heard(embeddings, log_odds(classes[:, 0]), reviewed)
 
 
 def evidence_of(network: SegmentNetwork, heard: Heard, row: int) -> Array:
     """What `Flagger` has for each step, live or of a file."""
     known = network.scales, network.memory, heard.embeddings, heard.odds
-    return live_evidence(*known) if row == LIVE else file_evidence(*known, network.steps_a_second)
+    if row == LIVE:
+        return live_evidence(*known)
+    evidence = file_evidence(*known, network.steps_a_second)
+    if heard.reviewed is not None:
+        evidence[:, -1] = heard.reviewed
+    return evidence
 
 
 def memory_of(heard: Sequence[Heard], scales: Sequence[int], count: int = MEMORY, seed: int = 0) -> Array:

@@ -38,11 +38,11 @@ _BUT = 2
 """… of which the greatest do not count: crackle comes in crowds …"""
 _WITHIN = 2
 """… but for so many next to the click's own."""
-_LIMIT = 10.0
+_LIMIT = 15.0
 """Times the greatest on either side."""
 _SILENT = 4e-3
 """-48 dBFS: a residual under this is not heard."""
-_LOOK_AGAIN = 0.3
+_LOOK_AGAIN = 0.22
 """Strengths from here on are looked at more closely: with one predictor on both sides, from where a click may end …"""
 _OVER_S = 0.0012
 _CLOSE_S = 0.006
