@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from streaming.errors import ModelError, RequestError
 
 from .. import __version__
-from ..registry import AUTO, find_model, user_folder
+from ..registry import AUTO, find_model, find_query_model, user_folder
 from .attendant import Setup
 from .description import Chain, ConvolutionStage, read_chain, splits, walk
 from .hearing import FlagStage
@@ -20,6 +20,9 @@ from .manifest import NAME, done_before
 from .names import Name, check_template, name_of
 from .plugin import PluginStage
 from .storage import is_address
+
+AUTOMATIC: dict[str, Callable[[], Path]] = {"separate": lambda: find_model(AUTO), "query": find_query_model}
+"""What ``auto`` is, by the type of stage."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,9 @@ def resolved(chain: Chain) -> Chain:
 
     def named(data: Any) -> Any:
         if isinstance(data, dict):
-            if data.get("model") == AUTO and data.get("type") == "separate":
-                data = {**data, "model": find_model(AUTO).stem}
+            chosen = AUTOMATIC.get(data.get("type", "")) if data.get("model") == AUTO else None
+            if chosen:
+                data = {**data, "model": chosen().stem}
             return {key: named(value) for key, value in data.items()}
         return [named(value) for value in data] if isinstance(data, list) else data
 
