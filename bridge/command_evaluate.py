@@ -160,8 +160,8 @@ def flagger(
     names = [name for name in scorers if name]
     table = Table("", "this model", *names, "takes")
     for f in figures:
-        beside = (f"{f.baselines[name]:.3f}" if name in f.baselines else "" for name in names)
-        table.add_row(f.name, f"{f.value:.3f}", *beside, str(f.takes))
+        cells = (f"{f.baselines[name]:.3f}" if name in f.baselines else "" for name in names)
+        table.add_row(f.name, f"{f.value:.3f}", *cells, str(f.takes))
     Console().print(table)
 
 

@@ -128,10 +128,9 @@ def fresh_reviewer(
                 )
             shelves[which].append(read_song(path))
         console.print(f"songs {len(shelves[which])}", soft_wrap=True)
-    sounds = split.learn.sounds
-    shelf = Shelf(
-        *shelves, [to_bytes(mel(sounds.excerpt(i, 0, 5 * RATE))) for i in range(len(sounds))] if sounds else []
-    )
+    (music, speech), sounds = shelves, split.learn.sounds
+    heard = [to_bytes(mel(sounds.excerpt(i, 0, 5 * RATE))) for i in range(len(sounds))] if sounds else []
+    shelf = Shelf(music, speech, heard)
     checkpoint = train_reviewer(shelf, len(FAMILIES), settings, ear, output, split.sources, console.quiet)
     export_reviewer(checkpoint, output, name)
     return output / f"{name}.onnx"

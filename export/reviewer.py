@@ -55,9 +55,12 @@ def folded(network: Reviewer) -> Reviewer:
     plain.load_state_dict(network.state_dict())
     plain.eval()
     for layer in plain.layers:
-        assert isinstance(layer.norm, nn.BatchNorm2d)  # type: ignore[union-attr]
-        layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)  # type: ignore[union-attr, arg-type]
-        layer.norm = nn.Identity()  # type: ignore[union-attr]
+        assert isinstance(layer, nn.Module)
+        conv, norm = layer.get_submodule("conv"), layer.get_submodule("norm")
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        layer.conv = fuse_conv_bn_eval(conv, norm)
+        layer.norm = nn.Identity()
     return plain
 
 

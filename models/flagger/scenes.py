@@ -121,7 +121,7 @@ class _Scene:
         self,
         first: NDArray[np.int64],
         second: NDArray[np.int64] | None = None,
-        gains: Floats | float = 1.0,
+        gains: Floats | np.float32 | float = 1.0,
         second_gain: float = 0.0,
         place: int = 0,
     ) -> None:
@@ -316,7 +316,7 @@ def draw_scenes(rngs: Sequence[Rng], shelf: Shelf, families: frozenset[int], fra
         ]
         place = np.concatenate(scene.place)[:frames]
         rows.append([*line, place, *bands, *_labels(scene, place, frames)])
-    return Scenes(*(np.stack(column) for column in zip(*rows, strict=True)))  # type: ignore[arg-type]
+    return Scenes(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
 def _labels(scene: _Scene, place: NDArray[np.int64], frames: int) -> tuple[Floats, Floats, Floats]:

@@ -75,7 +75,8 @@ class TextLayer(nn.Module):
         return y
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (1, heads, n, width of a head)
+        heads: Tensor = x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (1, heads, n, width of a head)
+        return heads
 
 
 class TextEncoder(nn.Module):
@@ -107,7 +108,8 @@ class TextEncoder(nn.Module):
         else:
             weights = heard[:, :, None]
             x = (x * weights).sum(1) / weights.sum(1)
-        return x / x.square().sum(1, keepdim=True).sqrt()
+        unit: Tensor = x / x.square().sum(1, keepdim=True).sqrt()
+        return unit
 
 
 def published_names(size: TextSize) -> dict[str, str]:
