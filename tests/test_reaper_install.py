@@ -74,7 +74,7 @@ def test_an_installed_script_runs_as_it_lies_there(resources: Path, monkeypatch:
         if name not in ("Check connection", "Stem monitor", "Flags while recording"):  # which would start a daemon
             api.answers = [None]
             run_script(api, name)
-    assert len(api.messages) == 5
+    assert len(api.messages) == 6
     assert api.commands == []
 
 

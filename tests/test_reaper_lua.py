@@ -85,6 +85,14 @@ def test_json_comes_back_as_it_was(lua: Any, value: Any) -> None:
     assert back == value or (value in ([], {}) and not back) or json.dumps(back) == json.dumps(value)
 
 
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [("a/b: c?", "a_b_ c_"), ("end. .", "end"), ("x" + "ü" * 40, "x" + "ü" * 29), ("", ""), ("𝄞" * 16, "𝄞" * 15)],
+)
+def test_a_plain_name_is_whole_letters(lua: Any, name: str, plain: str) -> None:
+    assert module(lua, "folders")[b"plain"](name.encode()).decode() == plain
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1,]", '{"a" 1}', '"\\x"', "tru", "1 2", '"open', "{1:2}"])
 def test_what_is_not_json_says_where(lua: Any, text: str) -> None:
     result = module(lua, "json")[b"decode"](text.encode())

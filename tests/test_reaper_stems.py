@@ -137,7 +137,7 @@ def sound(item: Item, from_s: float, to_s: float) -> np.ndarray:
     return np.where(heard, audio[index, 0], 0.0)
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "plain": {"position": 10.0, "length": 4.0, "offset": 3.0},
     "slower": {"position": 10.0, "length": 4.0, "offset": 3.0, "rate": 0.8},
     "begins late": {"position": 10.0, "length": 4.0, "offset": -1.0},

@@ -1,6 +1,7 @@
 -- What is selected: items, the file that each shows, and how.
 --
--- A target is {item, take, name, view, path, from, to}, see timeline.lua for the view. Where the file alone does not
+-- A target is {item, take, name, view, path, from, to}, see timeline.lua for the view; `shown` is the view of the take's
+-- own source. Where the file alone does not
 -- say what is heard (a reversed section, stretch markers, audio inside the project), `render` says why, and the take is
 -- written out first, see rendering.lua.
 
@@ -94,7 +95,8 @@ local function target_of(item, first, last)
   elseif length <= 0 then
     return nil, name .. ": its source is empty: " .. path
   end
-  target.view = target.render and items.rendered_view(item) or items.view(item, take)
+  target.shown = items.view(item, take)
+  target.view = target.render and items.rendered_view(item) or target.shown
   target.from, target.to = timeline.clip(target.view, first, last)
   if not target.from then
     return false
@@ -141,15 +143,15 @@ function items.still_there(target)
   if not reaper.ValidatePtr2(0, target.item, "MediaItem*") or reaper.GetActiveTake(target.item) ~= target.take then
     return false
   end
-  local old = target.view
-  local new = target.render and items.rendered_view(target.item) or items.view(target.item, target.take)
+  local old, new = target.shown, items.view(target.item, target.take)
   for _, key in ipairs({ "offset", "rate", "section_start", "source_length", "length", "loops" }) do
     if new[key] ~= old[key] then
       return false
     end
   end
   local moved = new.position - old.position
-  target.view, target.from, target.to = new, target.from + moved, target.to + moved
+  target.shown, target.view = new, target.render and items.rendered_view(target.item) or new
+  target.from, target.to = target.from + moved, target.to + moved
   return true
 end
 

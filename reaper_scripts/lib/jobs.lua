@@ -7,7 +7,9 @@
 -- trouble in target.problem. `ask` gets the name of the daemon's session, too: a job's number means something in that
 -- session alone. `retry`, where it is given, is told what went wrong and may say that `ask` is to be asked once more.
 -- `count`, where it is given, says how many results a reply promises: UDP may lose some on a machine that is very busy.
--- `finish` is called once, when all are through, unless the user has cancelled.
+-- `finish` is called once, when all are through, unless the user has cancelled; `close`, where it is given, however it
+-- ends. A target that `ask` gives nothing for is only written out, to `render_path` if it has one. `weight` says how much
+-- of the whole a target is, where it is not 1.
 
 local jobs = {}
 
@@ -62,16 +64,29 @@ function jobs.run(title, targets, work)
   local view = window.new("Sidechop: " .. title)
   local current, link, request, render = 0, nil, nil, nil
   local cancelled, session = false, nil
+  local total = 0
+  for _, target in ipairs(targets) do
+    total = total + (target.weight or 1)
+  end
+
+  local function show(target, fraction, text)
+    local before = 0
+    for i = 1, current - 1 do
+      before = before + (targets[i].weight or 1)
+    end
+    view:show((before + fraction * (target.weight or 1)) / total, target.name .. text)
+  end
 
   local ask
   ask = function(target)
     local address, tags, values = work.ask(target, session)
     target.items = {}
+    if not address then
+      return
+    end
     request = link:request(address, tags, values, {
       item = function(item_address, item) target.items[#target.items + 1] = { item_address, item } end,
-      progress = function(fraction, text)
-        view:show((current - 1 + fraction) / #targets, target.name .. ": " .. text)
-      end,
+      progress = function(fraction, text) show(target, fraction, ": " .. text) end,
       done = function(reply)
         request = nil
         if work.count and #target.items < work.count(reply) then
@@ -111,7 +126,7 @@ function jobs.run(title, targets, work)
       return
     end
     local problem
-    render, problem = rendering.start(target, render_path(target))
+    render, problem = rendering.start(target, target.render_path or render_path(target))
     if not render then
       target.problem = problem
     end
@@ -126,8 +141,7 @@ function jobs.run(title, targets, work)
       return false
     end
     if render then
-      view:show((current - 1) / #targets, ("%s: written out, because %s"):format(targets[current].name,
-        targets[current].render))
+      show(targets[current], render:share(), ": written out, because " .. targets[current].render)
       if not render:step() then
         return true
       end
@@ -149,12 +163,17 @@ function jobs.run(title, targets, work)
     if render then
       render:close()
     end
+    if work.close then
+      work.close()
+    end
     if not cancelled and current >= #targets and not request then
       work.finish(targets, session)
     end
   end)
   if link then
     learn_session()
+  elseif work.close then
+    work.close()
   end
 end
 

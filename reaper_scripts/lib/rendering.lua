@@ -7,6 +7,7 @@ rendering.__index = rendering
 local BLOCK = 4096 -- frames at a time
 local TURN_S = 0.015
 local HEADER = 58
+local MOST = 0xFFFFFFFF -- bytes that a WAV can count
 
 -- The header of a float WAV with a count of frames, as Microsoft's WAVEFORMATEX and a fact chunk.
 function rendering.header(rate, channels, frames)
@@ -28,6 +29,9 @@ function rendering.start(target, path)
   self.channels = math.max(1, math.min(2, math.tointeger(reaper.GetMediaSourceNumChannels(source)) or 1))
   self.frames = math.floor(target.view.length * self.rate + 0.5)
   self.path, self.done = path, 0
+  if HEADER + self.frames * self.channels * 4 > MOST then
+    return nil, "is too long to be written out; split it first"
+  end
   local file, problem = io.open(path .. ".part", "wb")
   if not file then
     return nil, ("%s: cannot be written (%s)"):format(path, problem)
@@ -62,6 +66,11 @@ function rendering:step()
   self:close()
   os.remove(self.path) -- Windows does not rename over a file
   return os.rename(self.path .. ".part", self.path) ~= nil
+end
+
+-- How much of it is written, 0 to 1.
+function rendering:share()
+  return self.done / math.max(1, self.frames)
 end
 
 function rendering:close()

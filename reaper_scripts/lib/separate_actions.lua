@@ -3,6 +3,7 @@
 local actions = {}
 
 local edits = require("edits")
+local folders = require("folders")
 local items = require("items")
 local jobs = require("jobs")
 local json = require("json")
@@ -20,23 +21,6 @@ local function words(text, separators)
     list[#list + 1] = word:match("^%s*(.-)%s*$")
   end
   return list
-end
-
-local function plain(name)
-  return (name:gsub('[<>:"/\\|?*%c]', "_"):sub(1, 60):gsub("[%s.]+$", ""))
-end
-
--- A folder that is not there yet, beside the project's media.
-local function new_folder(name, taken)
-  local base = ("%s/Sidechop/%s"):format(reaper.GetProjectPath(), plain(name))
-  local number, folder = 1, base
-  reaper.EnumerateFiles(base, -1) -- what REAPER remembers of it may be old
-  while taken[folder] or reaper.EnumerateFiles(folder, 0) do
-    number = number + 1
-    folder = ("%s %d"):format(base, number)
-  end
-  taken[folder] = true
-  return folder
 end
 
 -- The passage of the file that is separated: what sounds, and a margin; of a loop that runs over its end, all of it.
@@ -79,7 +63,7 @@ local function separate(title, undo, options)
       target.start_s, target.end_s = timeline.passage(view, target.from, target.to)
     end
     target.passage = passage(target)
-    target.folder = new_folder(target.name, taken)
+    target.folder = folders.new(target.name, taken)
   end
   jobs.run(title, targets, {
     ask = function(target)

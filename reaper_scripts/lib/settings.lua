@@ -92,4 +92,13 @@ function settings.put(key, text)
   reaper.SetExtState(SECTION, key, text, true)
 end
 
+-- What the user gave last where an action asks for it, "" before that; and to keep it.
+function settings.last(key)
+  return reaper.GetExtState(SECTION, "last_" .. key)
+end
+
+function settings.keep(key, text)
+  reaper.SetExtState(SECTION, "last_" .. key, text, true)
+end
+
 return settings

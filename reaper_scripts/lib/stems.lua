@@ -143,13 +143,16 @@ function stems.on_tracks(target, list)
   reaper.SetMediaItemInfo_Value(part, "B_MUTE", 1)
 end
 
--- Add stems as takes; the take that was active stays so.
+-- Add stems as takes; the take that was active stays so. Returns the takes.
 function stems.as_takes(target, list)
+  local takes = {}
   for _, stem in ipairs(list) do
     local take = add_take(target.item, target, stem, target.view.position)
     reaper.SetMediaItemTakeInfo_Value(take, "I_CUSTOMCOLOR", color(stem.name))
+    takes[#takes + 1] = take
   end
   reaper.SetActiveTake(target.take)
+  return takes
 end
 
 return stems
