@@ -12,6 +12,7 @@ from typing import Any
 from streaming.errors import SidechopError
 from streaming.lane import EngineState
 from streaming.process import Listeners
+from streaming.queries import outputs_for
 from streaming.separator import model_latency
 
 from .engine_supervisor import EngineSupervisor
@@ -80,13 +81,16 @@ class PluginInstance:
         with self._changing:
             if self._ended:
                 return
+            before = self.model_name
             try:
                 self._describe(model)
                 if self._runs:
                     self.engine.switch(model, self.engine.listeners)
                 else:
+                    self.model_name = name  # before it is ready: whoever sees that it is may ask for its name
                     self._start(model)
             except SidechopError as error:
+                self.model_name = before
                 self._refuse(error)
                 raise
             self.model_name, self.problem = name, ""
@@ -99,7 +103,7 @@ class PluginInstance:
         if not self._runs:
             self.lane.header["engine_state"] = EngineState.LOADING
             if card is not None:
-                self.lane.set_outputs(card.outputs_heard)
+                self.lane.set_outputs(outputs_for(card))
 
     def _start(self, model: Path | None) -> None:
         self.engine = EngineSupervisor(self.lane, model, self.engine.listeners, self._tell)

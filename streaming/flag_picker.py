@@ -9,7 +9,8 @@ and of a little to either side of it: `EDGE_STEPS`::
     flag            ┣━━━━━━━━━━┫
 
 Live, a flag is given when its passage is over, or when it has lasted `LIVE_LIMIT_S` and is sure; nothing more is said
-of the same passage then.
+of the same passage then. In a file the lower threshold holds both ways: what led up to the threshold without a break is
+part of the passage.
 """
 
 import math
@@ -62,6 +63,8 @@ class FlagPicker:
 
     def reset(self) -> None:
         self._open: list[Step] = []
+        self._before: list[Step] = []
+        """Above the lower threshold, not yet above the other."""
         self._given = False
 
     def process(self, steps: Sequence[Step]) -> list[Flag]:
@@ -72,8 +75,13 @@ class FlagPicker:
                 flags += self._close()
             limit = self._release if self._open else self._threshold
             if step.score < limit:
+                if step.score < self._release:
+                    self._before.clear()
+                elif not self._live:
+                    self._before.append(step)
                 continue
-            self._open.append(step)
+            self._open += [*self._before, step]
+            self._before.clear()
             if self._live and not self._given and self._length() >= LIVE_LIMIT_S * self._rate:
                 flags.append(self._flag())
                 self._given = True
