@@ -11,7 +11,7 @@ from rich.table import Table
 
 from streaming.errors import RequestError
 
-from .registry import find_model
+from .registry import REVIEW_MODEL, find_model
 
 evaluate = typer.Typer(help="Measure a model on songs of which the truth is known.", no_args_is_help=True)
 
@@ -133,8 +133,6 @@ def flagger(
     _check_split(split)
     from models.flagger.evaluation import Results, evaluate, find_takes, summarise
     from models.flagger.scorers import Listener, energy_scorer, flagger_scorer, random_scorer, system_scorer
-
-    from .flags.analysis import REVIEW_MODEL
 
     path, takes = find_model(model), find_takes(corpus, split)
     beside = path.with_name(f"{path.stem}-review.onnx")

@@ -10,8 +10,7 @@ from rich.progress import Progress
 
 from streaming.errors import RequestError
 
-from .flags.analysis import REVIEW_MODEL
-from .registry import find_model
+from .registry import REVIEW_MODEL, find_model
 
 MINUTES = 60.0
 FLAGGER_MINUTES = 20.0

@@ -23,6 +23,8 @@ from streaming.errors import CardError, ModelError
 AUTO = "auto"
 AUTO_NAMES = ("live4", "live4-int8")
 """The better of two equally fast first."""
+REVIEW_MODEL = "flagger-review"
+"""What hears files beside any flagger that has no reviewer of its own."""
 QUERY_NAMES = ("query-studio", "query-live")
 """What separates by words: the better first, and the one that can do it live last."""
 

@@ -16,7 +16,7 @@ from streaming.flags import Flag
 from streaming.reviewer import Review, Reviewer
 
 from ..passage import ArrayPassage, FilePassage, Passage, Progress
-from ..registry import find_model
+from ..registry import REVIEW_MODEL, find_model
 from .bars import groups_of
 from .fine import FineStore
 from .listening import at_rate, listen
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 SHORT_S = 10.0
 """Shorter passages do not show how a recording usually sounds."""
 BEATS_MODEL = "chopper"
-REVIEW_MODEL = "flagger-review"
 HEARING = 0.7
 """The flagger's part of the work where beats are looked for, too."""
 
