@@ -236,7 +236,7 @@ def _rendered(cache: Path) -> Iterator[Sound]:
 
 def phrases(sound: SoundClass, split: str) -> int:
     """How many phrases each program of a class plays in a split, so that classes with one have as much as others."""
-    share = {"train": 6, "validation": 3, "test": 3}[split]
+    share = {"train": 8, "validation": 3, "test": 3}[split]
     return -(-share // len(sound.programs))
 
 
