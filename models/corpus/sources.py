@@ -6,9 +6,12 @@ from synthesis alone.
 """
 
 import json
+import math
 import os
 import shutil
 import subprocess
+import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -183,3 +186,33 @@ def fetch(package: str, cache: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     subprocess.run(["dpkg", "-x", str(archive), str(aside)], check=True)
     aside.rename(cache / package)
+
+
+def manifest_items(folder: Path) -> list[dict[str, Any]]:
+    """What the manifest of a data folder lists; nothing without the folder."""
+    manifest = folder / "manifest.json"
+    items: list[dict[str, Any]] = []
+    if manifest.is_file():
+        items = json.loads(manifest.read_text(encoding="utf-8"))["items"]
+    return items
+
+
+def audio_files(
+    package: str, cache: Path, suffixes: Collection[str], smallest: int, largest: float = math.inf
+) -> list[str]:
+    """Audio files of a package, fetched if need be, by size in bytes; those in its archives as ``ARCHIVE::MEMBER``."""
+    if not (cache / package / "usr").is_dir():
+        fetch(package, cache)
+    root = cache / package / "usr"
+    found = []
+    for path in sorted(root.rglob("*")) if root.is_dir() else []:
+        if path.suffix.lower() in suffixes and not path.is_symlink() and smallest <= path.stat().st_size <= largest:
+            found.append(str(path))
+        elif path.suffix == ".pk3":
+            with zipfile.ZipFile(path) as archive:
+                found += [
+                    f"{path}::{info.filename}"
+                    for info in archive.infolist()
+                    if Path(info.filename).suffix.lower() in suffixes and smallest <= info.file_size <= largest
+                ]
+    return found

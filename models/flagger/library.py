@@ -5,12 +5,10 @@ get in the way of music (objects, animals, machines) are another library, for fa
 other packages in the test.
 """
 
-import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.corpus.sources import default_cache, default_data, fetch
+from models.corpus.sources import audio_files, default_cache, default_data, manifest_items
 from streaming.card import Source
 
 from .recordings import AUDIO, Recording, joined
@@ -54,7 +52,7 @@ def music(split: str, cache: Path | None = None) -> list[Recording]:
     for package, (of, licence, credit) in MUSIC.items():
         if of == split:
             source = Source(package, licence, credit)
-            songs = _files(package, cache, SMALLEST_SONG)
+            songs = audio_files(package, cache, AUDIO, SMALLEST_SONG)
             found += [Recording(f"{package}/{Path(song.split('::')[-1]).stem}", (song,), source) for song in songs]
     return found
 
@@ -65,7 +63,7 @@ def speech(split: str, cache: Path | None = None, data: Path | None = None) -> l
     found: list[Recording] = []
     for package, (of, licence, credit) in SPEECH.items():
         if of == split:
-            files = _files(package, cache, 4000)
+            files = audio_files(package, cache, AUDIO, 4000)
             files = files[:: max(1, len(files) // SPEECH_FILES)][:SPEECH_FILES]
             found += joined(package, files, Source(package, licence, credit), speech=True)
     if split != "test":
@@ -82,7 +80,7 @@ def sounds(split: str, cache: Path | None = None, data: Path | None = None) -> l
             source = Source(package, licence, credit)
             found += [
                 Recording(f"{package}/{Path(f).stem}", (f,), source)
-                for f in _files(package, cache, 6000)
+                for f in audio_files(package, cache, AUDIO, 6000)
                 if "music" not in f
             ]
     if split == "train":
@@ -91,7 +89,7 @@ def sounds(split: str, cache: Path | None = None, data: Path | None = None) -> l
             ("labelled_sounds", "CC BY 3.0", "OLPC Berklee Sound Library"),
         ):
             source = Source(folder, licence, credit)
-            for item in _items(data / folder):
+            for item in manifest_items(data / folder):
                 if item.get("split", "training") == "training" and float(item["seconds"]) > 0.3:
                     found.append(Recording(f"{folder}/{item['file']}", (str(data / folder / item["file"]),), source))
     return found[:: -(-len(found) // MOST_SOUNDS)] if found else []
@@ -99,7 +97,7 @@ def sounds(split: str, cache: Path | None = None, data: Path | None = None) -> l
 
 def _sentences(split: str, data: Path) -> Iterator[Recording]:
     by_speaker: dict[str, list[str]] = {}
-    for item in _items(data / "speech"):
+    for item in manifest_items(data / "speech"):
         by_speaker.setdefault(item["speaker"], []).append(str(data / "speech" / item["file"]))
     for speaker, files in sorted(by_speaker.items()):
         if (speaker in VALIDATION_SPEAKERS) == (split == "validation"):
@@ -108,30 +106,3 @@ def _sentences(split: str, data: Path) -> Iterator[Recording]:
             credit = "TSP speech database, P. Kabal, McGill" if tsp else "CMU ARCTIC, J. Kominek and A. Black"
             source = Source("speech/TSP" if tsp else "speech/ARCTIC", licence, credit)
             yield from joined(speaker, files, source, speech=True)
-
-
-def _items(folder: Path) -> list[dict[str, str]]:
-    manifest = folder / "manifest.json"
-    items: list[dict[str, str]] = []
-    if manifest.is_file():
-        items = json.loads(manifest.read_text(encoding="utf-8"))["items"]
-    return items
-
-
-def _files(package: str, cache: Path, smallest: int) -> list[str]:
-    """Audio files of a package, those in its archives too."""
-    if not (cache / package / "usr").is_dir():
-        fetch(package, cache)
-    root = cache / package / "usr"
-    found = []
-    for path in sorted(root.rglob("*")) if root.is_dir() else []:
-        if path.suffix.lower() in AUDIO and path.stat().st_size >= smallest and not path.is_symlink():
-            found.append(str(path))
-        elif path.suffix == ".pk3":
-            with zipfile.ZipFile(path) as archive:
-                found += [
-                    f"{path}::{info.filename}"
-                    for info in archive.infolist()
-                    if Path(info.filename).suffix.lower() in AUDIO and info.file_size >= smallest
-                ]
-    return found

@@ -5,22 +5,21 @@ packages and single instruments rendered from soundfonts. What is split is never
 label, a Freesound recording, a speaker, a language, a package, a soundfont. Classes marked ``unseen`` are wholly test.
 """
 
-import json
-import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from models.corpus.sources import CREDITS, default_cache, default_data, fetch
+from models.corpus.sources import CREDITS, audio_files, default_cache, default_data, manifest_items
 from streaming.card import Source
 
 from .classes import SoundClass, class_of_file, class_of_label, classes
 
 SPLITS = ("train", "validation", "test")
 AUDIO = (".wav", ".flac", ".ogg", ".mp3")
+LARGEST = 3_000_000
+"""Bytes of an effect or a phrase: more is music."""
 EFFECTS = {
     "ufoai-sound": ("GPL-2+, CC BY 3.0, CC BY-SA 3.0", "UFO: Alien Invasion sounds, credits per file"),
     "supertux-data": ("GPL-3+, CC BY-SA", "SuperTux sounds, credits per file"),
@@ -97,14 +96,6 @@ def find_sounds(cache: Path | None = None, data: Path | None = None, songs: Path
     return [replace(s, split="test") if classes()[s.kind].unseen else s for s in found]
 
 
-def _items(folder: Path) -> list[dict[str, Any]]:
-    manifest = folder / "manifest.json"
-    rows: list[dict[str, Any]] = []
-    if manifest.is_file():
-        rows = json.loads(manifest.read_text(encoding="utf-8"))["items"]
-    return rows
-
-
 def _drawn(unit: str) -> str:
     """A split by chance: 76, 12 and 12 of a hundred units."""
     at = zlib.crc32(unit.encode()) % 100
@@ -114,7 +105,7 @@ def _drawn(unit: str) -> str:
 def _labelled(data: Path) -> list[Sound]:
     source = Source("labelled_sounds", "CC BY 3.0", "OLPC Berklee Sound Library")
     by_class: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for item in _items(data / "labelled_sounds"):
+    for item in manifest_items(data / "labelled_sounds"):
         if found := class_of_label(item["label"]):
             by_class[found.key][item["label"]].append(str(data / "labelled_sounds" / item["file"]))
     sounds = []
@@ -130,7 +121,7 @@ def _labelled(data: Path) -> list[Sound]:
 
 def _environment(data: Path) -> Iterator[Sound]:
     source = Source("environment_sounds", "CC BY 3.0", "ESC, K. J. Piczak 2015, clips by Freesound users")
-    for item in _items(data / "environment_sounds"):
+    for item in manifest_items(data / "environment_sounds"):
         found = class_of_label(item["label"])
         if found is None:
             continue
@@ -141,29 +132,10 @@ def _environment(data: Path) -> Iterator[Sound]:
         yield Sound(found.key, split, file, f"freesound/{item['freesound_id']}", source)
 
 
-def _files(package: str, cache: Path, smallest: int = 3000, largest: int = 3_000_000) -> list[str]:
-    """Audio files of a package and of its archives, by size in bytes."""
-    if not (cache / package / "usr").is_dir():
-        fetch(package, cache)
-    root = cache / package / "usr"
-    found = []
-    for path in sorted(root.rglob("*")) if root.is_dir() else []:
-        if path.suffix.lower() in AUDIO and not path.is_symlink() and smallest <= path.stat().st_size <= largest:
-            found.append(str(path))
-        elif path.suffix == ".pk3":
-            with zipfile.ZipFile(path) as archive:
-                found += [
-                    f"{path}::{info.filename}"
-                    for info in archive.infolist()
-                    if Path(info.filename).suffix.lower() in AUDIO and smallest <= info.file_size <= largest
-                ]
-    return found
-
-
 def _effects(cache: Path) -> Iterator[Sound]:
     for package, (licence, credit) in EFFECTS.items():
         source = Source(package, licence, credit)
-        for file in _files(package, cache):
+        for file in audio_files(package, cache, AUDIO, 3000, LARGEST):
             path = file.removeprefix(str(cache))
             found = None if "usic" in path or "Voices" in path else class_of_file(path)
             if found is None:
@@ -179,21 +151,21 @@ def _effects(cache: Path) -> Iterator[Sound]:
 def _speech(cache: Path, data: Path) -> Iterator[Sound]:
     for package, (licence, credit) in SPEECH.items():
         source = Source(package, licence, credit)
-        for file in _files(package, cache, 6000):
+        for file in audio_files(package, cache, AUDIO, 6000, LARGEST):
             stem = Path(file).stem
             held = any(language in stem for language in VALIDATION_LANGUAGES)
             split = "test" if package in TEST_SPEECH else "validation" if held else "train"
             if not stem.startswith("music") and "/music/" not in file:
                 yield Sound("speech", split, file, f"{package}/{split}", source)
     tsp = Source("speech/TSP", "simplified BSD", "TSP speech database, P. Kabal, McGill")
-    for item in _items(data / "speech"):
+    for item in manifest_items(data / "speech"):
         if item["source"] == "TSP":
             split = "validation" if item["speaker"] in VALIDATION_SPEAKERS else "train"
             yield Sound("speech", split, str(data / "speech" / item["file"]), item["speaker"], tsp)
 
 
 def _sung(data: Path) -> Iterator[Sound]:
-    for item in _items(data / "sung_voice"):
+    for item in manifest_items(data / "sung_voice"):
         credit = CREDITS[f"sung_voice/{item['bank']}"]
         source = Source(credit.name, credit.licence, credit.credit)
         yield Sound("singing", SINGERS[item["bank"]], str(data / "sung_voice" / item["file"]), item["bank"], source)
@@ -201,14 +173,14 @@ def _sung(data: Path) -> Iterator[Sound]:
 
 def _one_shots(data: Path) -> Iterator[Sound]:
     source = Source("instruments", "CC0 1.0", "Karoryfer Samples, D. Smolken, FreePats, cleary")
-    for item in _items(data / "instruments"):
+    for item in manifest_items(data / "instruments"):
         if item["label"] in ONE_SHOTS:
             key, split = ONE_SHOTS[item["label"]]
             yield Sound(key, split, str(data / "instruments" / item["file"]), item["label"], source)
 
 
 def _breaks(data: Path) -> Iterator[Sound]:
-    for item in _items(data / "breaks"):
+    for item in manifest_items(data / "breaks"):
         if item["label"] in ("break", "loop"):
             source = Source(f"breaks/{item['source']}", item["licence"], item["source"])
             split = "validation" if item["split"] == "validation" else "train"
@@ -217,7 +189,7 @@ def _breaks(data: Path) -> Iterator[Sound]:
 
 def _music(cache: Path) -> Iterator[Sound]:
     for package, (split, licence, credit) in MUSIC.items():
-        for file in _files(package, cache, 400_000, 100_000_000):
+        for file in audio_files(package, cache, AUDIO, 400_000, 100_000_000):
             for start in (20.0, 60.0, 100.0):
                 yield Sound("orchestra", split, file, file, Source(package, licence, credit), start)
 
