@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from .faults.detector import Strengths
 
-EVIDENCE: dict[str, tuple[float, float]] = {
-    "clipping": (0.1, 20.0),
-    "dropout": (0.1, 10.0),
-    "click": (0.2, 20.0),
-    "hum": (0.2, 20.0),
-    "dc": (0.1, 10.0),
-    "phase": (0.1, 20.0),
-    "silence": (0.3, 40.0),
+GRADES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+EVIDENCE: dict[str, tuple[float, ...]] = {
+    "clipping": (0.0, 0.3, 1.4, 3.9, 6.5, 8.7, 10.5, 12.0, 13.2),
+    "dropout": (0.0, 0.1, 0.2, 0.4, 0.8, 1.7, 3.4, 7.2, 7.3),
+    "click": (0.0, 0.0, 0.9, 4.5, 5.6, 6.7, 8.3, 9.3, 9.3),
+    "hum": (0.0, 0.0, 0.0, 0.2, 2.5, 6.3, 9.5, 9.6, 9.6),
+    "dc": (0.0, 0.2, 0.6, 3.0, 5.9, 8.8, 10.7, 11.1, 11.1),
+    "phase": (0.0, 1.0, 1.9, 4.0, 5.8, 7.0, 7.6, 8.5, 9.5),
+    "silence": (0.0, 0.0, 0.2, 4.0, 5.9, 7.9, 9.9, 10.2, 10.2),
 }
-"""The strength from which on a kind says something, and the log odds that it rises by from 0 to 1."""
+"""The log odds that each kind adds at the strengths of `GRADES`; between them a straight line."""
 Double = NDArray[np.float64]
 
 
@@ -63,6 +64,5 @@ class FaultCurve:
 
 def evidence_of(kind: str, strengths: NDArray[np.floating]) -> Double:
     """Log odds that strengths 0 … 1 of a kind add."""
-    least, slope = EVIDENCE[kind]
-    found: Double = slope * np.maximum(0.0, strengths.astype(np.float64) - least)
+    found: Double = np.interp(strengths, GRADES, EVIDENCE[kind])
     return found

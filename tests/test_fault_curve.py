@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.flagger.fault_evidence import Judged, chosen, worth
-from streaming.fault_curve import EVIDENCE, FaultCurve, evidence_of
+from models.flagger.fault_evidence import Judged, chosen
+from streaming.fault_curve import EVIDENCE, GRADES, FaultCurve, evidence_of
 from streaming.faults.detector import Strengths
 from streaming.faults.faults import KINDS
 from streaming.faults.whole_file import COMMON, COMMON_STEPS, joined, settled
@@ -34,7 +34,7 @@ def test_evidence_rises_with_strength_and_is_never_against_a_fault() -> None:
         found = evidence_of(kind, grades)
         assert found[0] == 0
         assert (np.diff(found) >= 0).all()
-        assert found[50] >= 3  # where a fault begins it is worth something
+        assert found[50] >= 1.5  # where a fault begins it is worth something
 
 
 @pytest.mark.parametrize("size", [7, 160, 100_000])
@@ -74,7 +74,7 @@ def test_common_clicks_are_how_a_piece_sounds_but_for_those_that_stand_out() -> 
 
 
 def test_the_table_is_chosen_for_what_ranks_faults_first() -> None:
-    """Hum tells of hum, clicks of nothing: they are everywhere. The line for hum begins under what hum measures."""
+    """Hum tells of hum, clicks of nothing: they are everywhere. Hum is worth much from where it is."""
     rng = np.random.default_rng(1)
     takes = []
     for _ in range(4):
@@ -84,6 +84,9 @@ def test_the_table_is_chosen_for_what_ranks_faults_first() -> None:
         strengths[:, KINDS.index("click")] = rng.random(300)
         takes.append(Judged("hum", rng.normal(0, 2, 300), strengths, labels))
     table = chosen(takes)
-    assert table["hum"][0] < 0.3
-    assert worth(takes, table) > worth(takes, {**table, "hum": (0.5, 20.0)}) + 0.1
-    assert table["click"][1] * (1 - table["click"][0]) < 20
+    hum, click = (np.array(table[kind]) for kind in ("hum", "click"))
+    assert hum[GRADES.index(0.3)] > 4
+    assert click[-1] < hum[-1] / 2
+    for row in table.values():
+        assert row[0] == 0
+        assert (np.diff(row) >= 0).all()

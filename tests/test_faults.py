@@ -271,6 +271,37 @@ def test_hum_of_mains_that_drift(mains: float) -> None:
     assert flag.low_hz < mains < flag.high_hz
 
 
+def offset_strengths(audio: Audio) -> NDArray[np.float32]:
+    """What the detector of offsets makes known, a value every hundredth of a second."""
+    detector = BY_KIND["dc"]()
+    detector.prepare(RATE, len(audio))
+    detector.process(audio, 0)
+    first = detector.strengths.values
+    detector.flush()
+    return np.concatenate([first, detector.strengths.values])
+
+
+@pytest.mark.parametrize("turn", [1.0, -1.0])
+def test_lopsided_waves_are_no_offset(turn: float) -> None:
+    """Pulses lie off zero as far as they are loud: what moves with the music is how it sounds."""
+    t = np.arange(12 * RATE) / RATE
+    loud = 0.6 + 0.4 * np.sin(2 * np.pi * t / 3)
+    pulses = turn * 0.4 * loud * ((t * 220) % 1 < 0.25)
+    assert heard(BY_KIND["dc"](), band(12) + pulses.astype(np.float32)) == []
+    still = turn * 0.1 + 0.4 * loud * np.sin(2 * np.pi * 220 * t)
+    (flag,) = heard(BY_KIND["dc"](), band(12) + still.astype(np.float32))
+    assert flag.end - flag.start > 10 * RATE
+
+
+def test_an_offset_is_evidence_where_it_is_not_the_usual_one() -> None:
+    usual = band(20) + np.float32(0.06)
+    usual[:, 12 * RATE : 15 * RATE] += 0.06
+    strengths = offset_strengths(usual)
+    assert strengths[1250:1450].min() > 0.5
+    assert strengths[300:1100].max() < 0.3
+    assert strengths[1650:1900].max() < 0.3
+
+
 def test_silence_before_and_after_is_none_and_a_rest_is_none() -> None:
     quiet = np.zeros((2, 3 * RATE), np.float32)
     rest = np.zeros((2, RATE // 3), np.float32)

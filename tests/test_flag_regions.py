@@ -16,7 +16,7 @@ from bridge.flags.snapping import snap_edges
 from bridge.passage import ArrayPassage
 from streaming.errors import RequestError
 from streaming.evidence import p_values, score_at, score_of
-from streaming.fault_curve import EVIDENCE, evidence_of
+from streaming.fault_curve import EVIDENCE, GRADES, evidence_of
 from streaming.flagger import Step
 from streaming.flags import Flag
 
@@ -131,8 +131,7 @@ def test_the_curve_covers_the_passage_and_holds_faults() -> None:
     assert len(curves.scores) == COUNT
     np.testing.assert_allclose(curves.scores[:10], 0.3)  # before the first step it is as there
     assert (curves.p_values[40], curves.scores[42]) == (0.02, pytest.approx(0.05))
-    least, slope = EVIDENCE["click"]
-    together = np.log(0.05 / 0.95) + slope * (0.8 - least)
+    together = np.log(0.05 / 0.95) + EVIDENCE["click"][GRADES.index(0.8)]
     assert curves.scores[40] == curves.to_cut[40] == pytest.approx(1 / (1 + np.exp(-together)))
     hum = Flag(0, COUNT * HOP, 0.9, 0.01, "hum", 40.0, 60.0)
     curves = curves_of(analysis_of({}, hum))

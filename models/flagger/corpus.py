@@ -26,7 +26,8 @@ from .recordings import RATE, Audio, Decoded, Recording, read_file, read_stereo,
 SEED = 4
 EXCERPT_S = 40.0
 CLEAN_S = 150.0
-SONGS_A_KIND = {"validation": 5, "test": 5}
+EACH = 5
+"""Takes of a kind."""
 CLEAN = {"validation": 40, "test": 45}
 EDITS = {"validation": 10, "test": 14}
 SPEECH_EACH = 5
@@ -42,24 +43,24 @@ class Take(NamedTuple):
     facts: dict[str, object]
 
 
-def takes(split: str, decoded: Path) -> Iterator[Take]:
-    """All of a split."""
+def takes(split: str, decoded: Path, each: int = EACH, seed: int = SEED) -> Iterator[Take]:
+    """All of a split, ``each`` of a kind."""
     music, speech = library.music(split), library.speech(split)
     pools = (Decoded(readable(some, decoded), decoded) for some in (music, speech, library.sounds(split)))
     songs_pool, voices, sounds = pools
     others = Others(songs_pool, voices, sounds, sticks())
-    rng = np.random.default_rng((SEED, split == "test"))
+    rng = np.random.default_rng((seed, split == "test"))
     songs = [music[i] for i in rng.permutation(len(music))]
     turn = 0
     for kind in FAULTS:
-        for number in range(SONGS_A_KIND[split]):
+        for number in range(each):
             spoken = number % SPEECH_EACH == SPEECH_EACH - 1 and kind not in ("talk", "wrong take", "phase")
             base = speech[int(rng.integers(len(speech)))] if spoken else songs[turn % len(songs)]
             turn += not spoken
-            yield with_faults(np.random.default_rng((SEED, turn, number)), base, kind, number, others)
+            yield with_faults(np.random.default_rng((seed, turn, number)), base, kind, number, others)
     for number in range(EDITS[split]):
         base = songs[(turn + number) % len(songs)]
-        yield raw_take(np.random.default_rng((SEED, 1, number)), base, number, others)
+        yield raw_take(np.random.default_rng((seed, 1, number)), base, number, others)
     for number in range(min(CLEAN[split], len(songs))):
         audio = read_stereo(songs[number], CLEAN_S)
         yield Take(f"clean-{number:02d}", audio, facts("clean", songs[number], []))
@@ -158,12 +159,14 @@ def main(
     root: Annotated[Path, typer.Argument(help="folder to write {validation,test}/NAME/ into")],
     split: Annotated[str, typer.Option(help="validation, test or both")] = "both",
     cache: Annotated[Path | None, typer.Option(help="where decoded audio is kept")] = None,
+    each: Annotated[int, typer.Option(help="takes of each kind of fault")] = EACH,
+    seed: Annotated[int, typer.Option(help="another makes other takes of the same songs")] = SEED,
 ) -> None:
     """Write the takes."""
     decoded = cache or default_cache().parent / "decoded"
     for name in ("validation", "test") if split == "both" else (split,):
         count = 0
-        for take in takes(name, decoded):
+        for take in takes(name, decoded, each, seed):
             write(take, root / name)
             count += 1
         print(f"{name}: {count}")

@@ -1,29 +1,34 @@
 """``python -m models.flagger.fault_evidence CORPUS FLAGGER REVIEWER`` prints the table of `streaming.fault_curve`.
 
-On the validation takes: for each kind in turn, of all lines on a grid the one with which faulty steps best rank before
-the good ones of their own take, twice round. AUROC and pAUC(0.1) count, and AUROC of technical kinds once more up to
-`ENOUGH`: a detector is there for its own kind first.
+On the validation takes: log odds at each grade of strength, rising, so that faulty steps rank before the good ones of
+their own take. The loss is the share of pairs in the wrong order, made smooth; all takes of a kind count as much as all
+of any other, and those of technical kinds more: a detector is there for its own kind first.
+
+A ranking loss of this form: Burges et al., "Learning to Rank using Gradient Descent", ICML 2005.
 """
 
-from itertools import product
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
+import torch
 import typer
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
+from streaming.fault_curve import GRADES
 from streaming.faults.faults import KINDS
 
-from .evaluation import TECHNICAL, Curve, auroc, find_takes, partial_auc, step_labels
+from .evaluation import TECHNICAL, Curve, find_takes, step_labels
 from .scorers import HOP_S, Listener, fault_curve, flagger_scorer
 
-LEASTS, SLOPES = (0.1, 0.2, 0.3, 0.4, 0.5), (5.0, 10.0, 20.0, 40.0, 70.0)
-FIRST = (0.2, 20.0)
-ENOUGH = 0.98
-PARTIAL, TECHNICAL_AGAIN = 0.5, 0.7
-ROUNDS = 2
-Line = tuple[float, float]
+TECHNICAL_WEIGHT = 4.0
+STEPS, RATE = 120, 0.15
+LEANEST = 1e-4
+"""What a log odd more costs: none is given for nothing."""
+GOOD, BAD = 120, 50
+"""The most steps of a take, drawn."""
 
 
 class Judged(NamedTuple):
@@ -54,30 +59,55 @@ def judged(corpus: Path, flagger: Path, reviewer: Path, split: str = "validation
     return found
 
 
-def worth(takes: list[Judged], table: dict[str, Line]) -> float:
-    """How well faults rank, over takes and then over kinds."""
-    by_kind: dict[str, list[tuple[float, float]]] = {}
+class _Take(NamedTuple):
+    """What is learned from: odds and `grown` strengths of good and of faulty steps."""
+
+    good: Tensor
+    good_grades: Tensor
+    bad: Tensor
+    bad_grades: Tensor
+    weight: float
+
+
+def grown(strengths: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Strengths ``(n, kinds)`` to how much of each grade's rise they have, ``(n, kinds, grades - 1)``, 0 … 1."""
+    low, high = np.array(GRADES[:-1]), np.array(GRADES[1:])
+    return np.clip((strengths[:, :, None] - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def wrong_pairs(takes: list[_Take], rises: Tensor) -> Tensor:
+    """The weighted share of pairs, smooth. ``rises (kinds * (grades - 1),)``."""
+    total = torch.zeros(())
     for take in takes:
-        odds = take.odds.copy()
-        for column, (least, slope) in enumerate(table.values()):
-            odds += slope * np.maximum(0, take.strengths[:, column] - least)
-        good, bad = odds[take.labels == 0], odds[take.labels == 1]
-        by_kind.setdefault(take.kind, []).append((auroc(good, bad), partial_auc(good, bad)))
-    means = {kind: np.mean(values, axis=0) for kind, values in by_kind.items()}
-    technical = [min(ENOUGH, float(means[kind][0])) for kind in TECHNICAL if kind in means] or [0.0]
-    whole = np.mean(list(means.values()), axis=0)
-    return float(whole[0] + PARTIAL * whole[1] + TECHNICAL_AGAIN * np.mean(technical))
+        good, bad = take.good + take.good_grades @ rises, take.bad + take.bad_grades @ rises
+        total = total + take.weight * torch.sigmoid(good[:, None] - bad[None]).mean()
+    return total / sum(take.weight for take in takes)
 
 
-def chosen(takes: list[Judged]) -> dict[str, Line]:
-    """The table."""
-    table: dict[str, Line] = dict.fromkeys(KINDS, FIRST)
-    best = worth(takes, table)
-    for _, kind, line in product(range(ROUNDS), KINDS, product(LEASTS, SLOPES)):
-        other = {**table, kind: line}
-        if (value := worth(takes, other)) > best:
-            best, table = value, other
-    return table
+def chosen(takes: list[Judged]) -> dict[str, tuple[float, ...]]:
+    """The table: log odds of each kind at `GRADES`."""
+    rng, ready = np.random.default_rng(0), []
+    of = {kind: sum(take.kind == kind for take in takes) for kind in {take.kind for take in takes}}
+    for take in takes:
+        grades = grown(take.strengths).reshape(len(take.labels), -1)
+        odds, ranked = torch.from_numpy(take.odds.astype(np.float32)), torch.from_numpy(grades)
+        steps = [np.flatnonzero(take.labels == label) for label in (0, 1)]
+        good, bad = (
+            torch.from_numpy(rng.choice(at, min(len(at), most), replace=False))
+            for at, most in zip(steps, (GOOD, BAD), strict=True)
+        )
+        weight = (TECHNICAL_WEIGHT if take.kind in TECHNICAL else 1.0) / of[take.kind]
+        ready.append(_Take(odds[good], ranked[good], odds[bad], ranked[bad], weight))
+    raw = torch.full((len(KINDS) * (len(GRADES) - 1),), -2.0, requires_grad=True)
+    optimiser = torch.optim.Adam([raw], RATE)
+    for _ in range(STEPS):
+        rises = F.softplus(raw)
+        loss = wrong_pairs(ready, rises) + LEANEST * rises.sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    table = F.softplus(raw).detach().view(len(KINDS), -1).cumsum(1).numpy()
+    return {kind: (0.0, *(round(float(v), 1) for v in row)) for kind, row in zip(KINDS, table, strict=True)}
 
 
 def main(
@@ -86,8 +116,8 @@ def main(
     reviewer: Annotated[Path, typer.Argument(help="its reviewer's")],
 ) -> None:
     """Print the table."""
-    for kind, line in chosen(judged(corpus, flagger, reviewer)).items():
-        print(f'    "{kind}": {line},')
+    for kind, row in chosen(judged(corpus, flagger, reviewer)).items():
+        print(f'    "{kind}": {row},')
 
 
 if __name__ == "__main__":

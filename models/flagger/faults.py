@@ -14,6 +14,7 @@ from scipy import signal
 
 from .recordings import RATE, Audio, Decoded
 
+UNTOUCHED_S = 0.5
 Rng = np.random.Generator
 Spans = list[tuple[int, int]]
 
@@ -60,10 +61,13 @@ def _whole(change: Callable[[Rng, Audio, Others], Audio]) -> Callable[[Rng, Audi
     return make
 
 
-def clipping(rng: Rng, x: Audio, others: Others) -> Audio:
-    """Too hot for the converter: the loudest hundredths are flat at full scale, then turned down again."""
+def clipping(rng: Rng, x: Audio, others: Others) -> tuple[Audio, Spans]:
+    """Too hot for the converter: the loudest hundredths are flat at full scale, then turned down again. It is where
+    something is cut; what stays below for a while is as it was."""
     top = np.quantile(np.abs(x), 1 - rng.uniform(0.01, 0.06))
-    return np.clip(x, -top, top)
+    cut = np.flatnonzero((np.abs(x) > top).any(axis=0))
+    parts = np.split(cut, np.flatnonzero(np.diff(cut) > UNTOUCHED_S * RATE) + 1)
+    return np.clip(x, -top, top), [(int(part[0]), int(part[-1]) + 1) for part in parts if len(part)]
 
 
 def hum(rng: Rng, x: Audio, others: Others) -> Audio:
@@ -229,7 +233,7 @@ def wind(rng: Rng, x: Audio, others: Others) -> Audio:
 
 
 FAULTS: dict[str, Fault] = {
-    "clipping": Fault(_whole(clipping), 1, 4, True),
+    "clipping": Fault(clipping, 1, 4, True),
     "dropout": Fault(dropouts, 2, 4, True),
     "click": Fault(clicks, 1, 3, True),
     "hum": Fault(_whole(hum), 4, 8, True),
@@ -252,7 +256,7 @@ FAULTS: dict[str, Fault] = {
     "phaser": Fault(_whole(comb_phaser), 1, 4),
     "wind": Fault(_whole(wind), 1, 4),
 }
-"""Kinds by name; those that say where they are themselves are dropouts and clicks."""
+"""Kinds by name; those that say where they are themselves are clipping, dropouts and clicks."""
 
 JUNK = ("talk", "count-in", "object", "wrong take", "silence", "howl", "codec", "tape stop")
 """What a raw take has that its edit has not."""

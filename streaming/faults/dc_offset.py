@@ -1,10 +1,15 @@
 """DC: the wave's middle is off zero and stays there.
 
-Means over a quarter of a second, and how much they move about: what swings is a low note or a loose microphone.
+Means over a quarter of a second, and how much they move about: what swings is a low note or a loose microphone. A fault
+is an offset from zero. What a moment is worth as evidence is its offset from the recording's usual one: a synthesiser's
+lopsided waves lie off zero from the first bar to the last, and no bar is odder than the others.
 """
+
+from collections import deque
 
 import numpy as np
 
+from .detector import Span
 from .hops import Block
 from .steady import Features, Steady
 
@@ -12,6 +17,11 @@ _SMOOTH_HOPS = 25
 _SWING = 2.0
 """Times their deviation: so far do means move without an offset."""
 _LIMIT = 0.03
+_USUAL_STEPS = 150
+"""30 s: the median of the means is the usual offset."""
+_EDGE_STEPS = 3
+_LEAST_STEPS, _UNSTEADY = 4, 0.12
+"""An offset that moves, between its edges, by more than that share of itself comes from the waves, not a converter."""
 
 
 class DcOffset(Steady):
@@ -28,6 +38,10 @@ class DcOffset(Steady):
         window = np.hanning(_SMOOTH_HOPS + 2)[1:-1]
         self._smooth = window / window.sum()
 
+    def clear(self) -> None:
+        super().clear()
+        self._past: deque[Features] = deque(maxlen=_USUAL_STEPS)
+
     def features(self, hops: Block) -> Features:
         means: Features = hops.mean(axis=2, dtype=np.float32).astype(np.float64)
         return means
@@ -36,14 +50,28 @@ class DcOffset(Steady):
         if len(window) < 2 * _SMOOTH_HOPS:
             return 0.0, 0.0
         smooth = np.stack([np.convolve(channel, self._smooth, "valid") for channel in window.T])
+        self._past.append(smooth.mean(axis=1))
+        beside = smooth - np.median(self._past, axis=0)[:, None]
         half = max(1, smooth.shape[1] // 2)
-        whole, first, last = (self._strength(part) for part in (smooth, smooth[:, :half], smooth[:, half:]))
-        return whole, max(whole, first, last)
+        parts = beside, beside[:, :half], beside[:, half:]
+        return self._strength(smooth), max(self._strength(part) for part in parts)
 
     def _strength(self, means: Features) -> float:
         """Of smoothed means ``(channels, n)``."""
         offset = max(0.0, float((np.abs(means.mean(axis=1)) - _SWING * means.std(axis=1)).max()))
         return offset / (offset + _LIMIT)
+
+    def refine(self, span: Span) -> Span:
+        """As it is, or without strength where it is how the music's waves lie."""
+        last = self._step // self.STEP_HOPS - 1  # of the past
+        first = last - len(self._past) + 1
+        begun, ended = (at // (self.STEP_HOPS * self.hop_samples) - first for at in (span.start, span.end))
+        means = np.array(list(self._past)[max(0, begun + _EDGE_STEPS) : max(0, ended - _EDGE_STEPS)])
+        if len(means) >= _LEAST_STEPS:
+            channel = int(np.abs(means.mean(axis=0)).argmax())
+            if means[:, channel].std() > _UNSTEADY * abs(means[:, channel].mean()):
+                return span._replace(strength=0.0)
+        return span
 
     def band(self) -> tuple[float, float]:
         return 0.0, 20.0

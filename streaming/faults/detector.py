@@ -145,7 +145,7 @@ class Detector(ABC):
         return spans
 
     def refine(self, span: Span) -> Span:
-        """The edges of a whole passage, more exactly, as it is told."""
+        """The edges of a whole passage, more exactly, as it is told; no strength if it is no fault."""
         return span
 
     def band(self) -> tuple[float, float]:
@@ -206,6 +206,8 @@ class Detector(ABC):
         if span is None or span.end - span.start < self.SHORTEST_S * self.rate:
             return []
         start, end, strength = self.refine(span)
+        if strength < self.threshold:
+            return []
         low, high = self.band()
         rare = p_value(self.KIND, strength)
         return [Flag(self._origin + start, self._origin + end, strength, rare, self.KIND, low, high)]

@@ -1,0 +1,164 @@
+"""A query model beside specialists: RNNoise on noisy speech, live4 on the stems of songs.
+
+    pip install pyrnnoise pesq
+    python benchmarks/query_peers.py POOL CORPUS [--model query-live] [--mixtures 48]
+
+Noisy speech: held-out speech (a language that training never met) under held-out sounds that are neither voices nor
+music, at 0, 5, 10 and 15 dB. SI-SDR at 44.1 kHz (Le Roux et al. 2019) and wide-band PESQ at 16 kHz (ITU-T P.862.2);
+every system's output is first put where it lines up best with the speech. Stems: 15 s of each test song of a corpus
+(`python -m models.corpus CORPUS`), SDR as `sidechop evaluate separator` has it.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from bridge.registry import find_model
+from bridge.text_encoder import TextEncoder, encoder_of
+from models.query.classes import classes
+from models.query.evaluation import BLOCK, sdr, si_sdr
+from models.query.pool import Place, Pool
+from models.separator.songs import find_songs
+from streaming.engine import Engine
+from streaming.queries import Queries
+
+try:
+    from pesq import pesq
+    from pyrnnoise.rnnoise import FRAME_SIZE, create, destroy, process_frame
+except ImportError as error:
+    raise SystemExit(f"{error.name} is not here: pip install pyrnnoise pesq") from None
+
+RATE, RNNOISE_RATE, PESQ_RATE = 44100, 48000, 16000
+SECONDS = 6.0
+SNRS_DB = (0.0, 5.0, 10.0, 15.0)
+ASKED = {"vocals": "the singing voice", "drums": "drums", "bass": "bass guitar"}
+SONG_S, SONG_FROM_S = 15, 20
+FURTHEST = 4096
+"""Samples by which an output may be late."""
+Audio = NDArray[np.float32]
+
+
+def through(engine: Engine, stereo: Audio) -> list[Audio]:
+    """Stems ``(2, samples)``, the delay taken out."""
+    engine.reset()
+    length = stereo.shape[1]
+    parts = [[s.copy() for s in engine.process(stereo[:, a : a + BLOCK])[1]] for a in range(0, length, BLOCK)]
+    parts.append(engine.flush()[1])
+    late = engine.latency_samples
+    return [np.concatenate(stem, axis=1)[:, late : late + length] for stem in zip(*parts, strict=True)]
+
+
+def rnnoise(mix: Audio) -> Audio:
+    """Mono ``(samples,)`` at 44.1 kHz to what RNNoise keeps of it."""
+    wave = soxr.resample(mix, RATE, RNNOISE_RATE)
+    wave = np.pad(wave, (0, -len(wave) % FRAME_SIZE + 4 * FRAME_SIZE))
+    frames = np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16).reshape(-1, FRAME_SIZE)
+    state = create()
+    out = [np.asarray(process_frame([state], frame[None])[0]).reshape(-1) for frame in frames]
+    destroy(state)
+    kept: Audio = soxr.resample(np.concatenate(out).astype(np.float32) / 32767, RNNOISE_RATE, RATE)
+    return kept
+
+
+def aligned(truth: Audio, heard: Audio) -> Audio:
+    """``heard`` where it lines up best, as long as ``truth``."""
+    heard = np.pad(heard, (0, len(truth) + FURTHEST))[: len(truth) + FURTHEST]
+    size = 2 * len(heard)
+    product = np.fft.irfft(np.fft.rfft(heard, size) * np.fft.rfft(truth, size).conj(), size)
+    late = int(product[:FURTHEST].argmax())
+    return heard[late : late + len(truth)]
+
+
+def excerpt(pool: Pool, places: list[Place], rng: np.random.Generator) -> Audio:
+    """`SECONDS` of sounds drawn one after another."""
+    parts: list[Audio] = []
+    while sum(map(len, parts)) < SECONDS * RATE:
+        parts.append(pool.read(places[int(rng.integers(len(places)))]))
+    joined: Audio = np.concatenate(parts)[: round(SECONDS * RATE)]
+    return joined / np.float32(np.sqrt(np.mean(joined**2)) + 1e-9)
+
+
+def noisy_speech(pool: Pool, count: int) -> Iterator[tuple[Audio, Audio, float]]:
+    """Speech, its mix with a noise, and the ratio of the two (dB)."""
+    rng, of, known = np.random.default_rng(1), pool.by_class(), classes()
+    voices = known["speech"].kin | known["singing"].kin
+    noises = [k for k in of if k not in voices and known[k].context not in ("music", "voice")]
+    for i in range(count):
+        speech, noise = excerpt(pool, of["speech"], rng), excerpt(pool, of[noises[i % len(noises)]], rng)
+        ratio = SNRS_DB[i % len(SNRS_DB)]
+        mix = speech + noise * np.float32(10 ** (-ratio / 20))
+        gain = np.float32(0.5 / np.abs(mix).max())
+        yield speech * gain, mix * gain, ratio
+
+
+def quality(truth: Audio, heard: Audio) -> tuple[float, float]:
+    """SI-SDR (dB) and PESQ (1 … 4.6)."""
+    both = (soxr.resample(x, RATE, PESQ_RATE) for x in (truth, heard))
+    return si_sdr(truth, heard), float(pesq(PESQ_RATE, *both, "wb"))
+
+
+def speech_table(engine: Engine, asked: Queries, encoder: TextEncoder, pool: Pool, count: int, model: str) -> Table:
+    asked.ask(0, encoder.embed("speech"))
+    rows: dict[str, list[tuple[float, float, float]]] = {"the mix": [], "RNNoise": [], model: []}
+    console = Console(stderr=True)
+    for speech, mix, ratio in track(noisy_speech(pool, count), "noisy speech", count, console=console):
+        kept = through(engine, np.stack([mix, mix]))[0].mean(axis=0)
+        for name, heard in (("the mix", mix), ("RNNoise", aligned(speech, rnnoise(mix))), (model, kept)):
+            rows[name].append((ratio, *quality(speech, heard)))
+    table = Table("noisy speech", *(f"SI-SDR, {snr:g} dB" for snr in SNRS_DB), "SI-SDR", "PESQ")
+    for name, values in rows.items():
+        found = np.array(values)
+        each = [found[found[:, 0] == snr, 1].mean() for snr in SNRS_DB]
+        table.add_row(name, *(f"{v:.1f}" for v in (*each, found[:, 1].mean())), f"{found[:, 2].mean():.2f}")
+    return table
+
+
+def stem_table(engine: Engine, asked: Queries, encoder: TextEncoder, corpus: Path, model: str) -> Table:
+    live4 = Engine(find_model("live4"))
+    live4.prepare(RATE, BLOCK, 2)
+    order = list(live4.card.stems)
+    found: dict[tuple[str, str], list[float]] = {}
+    for song in track(find_songs(corpus, "test"), "songs", console=Console(stderr=True)):
+        stems = song.load()[:, :, SONG_FROM_S * RATE : (SONG_FROM_S + SONG_S) * RATE].astype(np.float32) / 32768
+        mix = stems.sum(axis=0)
+        theirs = through(live4, mix)
+        for number, (stem, words) in enumerate(ASKED.items()):
+            truth = stems[number]
+            if np.abs(truth).max() < 1e-3:
+                continue
+            asked.ask(0, encoder.embed(words))
+            ours = through(engine, mix)[0]
+            for name, heard in (("the mix", mix), ("live4", theirs[order.index(stem)]), (model, ours)):
+                found.setdefault((name, stem), []).append(sdr(truth, heard))
+    table = Table("SDR, dB", *(f"{stem}: “{words}”" for stem, words in ASKED.items()))
+    for name in ("the mix", "live4", model):
+        table.add_row(name, *(f"{np.mean(found[name, stem]):.1f}" if (name, stem) in found else "–" for stem in ASKED))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--model", default="query-live")
+    parser.add_argument("--mixtures", type=int, default=48)
+    options = parser.parse_args()
+    asked = Queries(("query",))
+    engine = Engine(find_model(options.model), queries=asked)
+    engine.prepare(RATE, BLOCK, 2)
+    encoder = encoder_of(engine.card)
+    console = Console()
+    pool = Pool(options.pool, "test")
+    console.print(speech_table(engine, asked, encoder, pool, options.mixtures, options.model))
+    console.print(stem_table(engine, asked, encoder, options.corpus, options.model))
+
+
+if __name__ == "__main__":
+    main()
