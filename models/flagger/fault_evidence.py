@@ -72,7 +72,8 @@ class _Take(NamedTuple):
 def grown(strengths: NDArray[np.floating]) -> NDArray[np.float32]:
     """Strengths ``(n, kinds)`` to how much of each grade's rise they have, ``(n, kinds, grades - 1)``, 0 … 1."""
     low, high = np.array(GRADES[:-1]), np.array(GRADES[1:])
-    return np.clip((strengths[:, :, None] - low) / (high - low), 0, 1).astype(np.float32)
+    shares: NDArray[np.float32] = np.clip((strengths[:, :, None] - low) / (high - low), 0, 1).astype(np.float32)
+    return shares
 
 
 def wrong_pairs(takes: list[_Take], rises: Tensor) -> Tensor:
