@@ -17,7 +17,7 @@ from export.flagger_runs import library_of, own_split
 from models.flagger.baselines import KINDS, Baseline
 from models.flagger.clips import CLIP_S, draw_clip, mel
 from models.flagger.corruptions import CLASSES, FAMILIES, Pools
-from models.flagger.evaluation import Curve, Take, auroc, f_measure, find_takes, measure, partial_auc
+from models.flagger.evaluation import Curve, Results, Take, auroc, f_measure, find_takes, measure, partial_auc
 from models.flagger.mel_faults import BEFORE, CHANGES
 from models.flagger.network import SCALES, FlagNetwork, Size, folded
 from models.flagger.pairs import kept_steps, read_folder
@@ -371,6 +371,16 @@ def test_a_perfect_curve_is_measured_as_perfect_and_chance_as_chance() -> None:
     assert values["boundary F ±150 ms"] == 1.0
     random = np.random.default_rng(0).random(250)
     assert measure(edit, samples, Curve(0.16, random, [])).values["boundary F ±150 ms"] < 0.5
+
+
+def test_a_clean_take_tells_false_flags_and_how_rare_good_audio_is_said_to_be() -> None:
+    clean = a_take("clean", [], [])
+    said = Curve(0.16, np.zeros(100), [], p_values=np.linspace(0.01, 1, 100))
+    values = measure(clean, 60 * RATE, said).values
+    assert values == {"flags": 0.0, "minutes": 1.0, "good steps with p of 0.05 or less": pytest.approx(0.05)}
+    assert "good steps with p of 0.05 or less" in Results([measure(clean, 60 * RATE, said)]).summary()
+    assert "flags" in measure(clean, 60 * RATE, said._replace(p_values=None)).values
+    assert not measure(clean, 60 * RATE, said._replace(flags=None)).values
 
 
 def test_boundaries_match_once() -> None:

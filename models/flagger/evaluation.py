@@ -28,6 +28,8 @@ from .recordings import RATE, Audio, read_file
 
 HALF_SEGMENT_S = 0.32
 BOUNDARY_S = 0.15
+RARE = 0.05
+"""If p-values hold, so much of good audio has one as small."""
 SHORTEST_CUT_S, SHORTEST_KEPT_S = 0.5, 0.5
 TECHNICAL = ("clipping", "dropout", "click", "hum", "dc", "phase", "silence")
 Double = NDArray[np.float64]
@@ -35,12 +37,13 @@ Double = NDArray[np.float64]
 
 class Curve(NamedTuple):
     """What a scorer says of a take: how odd it is every ``hop_s``, the first value at 0; what it flags, if it does;
-    and what a reviewer said, who knows better where edges are."""
+    what a reviewer said, who knows better where edges are; and how rare good audio is as odd, ``(m,)``."""
 
     hop_s: float
     scores: Double
     flags: list[Flag] | None
     review: Review | None = None
+    p_values: Double | None = None
 
 
 Scorer = Callable[[Audio], Curve]
@@ -140,7 +143,10 @@ def measure(take: Take, samples: int, curve: Curve) -> Measured:
         return Measured(take, {})
     if take.task == "clean":
         assert curve.flags is not None
-        return Measured(take, {"flags": float(len(curve.flags)), "minutes": samples / RATE / 60})
+        values = {"flags": float(len(curve.flags)), "minutes": samples / RATE / 60}
+        if curve.p_values is not None:
+            values[f"good steps with p of {RARE} or less"] = float((curve.p_values <= RARE).mean())
+        return Measured(take, values)
     if take.task == "edit":
         return Measured(take, edit_figures(take, samples, curve))
     labels = step_labels(take, curve)

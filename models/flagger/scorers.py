@@ -59,7 +59,8 @@ def flagger_scorer(listener: Listener, live: bool = False) -> Scorer:
         steps = listener.live if live else listener.file
         flags = pick_flags(steps, listener.flagger.step_samples, RATE, THRESHOLD)
         review = None if live else listener.flagger.reviewed
-        return Curve(HOP_S, score_of(on_grid(steps, count_of(audio))), flags, review)
+        p_values = np.array([step.p_value for step in steps]) if steps else None
+        return Curve(HOP_S, score_of(on_grid(steps, count_of(audio))), flags, review, p_values)
 
     return score
 
@@ -74,7 +75,7 @@ def system_scorer(listener: Listener, live: bool = False) -> Scorer:
         faults, found = fault_curve(audio, step)
         told = found if live else settled(found, faults, count, step, RATE)
         odds = np.log(heard.scores / (1 - heard.scores)) + faults.evidence(count)
-        return Curve(HOP_S, score_of(odds), [*(heard.flags or []), *told], heard.review)
+        return heard._replace(scores=score_of(odds), flags=[*(heard.flags or []), *told])
 
     return score
 
