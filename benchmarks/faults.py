@@ -112,6 +112,10 @@ def fault(kind: str, rng: np.random.Generator, x: Audio, rate: int) -> tuple[Aud
         part += np.float32(rng.choice([-1, 1]) * rng.uniform(0.02, 0.1))
     elif kind == "phase":
         part[int(rng.integers(2))] *= -1
+    elif kind == "bandlimit":
+        spectrum = np.fft.rfft(part)
+        spectrum[:, round(rng.uniform(2500, 9000) * length / rate) :] = 0
+        part[:] = np.fft.irfft(spectrum, n=length)
     elif kind == "silence":
         part[:] = rng.uniform(-2e-5, 2e-5, part.shape) * (rng.random() < 0.5)
     return y, spans

@@ -22,6 +22,7 @@ EVIDENCE: dict[str, tuple[float, ...]] = {
     "hum": (0.0, 0.0, 0.0, 0.2, 2.5, 6.3, 9.5, 9.6, 9.6),
     "dc": (0.0, 0.2, 0.6, 3.0, 5.9, 8.8, 10.7, 11.1, 11.1),
     "phase": (0.0, 1.0, 1.9, 4.0, 5.8, 7.0, 7.6, 8.5, 9.5),
+    "bandlimit": (0.0, 0.0, 0.5, 2.0, 4.0, 7.0, 8.0, 9.0, 9.0),
     "silence": (0.0, 0.0, 0.2, 4.0, 5.9, 7.9, 9.9, 10.2, 10.2),
 }
 """The log odds that each kind adds at the strengths of `GRADES`; between them a straight line."""

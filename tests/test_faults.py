@@ -61,6 +61,10 @@ def with_fault(kind: str, audio: Audio, rate: int = RATE) -> tuple[Audio, float,
         part += 0.06
     elif kind == "phase":
         part[1] *= -1
+    elif kind == "bandlimit":
+        spectra = np.fft.rfft(part)
+        spectra[:, round(3400 * (end - start)) :] = 0
+        part[:] = np.fft.irfft(spectra, n=b - a)
     return out, start, end
 
 
@@ -81,7 +85,8 @@ def test_one_fault_is_one_flag_at_its_place(kind: str, rate: int) -> None:
     audio, start, end = with_fault(kind, band(11, rate), rate)
     (flag,) = heard(BY_KIND[kind](), audio, rate)
     assert flag.kind == kind
-    near = {"hum": 0.15, "dc": 0.03, "phase": 0.16, "clipping": 0.2}.get(kind, 0.001)  # clipped where it is loud
+    roughly = {"hum": 0.15, "dc": 0.03, "phase": 0.16, "clipping": 0.2, "bandlimit": 0.03}  # clipped where it is loud
+    near = roughly.get(kind, 0.001)
     assert abs(flag.start / rate - start) <= near
     assert abs(flag.end / rate - end) <= near
     assert 0.5 <= flag.score <= 1
@@ -300,6 +305,32 @@ def test_an_offset_is_evidence_where_it_is_not_the_usual_one() -> None:
     assert strengths[1250:1450].min() > 0.5
     assert strengths[300:1100].max() < 0.3
     assert strengths[1650:1900].max() < 0.3
+
+
+def shaped(audio: Audio, gains: NDArray[np.float64]) -> Audio:
+    """``audio (channels, n)`` with a gain for each of its ``n // 2 + 1`` frequencies."""
+    out: Audio = np.fft.irfft(np.fft.rfft(audio) * gains, n=audio.shape[1]).astype(np.float32)
+    return out
+
+
+def test_a_duller_passage_and_a_recording_dull_throughout_have_no_band_limit() -> None:
+    audio = band(12)
+    hz = np.fft.rfftfreq(4 * RATE, 1 / RATE)
+    dull = audio.copy()
+    dull[:, 5 * RATE : 9 * RATE] = shaped(audio[:, 5 * RATE : 9 * RATE], 1 / (1 + (hz / 1500) ** 2))
+    assert heard(BY_KIND["bandlimit"](), dull) == []
+    hz = np.fft.rfftfreq(audio.shape[1], 1 / RATE)
+    assert heard(BY_KIND["bandlimit"](), shaped(audio, 1.0 * (hz < 3400))) == []
+
+
+@pytest.mark.parametrize("hz", [3400.0, 5500.0, 8000.0])
+def test_a_band_limit_says_from_where_on_nothing_is_left(hz: float) -> None:
+    audio = band(12)
+    gains = 1.0 * (np.fft.rfftfreq(3 * RATE, 1 / RATE) < hz)
+    audio[:, 5 * RATE : 8 * RATE] = shaped(audio[:, 5 * RATE : 8 * RATE], gains)
+    (flag,) = heard(BY_KIND["bandlimit"](), audio)
+    assert hz / 1.3 < flag.low_hz < hz * 1.7
+    assert flag.high_hz == RATE / 2
 
 
 def test_silence_before_and_after_is_none_and_a_rest_is_none() -> None:

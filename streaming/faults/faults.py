@@ -6,6 +6,7 @@ Where sound is cut off there is a click: one that lies at the edge of a dropout 
 from collections.abc import Iterator, Sequence
 
 from ..flags import Flag
+from .bandlimit import BandLimit
 from .clicks import Clicks
 from .clipping import Clipping
 from .dc_offset import DcOffset
@@ -16,7 +17,7 @@ from .hum import Hum
 from .phase import Phase
 from .silence import Silence
 
-DETECTORS: tuple[type[Detector], ...] = (Clipping, Dropouts, Clicks, Hum, DcOffset, Phase, Silence)
+DETECTORS: tuple[type[Detector], ...] = (Clipping, Dropouts, Clicks, Hum, DcOffset, Phase, Silence, BandLimit)
 GAPS = (Dropouts.KIND, Silence.KIND)
 TOUCH_S = 0.003
 REMEMBERED = 8

@@ -1,0 +1,112 @@
+"""Band limit: everything above some frequency is gone, as through a telephone, a headset's call mode or a poor codec.
+
+In bands of a third of an octave, half a second is held against the recording's usual spectrum. A duller passage falls
+off by and by; a limit leaves what is below as it was and takes all that is above::
+
+    usual   ▇▇▇▆▆▆▅▅▅▄      duller  ▇▇▆▅▅▄▃▂▂▁      limited  ▇▇▇▆▆▁
+                                                                  └─ the fall beyond the step less that below it
+"""
+
+from collections import deque
+
+import numpy as np
+
+from .detector import strength_of
+from .hops import Block
+from .steady import Features, Steady
+
+_EDGES_HZ = (2000, 2500, 3150, 4000, 5000, 6300, 8000, 10000, 12500, 16000)
+_LOW_HZ = (300, 2000)
+"""What must be heard for the rest to be missed."""
+_USUAL_STEPS = 190
+"""30 s: the median of the loud ones is the usual spectrum."""
+_LOUD_DB, _HEARD_DB, _USUAL_DB, _FLOOR = 40.0, -80.0, -95.0, 1e-10
+"""Within so much of the loudest; the least that counts as heard, and in a band as usual."""
+_LIMIT_DB = 25.0
+_EMPTY, _CLEAR_DB, _AGAINST = 10.0, 8.0, 0.3
+"""Percentile of hops that is what a limit leaves; how far above it a hop is clear; how much one speaks against it."""
+_STEP_BANDS = 2
+"""A limit's slope, in bands: those within it count on neither side."""
+
+
+class BandLimit(Steady):
+    KIND = "bandlimit"
+    GAP_S = 0.5
+    SHORTEST_S = 0.3
+    STEP_HOPS = 16
+    HALF_HOPS = 24
+    OUTSIDE_HOPS = 48
+    EDGE_HOPS = 48
+
+    def open(self) -> None:
+        super().open()
+        spacing = self.rate / self.hop_samples
+        last = self.hop_samples // 2
+        edges = sorted({min(last, round(hz / spacing)) for hz in _EDGES_HZ})
+        self._edges = np.array(edges)
+        self._hz = self._edges * spacing
+        self._low = slice(*(min(last, max(1, round(hz / spacing))) for hz in _LOW_HZ))
+        self._taper = (np.hanning(self.hop_samples + 2)[1:-1] / self.hop_samples).astype(np.float32)
+
+    def clear(self) -> None:
+        super().clear()
+        self._past: deque[Features] = deque(maxlen=_USUAL_STEPS)
+        self._usual = np.zeros(len(self._edges))
+        self._cut = 0
+        """The first band beyond the step, of the passage that goes on."""
+
+    def features(self, hops: Block) -> Features:
+        """Power a hop, ``(T, 1 + bands)``: of what is below, then of each band."""
+        spectra = np.fft.rfft(hops.mean(axis=1, dtype=np.float32) * self._taper, axis=1)
+        power = spectra.real**2 + spectra.imag**2
+        low = power[:, self._low].mean(axis=1, keepdims=True)
+        bands = np.add.reduceat(power[:, : self._edges[-1]], self._edges[:-1], axis=1) / np.diff(self._edges)
+        return np.concatenate([low, bands], axis=1)
+
+    def judge(self, window: Features) -> tuple[float, float]:
+        if len(self._edges) < _STEP_BANDS + 3 or not len(window):
+            return 0.0, 0.0
+        half = max(1, len(window) // 2)
+        levels = np.stack([decibels(part.mean(axis=0)) for part in (window, window[:half], window[-half:])])
+        self._past.append(levels[0])
+        past = np.array(self._past)
+        self._usual = np.median(past[past[:, 0] >= past[:, 0].max() - _LOUD_DB], axis=0)
+        falls, cut = self._falls(levels)
+        whole, shown = (float(s) for s in strength_of(np.array([falls[0], falls.max()]), _LIMIT_DB))
+        if whole >= self.threshold:
+            self._cut = cut
+        return whole, shown
+
+    def _falls(self, levels: Features) -> tuple[Features, int]:
+        """How much more is missing beyond the likeliest step than below it, ``(n,)`` dB; and the band after it."""
+        missing = self._usual - levels
+        bands = missing[:, 1:]
+        there = self._usual[1:] > _USUAL_DB
+        above = np.where(there, bands, np.inf)[:, ::-1]
+        beyond = np.minimum.accumulate(above, axis=1)[:, ::-1]  # the least missing of this band and all above
+        last = int(np.flatnonzero(there).max(initial=-1))
+        count = max(0, last - _STEP_BANDS + 1)
+        if not count:
+            return np.zeros(len(levels)), 0
+        below = np.concatenate([bands[:, :1], (bands[:, 1:] + bands[:, :-1]) / 2], axis=1)[:, :count]
+        below = np.maximum(below, missing[:, :1])
+        steps = beyond[:, _STEP_BANDS : _STEP_BANDS + count] - below
+        heard = levels[:, 0] > _HEARD_DB
+        found: Features = np.where(heard, np.maximum(steps.max(axis=1), 0.0), 0.0)
+        return found, int(steps[0].argmax()) + _STEP_BANDS
+
+    def edge_features(self, window: Features) -> Features:
+        """Whether a hop lacks what the emptiest lack, ``(hops, 1)``: 1, or if it is clear of them a little below 0."""
+        level = decibels(window[:, 1 + self._cut :]).mean(axis=1)
+        clear = np.clip((level - np.percentile(level, _EMPTY)) / _CLEAR_DB, 0, 1)
+        rows: Features = (1 - (1 + _AGAINST) * clear)[:, None]
+        return rows
+
+    def band(self) -> tuple[float, float]:
+        return float(self._hz[min(self._cut, len(self._hz) - 1)]), self.rate / 2
+
+
+def decibels(power: Features) -> Features:
+    """Of mean powers, from -100 up."""
+    level: Features = 10 * np.log10(power + _FLOOR)
+    return level
