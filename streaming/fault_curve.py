@@ -23,9 +23,14 @@ EVIDENCE: dict[str, tuple[float, ...]] = {
     "dc": (0.0, 0.2, 0.6, 3.0, 5.9, 8.8, 10.7, 11.1, 11.1),
     "phase": (0.0, 1.0, 1.9, 4.0, 5.8, 7.0, 7.6, 8.5, 9.5),
     "bandlimit": (0.0, 0.0, 0.5, 2.0, 4.0, 7.0, 8.0, 9.0, 9.0),
+    "rumble": (0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0),
+    "crackle": (0.0, 0.5, 2.0, 4.0, 6.0, 8.0, 9.0, 9.0, 9.0),
     "silence": (0.0, 0.0, 0.2, 4.0, 5.9, 7.9, 9.9, 10.2, 10.2),
 }
 """The log odds that each kind adds at the strengths of `GRADES`; between them a straight line."""
+CRACKLE, CLICK = "crackle", "click"
+CRACKLE_STEPS = 9
+"""Of a second and a half the mean strength of clicks: a record crackles where no click is one by itself."""
 Double = NDArray[np.float64]
 
 
@@ -51,13 +56,15 @@ class FaultCurve:
 
     def strengths(self, kind: str, count: int) -> NDArray[np.float32]:
         """Of the first ``count`` steps."""
+        if kind == CRACKLE:
+            return np.convolve(self.strengths(CLICK, count), np.full(CRACKLE_STEPS, 1 / CRACKLE_STEPS), "same")[:count]
         values = self._values.get(kind, np.zeros(0, np.float32))
         return np.pad(values, (0, max(0, count - len(values))))[:count]
 
     def evidence(self, count: int, without: Collection[str] = ()) -> Double:
         """Log odds of the first ``count`` steps, of all kinds but those."""
         total = np.zeros(count)
-        for kind in self._values:
+        for kind in (*self._values, *([CRACKLE] if CLICK in self._values and CLICK not in without else [])):
             if kind not in without:
                 total += evidence_of(kind, self.strengths(kind, count))
         return total

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from models.flagger.fault_evidence import Judged, chosen
+from models.flagger.fault_evidence import KINDS, Judged, chosen
 from streaming.fault_curve import EVIDENCE, GRADES, FaultCurve, evidence_of
 from streaming.faults.detector import Strengths
-from streaming.faults.faults import KINDS
+from streaming.faults.faults import HINTS
+from streaming.faults.faults import KINDS as TOLD
 from streaming.faults.whole_file import COMMON, COMMON_STEPS, joined, settled
 from streaming.flags import Flag
 
@@ -28,13 +29,13 @@ def curve_of(kind: str, strengths: dict[int, float], count: int = 1000) -> Fault
 
 
 def test_evidence_rises_with_strength_and_is_never_against_a_fault() -> None:
-    assert set(EVIDENCE) == set(KINDS)
+    assert set(EVIDENCE) == {*TOLD, *(hint.KIND for hint in HINTS), "crackle"}
     grades = np.linspace(0, 1, 101)
     for kind in KINDS:
         found = evidence_of(kind, grades)
         assert found[0] == 0
         assert (np.diff(found) >= 0).all()
-        assert found[50] >= 1.5  # where a fault begins it is worth something
+        assert found[50] >= 1  # where a fault begins it is worth something
 
 
 @pytest.mark.parametrize("size", [7, 160, 100_000])
@@ -49,9 +50,17 @@ def test_a_curve_holds_the_strongest_of_every_step_in_any_pieces(size: int) -> N
         inside = values[16 * step - 8 : 16 * step + 8]
         assert got[step] == inside.max()
     assert got[105] == 0
-    np.testing.assert_allclose(curve.evidence(100), evidence_of("click", curve.strengths("click", 100)))
+    total = sum(evidence_of(kind, curve.strengths(kind, 100)) for kind in ("click", "crackle"))
+    np.testing.assert_allclose(curve.evidence(100), total)
     assert not curve.evidence(100, without=("click",)).any()
     assert not curve.strengths("hum", 5).any()
+
+
+def test_small_clicks_that_come_on_are_a_crackle_and_one_is_none() -> None:
+    curve = curve_of("click", {20: 0.4, **dict.fromkeys(range(60, 90), 0.4)})
+    crackle = curve.strengths("crackle", 100)
+    assert crackle[:40].max() < 0.05
+    np.testing.assert_allclose(crackle[64:86], 0.4, rtol=1e-5)
 
 
 def test_hum_that_comes_and_goes_is_one() -> None:

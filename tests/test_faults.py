@@ -8,6 +8,7 @@ from streaming.errors import AudioError
 from streaming.faults.detector import Detector, strength_of
 from streaming.faults.faults import DETECTORS, KINDS, Faults
 from streaming.faults.rarity import LARGER, p_value
+from streaming.faults.rumble import Rumble
 from streaming.faults.steady import two_levels
 from streaming.flags import Flag
 
@@ -331,6 +332,32 @@ def test_a_band_limit_says_from_where_on_nothing_is_left(hz: float) -> None:
     (flag,) = heard(BY_KIND["bandlimit"](), audio)
     assert hz / 1.3 < flag.low_hz < hz * 1.7
     assert flag.high_hz == RATE / 2
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_rumble_is_evidence_and_a_bass_is_less_of_it(rate: int) -> None:
+    rng = np.random.default_rng(5)
+    t = np.arange(12 * rate) / rate
+    quiet = band(12, rate)
+    here = ((t > 6) & (t < 9)).astype(np.float32)
+    hz = np.fft.rfftfreq(len(t), 1 / rate)
+    noise = shaped(rng.standard_normal((1, len(t))).astype(np.float32), 1.0 * ((hz > 20) & (hz < 150)))[0]
+    rumble = 0.3 * noise / noise.std() * here
+    bass = 0.3 * np.sin(2 * np.pi * 55 * t) * here
+    found = []
+    for added in (rumble, bass):
+        detector = Rumble()
+        audio = (quiet + added).astype(np.float32)
+        assert heard(detector, audio, rate) == []
+        detector.process(audio, 0)
+        values = detector.strengths.values
+        detector.flush()
+        values = np.concatenate([values, detector.strengths.values])
+        assert len(values) == 1200
+        assert values[200:550].max() < 0.35
+        found.append(values[650:850].mean())
+    assert found[0] > 0.35, found
+    assert found[1] < 0.6 * found[0], found
 
 
 def test_silence_before_and_after_is_none_and_a_rest_is_none() -> None:

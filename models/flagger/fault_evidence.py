@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from streaming.fault_curve import GRADES
-from streaming.faults.faults import KINDS
+from streaming.fault_curve import EVIDENCE, GRADES
 
 from .evaluation import TECHNICAL, Curve, find_takes, step_labels
 from .scorers import HOP_S, Listener, fault_curve, flagger_scorer
 
+KINDS = tuple(EVIDENCE)
 TECHNICAL_WEIGHT = 4.0
 STEPS, RATE = 120, 0.15
 LEANEST = 1e-4

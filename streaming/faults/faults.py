@@ -15,9 +15,12 @@ from .dropouts import Dropouts
 from .hops import Block, Hops
 from .hum import Hum
 from .phase import Phase
+from .rumble import Rumble
 from .silence import Silence
 
 DETECTORS: tuple[type[Detector], ...] = (Clipping, Dropouts, Clicks, Hum, DcOffset, Phase, Silence, BandLimit)
+HINTS: tuple[type[Detector], ...] = (Rumble,)
+"""They make strengths known and tell no flags; live, where strengths count for nothing, nobody listens to them."""
 GAPS = (Dropouts.KIND, Silence.KIND)
 TOUCH_S = 0.003
 REMEMBERED = 8
@@ -36,6 +39,8 @@ class Faults:
 
     def __init__(self, threshold: float = THRESHOLD, live: bool = False, kinds: Sequence[str] = KINDS) -> None:
         self.detectors = [detector(threshold, live) for detector in DETECTORS if detector.KIND in kinds]
+        if not live and kinds is KINDS:
+            self.detectors += [detector(threshold) for detector in HINTS]
 
     def prepare(self, rate: int, channels: int) -> None:
         """Get ready for blocks ``(channels, n)``. Raises `AudioError` where rate or channels are out of range."""
