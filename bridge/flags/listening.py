@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import AudioError, RequestError
-from streaming.fault_curve import FaultCurve
+from streaming.fault_curve import REPAIRED, FaultCurve
 from streaming.faults.faults import Faults
 from streaming.faults.whole_file import settled
 from streaming.flagger import Flagger, Step
@@ -27,10 +27,6 @@ from ..resampler import Resampler, hearing_rate
 
 QUIET = 3e-5
 """A passage whose peak lies below this (-90 dBFS) is silence."""
-
-
-REPAIRED = frozenset(("hum", "dc", "phase"))
-"""Kinds of faults that are repaired; nobody cuts them out."""
 
 
 class Heard(NamedTuple):

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.evidence import score_at, score_of
-from streaming.fault_curve import evidence_of
+from streaming.fault_curve import REPAIRED, evidence_of
 from streaming.flag_picker import THRESHOLD, pick_flags
 from streaming.flagger import Step
 from streaming.flags import Flag
@@ -30,7 +30,6 @@ from streaming.keep import Rules, keep, log_odds
 
 from .analysis import FlagAnalysis
 from .flag_set import FlagSet, Part
-from .listening import REPAIRED
 from .settings import FlagSettings
 from .snapping import snap_edges
 

@@ -44,6 +44,8 @@ class Curve(NamedTuple):
     flags: list[Flag] | None
     review: Review | None = None
     p_values: Double | None = None
+    to_cut: Double | None = None
+    """Scores for the choice of what is kept, where they are others."""
 
 
 Scorer = Callable[[Audio], Curve]
@@ -194,7 +196,8 @@ def edit_figures(take: Take, samples: int, curve: Curve) -> dict[str, float]:
     """IoU of what is kept and F of its boundaries, at the share that the true edit keeps."""
     truth = sum(end - start for start, end in take.keep) / samples
     rules = Rules(*(max(1, round(s / curve.hop_s)) for s in (SHORTEST_KEPT_S, SHORTEST_CUT_S)))
-    parts = runs(keep(curve.scores, truth, rules), curve.hop_s, samples)
+    scores = curve.scores if curve.to_cut is None else curve.to_cut
+    parts = runs(keep(scores, truth, rules), curve.hop_s, samples)
     if curve.review:
         spans = [(start / RATE, end / RATE) for start, end in parts]
         moved = curve.review.spans_near(spans, samples / RATE, odd=False)

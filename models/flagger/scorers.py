@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.evidence import score_of
-from streaming.fault_curve import FaultCurve
+from streaming.fault_curve import REPAIRED, FaultCurve
 from streaming.faults.faults import Faults
 from streaming.faults.whole_file import settled
 from streaming.features import MEL
@@ -74,8 +74,9 @@ def system_scorer(listener: Listener, live: bool = False) -> Scorer:
         step, count = listener.flagger.step_samples, len(heard.scores)
         faults, found = fault_curve(audio, step)
         told = found if live else settled(found, faults, count, step, RATE)
-        odds = np.log(heard.scores / (1 - heard.scores)) + faults.evidence(count)
-        return heard._replace(scores=score_of(odds), flags=[*(heard.flags or []), *told])
+        odds = np.log(heard.scores / (1 - heard.scores))
+        scores, to_cut = (score_of(odds + faults.evidence(count, without)) for without in ((), REPAIRED))
+        return heard._replace(scores=scores, flags=[*(heard.flags or []), *told], to_cut=to_cut)
 
     return score
 

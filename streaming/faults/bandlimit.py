@@ -22,7 +22,7 @@ _USUAL_STEPS = 190
 """30 s: the median of the loud ones is the usual spectrum."""
 _LOUD_DB, _HEARD_DB, _USUAL_DB, _FLOOR = 40.0, -80.0, -95.0, 1e-10
 """Within so much of the loudest; the least that counts as heard, and in a band as usual."""
-_LIMIT_DB = 25.0
+_LIMIT_DB = 30.0
 _EMPTY, _CLEAR_DB, _AGAINST = 10.0, 8.0, 0.3
 """Percentile of hops that is what a limit leaves; how far above it a hop is clear; how much one speaks against it."""
 _STEP_BANDS = 2
