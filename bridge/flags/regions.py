@@ -35,6 +35,8 @@ from .snapping import snap_edges
 
 Curve = NDArray[np.float64]
 Span = tuple[int, int]
+_SHARE_OFF = 0.04
+"""Edges go where they are heard if the kept share stays as near as this to what was asked: in short files it may not."""
 
 
 class Curves(NamedTuple):
@@ -161,7 +163,9 @@ def _by_share(
     samples = np.round((edges - 0.5) * analysis.hop_s * analysis.rate).astype(int)
     samples = np.where(edges == 0, 0, np.where(edges == len(mask), analysis.frames, samples))
     spans = list(zip(samples[::2].tolist(), samples[1::2].tolist(), strict=True))
-    spans = found_edges(analysis, spans, odd=False)
+    moved = found_edges(analysis, spans, odd=False)
+    if abs(sum(end - start for start, end in moved) / analysis.frames - ratio) <= _SHARE_OFF:
+        spans = moved
     parts = between(between(snap_edges(analysis, spans, settings.snap), analysis.frames), analysis.frames)
     cuts = between(parts, analysis.frames)
     flags = [_describe(analysis, start, end) for start, end in cuts]
