@@ -36,7 +36,7 @@ from .snapping import snap_edges
 Curve = NDArray[np.float64]
 Span = tuple[int, int]
 _SHARE_OFF = 0.04
-"""Edges go where they are heard if the kept share stays as near as this to what was asked; in short files not always."""
+"""Edges go where they are heard if the kept share stays as near as this to what was asked."""
 
 
 class Curves(NamedTuple):
