@@ -23,8 +23,9 @@ from rich.table import Table
 from bridge.registry import find_model
 from bridge.text_encoder import TextEncoder, encoder_of
 from models.query.classes import classes
-from models.query.evaluation import BLOCK, sdr, si_sdr
+from models.query.evaluation import BLOCK, STEM, sdr, si_sdr
 from models.query.pool import Place, Pool
+from models.separator.evaluation import separate_mix
 from models.separator.songs import find_songs
 from streaming.engine import Engine
 from streaming.queries import Queries
@@ -43,16 +44,6 @@ SONG_S, SONG_FROM_S = 15, 20
 FURTHEST = 4096
 """Samples by which an output may be late."""
 Audio = NDArray[np.float32]
-
-
-def through(engine: Engine, stereo: Audio) -> list[Audio]:
-    """Stems ``(2, samples)``, the delay taken out."""
-    engine.reset()
-    length = stereo.shape[1]
-    parts = [[s.copy() for s in engine.process(stereo[:, a : a + BLOCK])[1]] for a in range(0, length, BLOCK)]
-    parts.append(engine.flush()[1])
-    late = engine.latency_samples
-    return [np.concatenate(stem, axis=1)[:, late : late + length] for stem in zip(*parts, strict=True)]
 
 
 def rnnoise(mix: Audio) -> Audio:
@@ -109,7 +100,7 @@ def speech_table(engine: Engine, asked: Queries, encoder: TextEncoder, pool: Poo
     rows: dict[str, list[tuple[float, float, float]]] = {"the mix": [], "RNNoise": [], model: []}
     console = Console(stderr=True)
     for speech, mix, ratio in track(noisy_speech(pool, count), "noisy speech", count, console=console):
-        kept = through(engine, np.stack([mix, mix]))[0].mean(axis=0)
+        kept = separate_mix(engine, np.stack([mix, mix]), BLOCK)[STEM].mean(axis=0)
         for name, heard in (("the mix", mix), ("RNNoise", aligned(speech, rnnoise(mix))), (model, kept)):
             rows[name].append((ratio, *quality(speech, heard)))
     table = Table("noisy speech", *(f"SI-SDR, {snr:g} dB" for snr in SNRS_DB), "SI-SDR", "PESQ")
@@ -123,19 +114,18 @@ def speech_table(engine: Engine, asked: Queries, encoder: TextEncoder, pool: Poo
 def stem_table(engine: Engine, asked: Queries, encoder: TextEncoder, corpus: Path, model: str) -> Table:
     live4 = Engine(find_model("live4"))
     live4.prepare(RATE, BLOCK, 2)
-    order = list(live4.card.stems)
     found: dict[tuple[str, str], list[float]] = {}
     for song in track(find_songs(corpus, "test"), "songs", console=Console(stderr=True)):
         stems = song.load()[:, :, SONG_FROM_S * RATE : (SONG_FROM_S + SONG_S) * RATE].astype(np.float32) / 32768
         mix = stems.sum(axis=0)
-        theirs = through(live4, mix)
+        theirs = separate_mix(live4, mix, BLOCK)
         for number, (stem, words) in enumerate(ASKED.items()):
             truth = stems[number]
             if np.abs(truth).max() < 1e-3:
                 continue
             asked.ask(0, encoder.embed(words))
-            ours = through(engine, mix)[0]
-            for name, heard in (("the mix", mix), ("live4", theirs[order.index(stem)]), (model, ours)):
+            ours = separate_mix(engine, mix, BLOCK)[STEM]
+            for name, heard in (("the mix", mix), ("live4", theirs[stem]), (model, ours)):
                 found.setdefault((name, stem), []).append(sdr(truth, heard))
     table = Table("SDR, dB", *(f"{stem}: “{words}”" for stem, words in ASKED.items()))
     for name in ("the mix", "live4", model):
@@ -150,7 +140,7 @@ def main() -> None:
     parser.add_argument("--model", default="query-live")
     parser.add_argument("--mixtures", type=int, default=48)
     options = parser.parse_args()
-    asked = Queries(("query",))
+    asked = Queries((STEM,))
     engine = Engine(find_model(options.model), queries=asked)
     engine.prepare(RATE, BLOCK, 2)
     encoder = encoder_of(engine.card)

@@ -22,15 +22,16 @@ EVIDENCE: dict[str, tuple[float, ...]] = {
     "hum": (0.0, 0.0, 0.0, 0.4, 2.8, 6.4, 9.8, 9.9, 9.9),
     "dc": (0.0, 0.2, 0.7, 3.1, 6.2, 9.5, 11.3, 11.7, 11.7),
     "phase": (0.0, 1.4, 2.9, 5.0, 7.2, 8.7, 9.4, 10.4, 11.4),
+    "silence": (0.0, 0.1, 0.2, 4.0, 6.4, 8.8, 11.3, 11.7, 11.7),
     "bandlimit": (0.0, 0.0, 0.3, 1.9, 5.0, 6.9, 7.0, 7.0, 7.0),
     "rumble": (0.0, 0.4, 0.7, 1.9, 2.0, 2.6, 4.7, 4.7, 4.7),
     "crackle": (0.0, 0.0, 3.1, 3.2, 3.2, 3.2, 3.2, 3.2, 3.2),
-    "silence": (0.0, 0.1, 0.2, 4.0, 6.4, 8.8, 11.3, 11.7, 11.7),
 }
 """The log odds that each kind adds at the strengths of `GRADES`; between them a straight line."""
 REPAIRED = frozenset(("hum", "dc", "phase"))
 """Kinds of faults that are repaired; nobody cuts them out."""
 CRACKLE, CLICK = "crackle", "click"
+MADE_OF = {CRACKLE: CLICK}
 CRACKLE_STEPS = 9
 """Of a second and a half the mean strength of clicks: a record crackles where no click is one by itself."""
 Double = NDArray[np.float64]
@@ -66,8 +67,8 @@ class FaultCurve:
     def evidence(self, count: int, without: Collection[str] = ()) -> Double:
         """Log odds of the first ``count`` steps, of all kinds but those."""
         total = np.zeros(count)
-        for kind in (*self._values, *([CRACKLE] if CLICK in self._values and CLICK not in without else [])):
-            if kind not in without:
+        for kind in EVIDENCE:
+            if kind not in without and MADE_OF.get(kind) not in without:
                 total += evidence_of(kind, self.strengths(kind, count))
         return total
 

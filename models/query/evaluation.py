@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.flagger.recordings import RATE
+from models.separator.evaluation import separate_mix
 from streaming.engine import Engine
 from streaming.queries import Queries
 
@@ -36,6 +37,7 @@ RANGE_DB = 10.0
 LEVEL = 0.06
 PAUSE_S = 0.3
 BLOCK = 4096
+STEM = "query"
 Audio = NDArray[np.float32]
 
 
@@ -106,19 +108,14 @@ class Asker:
     """A query model in the engine: mixtures in, what it keeps of them out."""
 
     def __init__(self, model: Path) -> None:
-        self._queries = Queries(("query",))
+        self._queries = Queries((STEM,))
         self._engine = Engine(model, queries=self._queries)
         self._engine.prepare(RATE, BLOCK, 2)
 
     def separate(self, mix: Audio, embedding: NDArray[np.float32]) -> Audio:
         """``(samples,)`` to the same length, delay taken out."""
         self._queries.ask(0, embedding)
-        self._engine.reset()
-        stereo = np.stack([mix, mix])
-        parts = [self._engine.process(stereo[:, a : a + BLOCK])[1][0].copy() for a in range(0, len(mix), BLOCK)]
-        parts.append(self._engine.flush()[1][0])
-        late = self._engine.latency_samples
-        out: Audio = np.concatenate(parts, axis=1)[:, late : late + len(mix)].mean(axis=0)
+        out: Audio = separate_mix(self._engine, np.stack([mix, mix]), BLOCK)[STEM].mean(axis=0)
         return out
 
 

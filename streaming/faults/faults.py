@@ -26,6 +26,7 @@ TOUCH_S = 0.003
 REMEMBERED = 8
 """Of the latest gaps."""
 KINDS = tuple(detector.KIND for detector in DETECTORS)
+HEARD = (*KINDS, *(hint.KIND for hint in HINTS))
 
 
 class Faults:
@@ -37,10 +38,9 @@ class Faults:
         kinds: listen for these alone.
     """
 
-    def __init__(self, threshold: float = THRESHOLD, live: bool = False, kinds: Sequence[str] = KINDS) -> None:
-        self.detectors = [detector(threshold, live) for detector in DETECTORS if detector.KIND in kinds]
-        if not live and kinds is KINDS:
-            self.detectors += [detector(threshold) for detector in HINTS]
+    def __init__(self, threshold: float = THRESHOLD, live: bool = False, kinds: Sequence[str] = HEARD) -> None:
+        every = DETECTORS if live else (*DETECTORS, *HINTS)
+        self.detectors = [detector(threshold, live) for detector in every if detector.KIND in kinds]
 
     def prepare(self, rate: int, channels: int) -> None:
         """Get ready for blocks ``(channels, n)``. Raises `AudioError` where rate or channels are out of range."""

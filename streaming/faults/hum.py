@@ -12,6 +12,7 @@ II, 1998, 7.6.
 import numpy as np
 
 from .hops import Block
+from .lines import Lines
 from .steady import Features, Steady
 
 _MAINS_HZ = (50.0, 60.0)
@@ -42,10 +43,7 @@ class Hum(Steady):
     def open(self) -> None:
         super().open()
         self._lines = np.concatenate([mains * np.arange(1, _LINES + 1) for mains in _MAINS_HZ])
-        turns = np.outer(np.arange(self.hop_samples) / self.rate, self._lines)
-        waves = np.exp(-2j * np.pi * turns) * (2 / self.hop_samples)
-        self._waves = np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
-        self._turns = self.hop_samples / self.rate * self._lines
+        self._demodulated = Lines(self._lines, self.rate, self.hop_samples)
         window = np.hanning(_PIECE_HOPS + 2)[1:-1]
         times = np.arange(2 * self.HALF_HOPS // (_PIECE_HOPS // 2)) * (_PIECE_HOPS // 2 * self.hop_samples / self.rate)
         off = np.outer(_DRIFTS, self._lines)
@@ -64,13 +62,7 @@ class Hum(Steady):
 
     def features(self, hops: Block) -> Features:
         """The lines' amplitude in each hop, ``(T, lines)`` complex."""
-        mono = hops.mean(axis=1, dtype=np.float32)
-        parts = np.matmul(mono[:, None, :], self._waves)[:, 0]  # a product a hop: its rounding hangs on no other
-        half = len(self._lines)
-        place = self._heard + np.arange(len(hops))
-        turned = np.exp(-2j * np.pi * np.mod(place[:, None] * self._turns, 1.0))
-        lines: Features = (parts[:, :half] + 1j * parts[:, half:]) * turned
-        return lines
+        return self._demodulated.amplitudes(hops, self._heard)
 
     def judge(self, window: Features) -> tuple[float, float]:
         if len(window) < 2 * self.HALF_HOPS:

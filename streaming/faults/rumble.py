@@ -13,6 +13,7 @@ import numpy as np
 
 from .detector import strength_of
 from .hops import Block
+from .lines import Lines
 from .steady import Features, Steady
 
 _LINES_HZ = np.arange(25.0, 91.0, 3.0)
@@ -32,10 +33,7 @@ class Rumble(Steady):
 
     def open(self) -> None:
         super().open()
-        turns = np.outer(np.arange(self.hop_samples) / self.rate, _LINES_HZ)
-        waves = np.exp(-2j * np.pi * turns) * (2 / self.hop_samples)
-        self._waves = np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
-        self._turns = self.hop_samples / self.rate * _LINES_HZ
+        self._lines = Lines(_LINES_HZ, self.rate, self.hop_samples)
 
     def clear(self) -> None:
         super().clear()
@@ -43,14 +41,7 @@ class Rumble(Steady):
 
     def features(self, hops: Block) -> Features:
         """The lines' amplitude in each hop, ``(T, lines)`` complex."""
-        mono = hops.mean(axis=1, dtype=np.float32)
-        parts = np.matmul(mono[:, None, :], self._waves)[:, 0]  # a product a hop: its rounding hangs on no other
-        half = len(_LINES_HZ)
-        place = self._heard + np.arange(len(hops))
-        lines: Features = (parts[:, :half] + 1j * parts[:, half:]) * np.exp(
-            -2j * np.pi * np.mod(place[:, None] * self._turns, 1.0)
-        )
-        return lines
+        return self._lines.amplitudes(hops, self._heard)
 
     def judge(self, window: Features) -> tuple[float, float]:
         if len(window) < self.HALF_HOPS:
