@@ -40,7 +40,7 @@ LEAST_RECORDINGS = 4
 MEMORY_S, CALIBRATION_S, FRAMES_S = 40, 120, 110
 """Of each recording, what is remembered, what calibrates, and what examples are made of."""
 JUDGED_CLIPS = 240
-SONG_S, SPANS = 100, 100
+SONG_S, SPANS = 100, 300
 """Of each recording, what the reviewer's scenes are made of, and how many places in it are made worse."""
 
 

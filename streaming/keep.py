@@ -52,12 +52,13 @@ class Rules:
     switch: float = SWITCH
 
 
-def keep(scores: NDArray[np.floating], ratio: float, rules: Rules | None = None) -> Mask:
+def keep(scores: NDArray[np.floating], ratio: float, rules: Rules | None = None, costs: Odds | None = None) -> Mask:
     """Which steps to keep so that as nearly as possible ``ratio`` of them stay.
 
     Args:
         scores: how odd each step is, 0 … 1, ``(n,)``.
         ratio: 0 … 1.
+        costs: what a change just before each step costs, ``(n,)``, where that is not everywhere `Rules.switch`.
 
     Raises:
         ValueError: the ratio lies outside.
@@ -70,10 +71,10 @@ def keep(scores: NDArray[np.floating], ratio: float, rules: Rules | None = None)
     if not count or ratio in (0, 1):
         return np.full(count, ratio > 0)
     low, high = float(odds.min()) - 1, float(odds.max()) + 1
-    fewer, more = path(odds, low, rules), path(odds, high, rules)
+    fewer, more = path(odds, low, rules, costs), path(odds, high, rules, costs)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        found = path(odds, middle, rules)
+        found = path(odds, middle, rules, costs)
         if padded(found, rules.pad).mean() <= ratio:
             low, fewer = middle, found
         else:
@@ -103,8 +104,10 @@ def log_odds(scores: NDArray[np.floating]) -> Odds:
     return odds
 
 
-def path(odds: Odds, limit: float, rules: Rules) -> Mask:
+def path(odds: Odds, limit: float, rules: Rules, costs: Odds | None = None) -> Mask:
     """The best path at this limit, not padded yet. Where two are equally good, the one that cuts.
+
+    ``costs`` as for `keep`; one below 0 asks for a change.
 
     ``kept[t]`` and ``cut[t]`` are the best totals of the first t steps that end in such a run, at least as long as it
     must be: either it goes on, or it began its least length ago.
@@ -112,6 +115,7 @@ def path(odds: Odds, limit: float, rules: Rules) -> Mask:
     count = len(odds)
     least_kept, least_cut = max(1, rules.min_kept), max(1, rules.min_cut, 2 * rules.pad + 1)
     total = np.concatenate([[0.0], np.cumsum(limit - odds)]).tolist()
+    change = [*(np.full(count, rules.switch) if costs is None else costs).tolist(), 0.0]
     never = -np.inf
     kept, cut = [never] * (count + 1), [0.0] * (count + 1)  # what is cut at the beginning is no pause
     began_kept, began_cut = [0] * (count + 1), [0] * (count + 1)
@@ -119,17 +123,18 @@ def path(odds: Odds, limit: float, rules: Rules) -> Mask:
         since = t - least_kept
         if since >= 0:
             kept[t], began_kept[t] = kept[t - 1] + total[t] - total[t - 1], began_kept[t - 1]
-            before = cut[since] - rules.switch if since else 0.0
+            before = cut[since] - change[since] if since else 0.0
             if before + total[t] - total[since] > kept[t]:
                 kept[t], began_kept[t] = before + total[t] - total[since], since
         since = t - least_cut
         cut[t], began_cut[t] = cut[t - 1], began_cut[t - 1]
-        if since > 0 and kept[since] - rules.switch >= cut[t]:
-            cut[t], began_cut[t] = kept[since] - rules.switch, since
-    ends = kept[max(0, count - least_cut + 1) :]  # nor is what is cut at the end
-    last = max(0, count - least_cut + 1) + int(np.argmax(ends))
+        if since > 0 and kept[since] - change[since] >= cut[t]:
+            cut[t], began_cut[t] = kept[since] - change[since], since
+    first = max(0, count - least_cut + 1)  # nor is what is cut at the end
+    ends = [kept[t] - change[t] for t in range(first, count + 1)]
+    last = first + int(np.argmax(ends))
     mask = np.zeros(count, np.bool_)
-    best = max(kept[count], cut[count], kept[last] - rules.switch)
+    best = max(kept[count], cut[count], ends[last - first])
     if count < least_kept:
         return np.full(count, total[count] > 0)
     if kept[count] == best and cut[count] < best:

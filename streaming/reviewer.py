@@ -1,7 +1,8 @@
 """The reviewer: hears a whole file both ways, forty seconds at a time, and says of every moment how odd it is there.
 
 A ``frames`` model with two curves, ``odd`` and ``edge``. Live there is none: it has to hear what comes after. What it
-says counts for whole steps (`Review.odds`), and where a passage begins and ends it says to 40 ms (`Review.edge_near`)::
+says counts for whole steps (`Review.odds`), where a passage begins and ends it says to 40 ms (`Review.edge_near`), and
+where one may be cut, by what a change costs there (`Review.change_costs`)::
 
     odd    ▁▁▁▁▂▇███▇██▆▂▁▁▁▁
     edge   ▁▁▁▁█▁▁▁▁▁▁▁▁▇▁▁▁▁
@@ -23,7 +24,9 @@ CURVES = ("odd", "edge")
 PIECE_FRAMES = 2688
 """Frames that are final with every run: with their context of 7 s on both sides as much as the network learned with."""
 NEAR_S = 0.7
-"""So far an edge is moved at most."""
+"""So far an edge that steps have placed is moved at most."""
+_CHANGE, _EDGE_ODDS, _LEAST_EDGE = 25.0, 14.0, 0.01
+"""What a change costs where an edge is as likely as not, how much less for each log odd, and the least that counts."""
 _WEIGHT_EDGE = 2.0
 """Of the two curves: a rise of ``odd`` tells an edge, too."""
 
@@ -62,7 +65,20 @@ class Review:
         best = int(tells.argmax())
         return float(places[best] * self.frame_s)
 
-    def spans_near(self, spans: Sequence[tuple[float, float]], length_s: float, odd: bool) -> list[tuple[float, float]]:
+    def change_costs(self, count: int, hop_s: float) -> NDArray[np.float64]:
+        """What a change between keeping and cutting costs just before each of ``count`` steps (`keep.keep`): next to
+        nothing where an edge is heard, and elsewhere more than a passage that is a little odd."""
+        reach = hop_s / 2 / self.frame_s
+        middles = (np.arange(count) - 0.5) * hop_s / self.frame_s
+        first, last = np.round(middles - reach).astype(int), np.round(middles + reach).astype(int) + 1
+        ends = np.clip(np.stack([first, last], axis=1), 0, len(self.edge))
+        heard = np.array([self.edge[a:b].max(initial=0.0) for a, b in ends], np.float64)
+        heard = np.clip(heard, _LEAST_EDGE, 1 - _LEAST_EDGE)
+        return _CHANGE - _EDGE_ODDS * np.log(heard / (1 - heard))
+
+    def spans_near(
+        self, spans: Sequence[tuple[float, float]], length_s: float, odd: bool, within_s: float = NEAR_S
+    ) -> list[tuple[float, float]]:
         """Spans (seconds, in order) with their edges where they are heard, but for those at 0 and ``length_s``.
 
         ``odd``: what lies inside is odd; without, what lies outside is. No span vanishes, and none meets the next.
@@ -70,8 +86,8 @@ class Review:
         moved: list[tuple[float, float]] = []
         for i, (start, end) in enumerate(spans):
             last = moved[-1][1] if moved else 0.0
-            first = start if start <= 0 else self.edge_near(start, odd)
-            stop = end if end >= length_s else min(self.edge_near(end, not odd), length_s)
+            first = start if start <= 0 else self.edge_near(start, odd, within_s)
+            stop = end if end >= length_s else min(self.edge_near(end, not odd, within_s), length_s)
             if first < last or first >= stop:
                 first = max(start, last)
             if stop <= first or (i + 1 < len(spans) and stop > spans[i + 1][0]):

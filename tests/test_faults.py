@@ -10,6 +10,7 @@ from streaming.faults.faults import DETECTORS, KINDS, Faults
 from streaming.faults.rarity import LARGER, p_value
 from streaming.faults.rumble import Rumble
 from streaming.faults.steady import two_levels
+from streaming.faults.tuning import Tuning
 from streaming.flags import Flag
 
 Audio = NDArray[np.float32]
@@ -358,6 +359,29 @@ def test_rumble_is_evidence_and_a_bass_is_less_of_it(rate: int) -> None:
         found.append(values[650:850].mean())
     assert found[0] > 0.35, found
     assert found[1] < 0.6 * found[0], found
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_what_leaves_the_grid_of_semitones_is_evidence_and_another_chord_is_none(rate: int) -> None:
+    t = np.arange(24 * rate) / rate
+
+    def chords(off: float) -> Audio:
+        """Triads on a grid 17 cents above the usual one, each for half a second."""
+        roots = np.random.default_rng(3).integers(-12, 4, 48)[(t * 2).astype(int)]
+        hz = [440 * 2 ** ((roots + third + 0.17 + off) / 12) for third in (0, 4, 7)]
+        return np.stack([sum(0.1 * np.sin(2 * np.pi * np.cumsum(one) / rate) for one in hz)]).astype(np.float32)
+
+    there = (t > 12) & (t < 16)
+    audio = np.where(there, chords(-1.4), chords(0)).astype(np.float32)
+    detector = Tuning()
+    assert heard(detector, audio, rate) == []
+    detector.process(audio, 0)
+    values = detector.strengths.values
+    detector.flush()
+    values = np.concatenate([values, detector.strengths.values])
+    assert len(values) == 2400
+    assert values[1300:1500].min() > 0.5
+    assert max(values[200:1050].max(), values[1750:2200].max()) < 0.3
 
 
 def test_silence_before_and_after_is_none_and_a_rest_is_none() -> None:

@@ -13,10 +13,10 @@ from streaming.keep import Rules, keep, keep_below, log_odds, obeys, padded, pat
 RULES = [Rules(), Rules(2, 1), Rules(1, 3), Rules(3, 2, 0, 1.0), Rules(2, 2, 1, 0.5), Rules(4, 5, 0, 2.0)]
 
 
-def value(mask: NDArray[np.bool_], odds: NDArray[np.float64], limit: float, rules: Rules) -> float:
+def value(mask: NDArray[np.bool_], odds: NDArray[np.float64], limit: float, costs: NDArray[np.float64]) -> float:
     """What a path is worth, by the words of the module's docstring."""
-    changes = np.count_nonzero(mask[1:] != mask[:-1])
-    return float((limit - odds)[mask].sum()) - rules.switch * changes
+    changes = mask[1:] != mask[:-1]
+    return float((limit - odds)[mask].sum()) - float(costs[1:][changes].sum())
 
 
 def every_path(count: int, rules: Rules) -> list[NDArray[np.bool_]]:
@@ -33,8 +33,22 @@ def test_no_other_path_is_better(rules: Rules, seed: int) -> None:
     for limit in (-2.0, -0.5, 0.0, 0.7, 3.0):
         found = path(odds, limit, rules)
         assert obeys(found, rules)
-        best = max(value(mask, odds, limit, rules) for mask in every_path(count, rules))
-        assert value(found, odds, limit, rules) == pytest.approx(best)
+        even = np.full(count, rules.switch)
+        best = max(value(mask, odds, limit, even) for mask in every_path(count, rules))
+        assert value(found, odds, limit, even) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("seed", range(6))
+def test_no_other_path_is_better_where_changes_cost_here_more_and_there_less(rules: Rules, seed: int) -> None:
+    rng = np.random.default_rng((1, seed))
+    count = int(rng.integers(5, 12))
+    odds, costs = rng.normal(0, 2, count), rng.normal(2, 4, count)  # below 0 a change is asked for
+    for limit in (-2.0, -0.5, 0.0, 0.7, 3.0):
+        found = path(odds, limit, rules, costs)
+        assert obeys(found, rules)
+        best = max(value(mask, odds, limit, costs) for mask in every_path(count, rules))
+        assert value(found, odds, limit, costs) == pytest.approx(best)
 
 
 @settings(max_examples=150, deadline=None)

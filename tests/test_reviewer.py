@@ -61,6 +61,18 @@ def test_spans_keep_their_order_and_the_ends_of_the_file() -> None:
     np.testing.assert_allclose([moved[0][1], moved[2][1], moved[3][0]], [5, 14, 28], atol=0.05)
 
 
+@pytest.mark.parametrize("count", [1, 7, 80])
+def test_a_change_costs_little_where_an_edge_is_heard(count: int) -> None:
+    """One just before step 5 and one within half a step of 20's beginning; the rest is even, beyond the end too."""
+    hop_s, edge = 0.16, np.zeros(1000, np.float32)
+    edge[[round(4.5 * hop_s / FRAME_S), round(19.8 * hop_s / FRAME_S)]] = 0.9
+    costs = Review(np.zeros(1000, np.float32), edge, FRAME_S).change_costs(count, hop_s)
+    assert costs.shape == (count,)
+    low = np.flatnonzero(costs < costs.max())
+    np.testing.assert_array_equal(low, [at for at in (5, 20) if at < count])
+    assert (costs[low] < costs.max() / 4).all()
+
+
 def test_a_review_that_says_nothing_moves_little() -> None:
     even = Review(np.full(2000, 0.2, np.float32), np.zeros(2000, np.float32), FRAME_S)
     assert even.edge_near(9.0, rising=True) == pytest.approx(9.0, abs=0.02)

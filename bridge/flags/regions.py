@@ -6,7 +6,8 @@
                                                     faults ─────────────┴─► flags ─► what they leave is kept
     share       steps and faults ─► two-state path ─► edges ─► snapped ─► parts ─► what lies between them is flagged
 
-Steps place an edge within a third of a second; where there was a reviewer, it goes to where that one heard it.
+Steps place an edge within a third of a second; where there was a reviewer, it goes to where that one heard it. The path
+knows the reviewer's edges from the start: it changes where one was heard, and hardly anywhere else.
 
 A fault that does not end can only be repaired, not cut out: hum, an offset and a flipped channel are flagged, and what
 they lie under is kept.
@@ -27,6 +28,7 @@ from streaming.flag_picker import THRESHOLD, pick_flags
 from streaming.flagger import Step
 from streaming.flags import Flag
 from streaming.keep import Rules, keep, log_odds
+from streaming.reviewer import NEAR_S
 
 from .analysis import FlagAnalysis
 from .flag_set import FlagSet, Part
@@ -35,8 +37,6 @@ from .snapping import snap_edges
 
 Curve = NDArray[np.float64]
 Span = tuple[int, int]
-_SHARE_OFF = 0.04
-"""Edges go where they are heard if the kept share stays as near as this to what was asked."""
 
 
 class Curves(NamedTuple):
@@ -158,21 +158,20 @@ def _by_share(
         return math.ceil(seconds / analysis.hop_s - 1e-9)
 
     rules = Rules(steps_of(settings.min_length_s), steps_of(settings.pause_s), steps_of(settings.pad_s))
-    mask = keep(scores, ratio, rules)
+    review = analysis.review
+    mask = keep(scores, ratio, rules, review.change_costs(len(scores), analysis.hop_s) if review else None)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     samples = np.round((edges - 0.5) * analysis.hop_s * analysis.rate).astype(int)
     samples = np.where(edges == 0, 0, np.where(edges == len(mask), analysis.frames, samples))
     spans = list(zip(samples[::2].tolist(), samples[1::2].tolist(), strict=True))
-    moved = found_edges(analysis, spans, odd=False)
-    if abs(sum(end - start for start, end in moved) / analysis.frames - ratio) <= _SHARE_OFF:
-        spans = moved
+    spans = found_edges(analysis, spans, odd=False, within_s=analysis.hop_s)
     parts = between(between(snap_edges(analysis, spans, settings.snap), analysis.frames), analysis.frames)
     cuts = between(parts, analysis.frames)
     flags = [_describe(analysis, start, end) for start, end in cuts]
     return [*flags, *(fault for fault in analysis.faults if not _is_cut(fault, cuts))], parts
 
 
-def found_edges(analysis: FlagAnalysis, spans: Sequence[Span], odd: bool) -> list[Span]:
+def found_edges(analysis: FlagAnalysis, spans: Sequence[Span], odd: bool, within_s: float = NEAR_S) -> list[Span]:
     """Spans in order whose edges are those that the reviewer heard nearby; ``odd``: of what is odd, or of what is not.
 
     What technical faults decide stays: their edges are on the sample. No span vanishes, and none meets the next.
@@ -180,7 +179,9 @@ def found_edges(analysis: FlagAnalysis, spans: Sequence[Span], odd: bool) -> lis
     review, rate = analysis.review, analysis.rate
     if review is None:
         return list(spans)
-    edges = review.spans_near([(start / rate, end / rate) for start, end in spans], analysis.frames / rate, odd)
+    edges = review.spans_near(
+        [(start / rate, end / rate) for start, end in spans], analysis.frames / rate, odd, within_s
+    )
     return [(round(start * rate), round(end * rate)) for start, end in edges]
 
 

@@ -9,12 +9,11 @@ than bars are: what is rarer than onsets weighs more again (`POSITIVE`), or noth
 There are no hand-made chops for the rendered songs: ``chop`` is taken to be a downbeat on which something begins.
 """
 
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,10 +23,11 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.checkpoint import checkpoint, write_checkpoint
 from models.separator.songs import Song, find_songs, read_sources
 from streaming.card import Source
 from streaming.cqt import CQT, CqtFrames, bin_weights
-from streaming.errors import ModelError, RequestError
+from streaming.errors import RequestError
 from streaming.features import MEL
 
 from .annotations import Truth, load_truth
@@ -186,20 +186,13 @@ def _save(path: Path, network: SampleChop | SampleChopConv, step: int, sources: 
         "step": step,
         "sources": [asdict(s) for s in sources],
     }
-    aside = path.with_name(f".{path.name}.part")
-    torch.save(data, aside)
-    os.replace(aside, path)
+    write_checkpoint(path, data)
 
 
-def load_network(checkpoint: Path) -> tuple[SampleChop | SampleChopConv, tuple[Source, ...]]:
+def load_network(path: Path) -> tuple[SampleChop | SampleChopConv, tuple[Source, ...]]:
     """The network of a checkpoint and what it learned from. Raises `ModelError`."""
-    try:
-        data: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    with checkpoint(path, "sampleChop") as data:
         kind = Kind(**{**data["samplechop"], "curves": tuple(data["samplechop"]["curves"])})
         network = build(kind)
         network.load_state_dict(data["weights"])
-    except FileNotFoundError:
-        raise ModelError(f"{checkpoint}: no such file") from None
-    except Exception as error:  # what unpickling rubbish raises has no end
-        raise ModelError(f"{checkpoint}: not a checkpoint of sampleChop ({type(error).__name__})") from None
-    return network.eval(), tuple(Source(**s) for s in data["sources"])
+        return network.eval(), tuple(Source(**s) for s in data["sources"])

@@ -5,7 +5,6 @@ hear the same music.
 """
 
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +20,11 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
+from models.checkpoint import checkpoint, write_checkpoint
 from models.separator.songs import find_songs, read_sources
 from models.separator.training import keep_memory
 from streaming.card import Source
-from streaming.errors import ModelError, RequestError
+from streaming.errors import RequestError
 
 from .augment import draw_example
 from .calibration import calibrate
@@ -141,9 +141,7 @@ class Run:
             "shifts": self.shifts,
             "sources": [asdict(s) for s in sources],
         }
-        aside = path.with_name(f".{path.name}.part")
-        torch.save(data, aside)
-        os.replace(aside, path)
+        write_checkpoint(path, data)
 
     def load(self, path: Path) -> None:
         """Go on where a checkpoint stopped. Raises `ModelError`."""
@@ -239,15 +237,10 @@ def _note(path: Path, row: dict[str, float]) -> None:
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Raises `ModelError` when the file is not a chopper's checkpoint."""
-    try:
-        data: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    with checkpoint(path, "a chopper") as data:
         data["size"] = Size(**{**data["size"], "curves": tuple(data["size"]["curves"])})
         Chopper(data["size"]).load_state_dict(data["average"])
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except Exception as error:  # what unpickling rubbish raises has no end
-        raise ModelError(f"{path}: not a checkpoint of a chopper ({type(error).__name__})") from None
-    return data
+        return data
 
 
 def load_network(checkpoint: Path) -> tuple[Chopper, tuple[Source, ...]]:

@@ -196,15 +196,30 @@ def knock(rng: Rng, samples: int) -> Audio:
 
 
 def wow(rng: Rng, x: Audio, pools: Pools) -> Audio:
-    """Speed that wavers or is another."""
+    """Speed that wavers or is another, or another pitch at the same speed."""
     n = np.arange(len(x), dtype=np.float64)
-    if rng.random() < 0.5:
+    way = rng.random()
+    if way < 0.3:
+        return transposed(x, 2 ** (rng.choice([-1, 1]) * rng.uniform(0.4, 7) / 12), int(rng.uniform(0.03, 0.12) * RATE))
+    if way < 0.65:
         hz, depth = np.exp(rng.uniform(np.log(0.4), np.log(12))), rng.uniform(0.004, 0.05)
         at = n + depth * RATE / (2 * np.pi * hz) * np.sin(2 * np.pi * hz * n / RATE + rng.uniform(0, 6))
     else:
         speed = 2 ** (rng.choice([-1, 1]) * rng.uniform(0.3, 5) / 12)
         at = (n * speed) % max(1, len(x) - 1)
     y: Audio = np.interp(np.clip(at, 0, len(x) - 1), n, x).astype(np.float32)
+    return y
+
+
+def transposed(x: Audio, ratio: float, grain: int) -> Audio:
+    """Another pitch at the same speed: two heads read at ``ratio`` and jump back in turn, unheard while they do."""
+    n = np.arange(len(x), dtype=np.float64)
+    out = np.zeros(len(x))
+    for turn in (0.0, 0.5):
+        phase = (n * abs(ratio - 1) / grain + turn) % 1
+        lag = grain * (1 - phase if ratio > 1 else phase)
+        out += np.square(np.sin(np.pi * phase)) * np.interp(np.maximum(0, n - lag), n, x)
+    y: Audio = out.astype(np.float32)
     return y
 
 

@@ -197,10 +197,11 @@ def edit_figures(take: Take, samples: int, curve: Curve) -> dict[str, float]:
     truth = sum(end - start for start, end in take.keep) / samples
     rules = Rules(*(max(1, round(s / curve.hop_s)) for s in (SHORTEST_KEPT_S, SHORTEST_CUT_S)))
     scores = curve.scores if curve.to_cut is None else curve.to_cut
-    parts = runs(keep(scores, truth, rules), curve.hop_s, samples)
+    costs = curve.review.change_costs(len(scores), curve.hop_s) if curve.review else None
+    parts = runs(keep(scores, truth, rules, costs), curve.hop_s, samples)
     if curve.review:
         spans = [(start / RATE, end / RATE) for start, end in parts]
-        moved = curve.review.spans_near(spans, samples / RATE, odd=False)
+        moved = curve.review.spans_near(spans, samples / RATE, odd=False, within_s=curve.hop_s)
         parts = [(round(start * RATE), round(end * RATE)) for start, end in moved]
     fine = samples // 441
     true, got = (mask_of(spans, fine) for spans in (take.keep, parts))

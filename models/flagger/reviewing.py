@@ -5,12 +5,10 @@ then goes on learning, slower than the rest. What comes out is a checkpoint; `ex
 """
 
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +18,10 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
+from models.checkpoint import checkpoint, write_checkpoint
 from models.chopper.training import no_denormals
 from models.separator.training import keep_memory
 from streaming.card import Source
-from streaming.errors import ModelError
 
 from .network import FlagNetwork
 from .reviewer import Reviewer, ReviewSize
@@ -33,6 +31,7 @@ EDGE_WEIGHT, EDGE_EACH = 0.25, 5.0
 """Of the loss; and how much more a row with an edge counts than one without."""
 LONGEST_STEP_S = 10.0
 """A machine that sleeps does not train."""
+SAVE_EVERY_MIN = 5.0
 EAR_RESTS, EAR_RATE = 0.5, 0.3
 """Of the time, and of the learning rate of everything else."""
 Batch = dict[str, Tensor]
@@ -87,18 +86,24 @@ def train_reviewer(
     shelf: Shelf,
     families: int,
     settings: ReviewSettings,
-    ear: FlagNetwork,
+    begin: FlagNetwork | Reviewer,
     folder: Path,
     sources: Sequence[Source],
     quiet: bool = False,
 ) -> Path:
-    """Train until the budget is spent; returns ``folder/review.ckpt``."""
-    size = ReviewSize(ear.size.width)
+    """Train until the budget is spent; returns ``folder/review.ckpt``, written every few minutes.
+
+    Args:
+        begin: a flagger, whose ear it begins with, or a reviewer that goes on learning.
+    """
+    size = begin.size if isinstance(begin, Reviewer) else ReviewSize(begin.size.width)
     torch.manual_seed(settings.seed)
     keep_memory()
     console = Console(stderr=True, quiet=quiet)
     network = Reviewer(size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.layers.load_state_dict(ear.layers.state_dict())
+    network.layers.load_state_dict(begin.layers.state_dict())
+    if isinstance(begin, Reviewer):
+        network.load_state_dict(begin.state_dict())
     average = AveragedModel(network, avg_fn=lambda a, b, n: a.lerp(b, max(1 - settings.ema_decay, 10 / (10 + n))))
     heard = list(network.layers.parameters())
     rest = [p for name, p in network.named_parameters() if not name.startswith("layers.")]
@@ -107,6 +112,14 @@ def train_reviewer(
     frames = torch.from_numpy(shelf.frames)
     batches = iter(DataLoader(passages, batch_size=None, num_workers=settings.workers))
     before, minutes, step, losses = time.monotonic(), 0.0, 0, []
+    rests = 0.0 if isinstance(begin, Reviewer) else EAR_RESTS
+    path, saved = folder / "review.ckpt", 0.0
+
+    def save() -> Path:
+        kept = Reviewer(size)
+        kept.load_state_dict(average.module.state_dict())
+        return save_reviewer(path, kept, settings, sources)
+
     network.train()
     network.layers.eval()  # norms stay those of the flagger
     while True:
@@ -119,7 +132,7 @@ def train_reviewer(
         for group, share in zip(optimiser.param_groups, (1.0, EAR_RATE), strict=True):
             group["lr"] = share * rate
         for parameter in heard:
-            parameter.requires_grad_(progress >= EAR_RESTS)
+            parameter.requires_grad_(progress >= rests)
         scenes = next(batches)
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
             curves = network(assembled(scenes, frames))
@@ -134,34 +147,25 @@ def train_reviewer(
         if step % 25 == 0:
             console.print(f"reviewer: step {step}  minutes {minutes:.2f}  loss {np.mean(losses):.4f}", soft_wrap=True)
             losses = []
-    final = Reviewer(size)
-    final.load_state_dict(average.module.state_dict())
-    return save_reviewer(folder / "review.ckpt", final.eval(), settings, sources)
+        if minutes - saved > SAVE_EVERY_MIN:
+            saved = minutes
+            save()
+    return save()
 
 
 def save_reviewer(path: Path, network: Reviewer, settings: ReviewSettings, sources: Sequence[Source]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = {
         "settings": asdict(settings),
         "review_size": asdict(network.size),
         "network": network.state_dict(),
         "sources": [asdict(s) for s in sources],
     }
-    aside = path.with_name(f".{path.name}.part")
-    torch.save(data, aside)
-    os.replace(aside, path)
-    return path
+    return write_checkpoint(path, data)
 
 
 def read_reviewer(path: Path) -> tuple[Reviewer, tuple[Source, ...]]:
     """The network of a run, ready to be exported. Raises `ModelError`."""
-    try:
-        data: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    with checkpoint(path, "a reviewer") as data:
         network = Reviewer(ReviewSize(**data["review_size"]))
         network.load_state_dict(data["network"])
-        sources = tuple(Source(**s) for s in data["sources"])
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except Exception as error:  # what unpickling rubbish raises has no end
-        raise ModelError(f"{path}: not a checkpoint of a reviewer ({type(error).__name__})") from None
-    return network.eval(), sources
+        return network.eval(), tuple(Source(**s) for s in data["sources"])

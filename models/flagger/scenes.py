@@ -30,6 +30,9 @@ PLACES = 8
 """The most places that go wrong in a scene, and what is done to bands there."""
 MADE_SHARE = 0.65
 """Of the places, those made in samples."""
+IN_PLACE_SHARE, GROWS_SHARE, HEARD = 0.65, 0.15, 0.1
+"""Of those, what goes wrong in its place (the rest is played again, as in a take that is to be edited), and what grows;
+how much of it is heard."""
 Rng = np.random.Generator
 Floats = NDArray[np.float32]
 
@@ -122,14 +125,14 @@ class _Scene:
         first: NDArray[np.int64],
         second: NDArray[np.int64] | None = None,
         gains: Floats | np.float32 | float = 1.0,
-        second_gain: float = 0.0,
+        second_gain: Floats | float = 0.0,
         place: int = 0,
     ) -> None:
         count = len(first)
         self.first.append(first)
         self.second.append(np.zeros(count, np.int64) if second is None else second)
         self.gains.append(np.broadcast_to(np.float32(gains), (count,)))
-        self.second_gains.append(np.full(count, second_gain, np.float32))
+        self.second_gains.append(np.broadcast_to(np.float32(second_gain), (count,)))
         self.place.append(np.full(count, place))
         self.length += count
 
@@ -213,23 +216,36 @@ def _made(rng: Rng, scene: _Scene, span: NDArray[np.int32], begins: int, start: 
         count = part
     rows = begins + skip + np.arange(count)
     there = start + first + skip + np.arange(count)
-    share = np.float32(rng.uniform(0.4, 1)) if rng.random() < 0.3 else np.float32(1)
+    share = np.full(count, rng.uniform(0.4, 1) if rng.random() < 0.3 else 1, np.float32)
     gain = np.float32(db(rng.uniform(-4, 4)) ** 2 if rng.random() < 0.3 else 1)
-    way = rng.random()
-    if way < 0.75:  # in its place
+    again = rng.random()
+    if rng.random() < GROWS_SHARE:
+        share *= _growth(rng, count)
+        if again < IN_PLACE_SHARE:  # it begins where it can be heard
+            late = int(np.flatnonzero(share > HEARD)[0])
+            skip, count = skip + late, count - late
+            rows, there, share = rows[late:], there[late:], share[late:]
+    if again < IN_PLACE_SHARE:
         if skip:
             scene.add(start + np.arange(first, first + skip))
             scene.cuts[-1] = scene.length
-        scene.add(rows, there, share * gain, float((1 - share) * gain), place)
+        scene.add(rows, there, share * gain, (1 - share) * gain, place)
         return first + skip + count
-    if way < 0.87:  # before the good one
-        scene.add(rows, there, share * gain, float((1 - share) * gain), place)
+    if again < IN_PLACE_SHARE + (1 - IN_PLACE_SHARE) / 3:  # before the good one
+        scene.add(rows, there, share * gain, (1 - share) * gain, place)
         return first
     good = start + np.arange(first, min(length, first + skip + count))
     scene.add(good)
     scene.cuts[-1] = scene.length
-    scene.add(rows, there, share * gain, float((1 - share) * gain), place)
+    scene.add(rows, there, share * gain, (1 - share) * gain, place)
     return min(length, first + skip + count)
+
+
+def _growth(rng: Rng, count: int) -> Floats:
+    """From hardly anything to all of it, somewhere on the way."""
+    full, steep = max(2, int(count * rng.uniform(0.3, 1))), rng.uniform(1, 4)
+    curve: Floats = np.clip((np.arange(count) + 1) / full, 0, 1).astype(np.float32) ** np.float32(steep)
+    return curve
 
 
 def _other(rng: Rng, shelf: Shelf, scene: _Scene, bands: _Bands, place: int, at: int, count: int) -> None:

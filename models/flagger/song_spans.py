@@ -26,6 +26,8 @@ from .recordings import RATE, Audio
 
 QUANTUM = 1 / 32
 SHORTEST_S, LONGEST_S = 0.4, 7.0
+TWICE_SHARE = 0.25
+"""Of the spans, those in which a second thing goes wrong on top."""
 _MARGIN = 4
 """Frames of a span's surroundings that are computed with it, so that its edges are true."""
 Rng = np.random.Generator
@@ -63,6 +65,8 @@ def draw_song(
         if stop + _MARGIN * hop > len(x):
             continue
         made = families[names[family]](rng, x[start:stop].copy(), pools)
+        if rng.random() < TWICE_SHARE and len(made):
+            made = families[names[int(rng.integers(len(names)))]](rng, made, pools)
         if len(made) != stop - start or not np.isfinite(made).all() or inaudible(x[start:stop], made):
             continue
         around = x[start - _MARGIN * hop : stop + _MARGIN * hop].copy()

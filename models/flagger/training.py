@@ -8,12 +8,11 @@ which a user's own folder can have anew without training.
 """
 
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,10 +23,10 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
+from models.checkpoint import checkpoint, write_checkpoint
 from models.chopper.training import no_denormals
 from models.separator.training import keep_memory
 from streaming.card import Source
-from streaming.errors import ModelError
 
 from .baselines import PERCENTILE, Baseline, Kind
 from .clips import Clip
@@ -188,36 +187,26 @@ def trained(average: AveragedModel, network: FlagNetwork, examples: Examples) ->
 
 
 def save_checkpoint(path: Path, network: FlagNetwork, settings: Settings, sources: Sequence[Source]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = {
         "settings": asdict(settings),
         "size": asdict(network.size),
         "network": network.state_dict(),
         "sources": [asdict(s) for s in sources],
     }
-    aside = path.with_name(f".{path.name}.part")
-    torch.save(data, aside)
-    os.replace(aside, path)
-    return path
+    return write_checkpoint(path, data)
 
 
 def read_checkpoint(path: Path) -> tuple[FlagNetwork | Baseline, tuple[Source, ...]]:
     """The network of a run, ready to be exported. Raises `ModelError`."""
-    try:
-        data: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    with checkpoint(path, "a flagger") as data:
         network: FlagNetwork | Baseline
         if "kind" in data:
             network = Baseline(data["kind"])
         else:
             network = FlagNetwork(Size(**{**data["size"], "classes": tuple(data["size"]["classes"])}))
         network.load_state_dict(data["network"])
-        sources = tuple(Source(**s) for s in data["sources"])
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except Exception as error:  # what unpickling rubbish raises has no end
-        raise ModelError(f"{path}: not a checkpoint of a flagger ({type(error).__name__})") from None
-    network.eval()
-    return network, sources
+        network.eval()
+        return network, tuple(Source(**s) for s in data["sources"])
 
 
 @no_denormals()
@@ -249,13 +238,8 @@ def train_baseline(
     with torch.no_grad():
         errors = torch.cat([baseline.score(sides(examples.batch(step))[0]) for step in range(20)])
         baseline.limit.copy_(errors.quantile(PERCENTILE))
-    folder.mkdir(parents=True, exist_ok=True)
     data = {"kind": kind, "network": baseline.state_dict(), "sources": [asdict(s) for s in sources]}
-    path = folder / "last.ckpt"
-    aside = path.with_name(f".{path.name}.part")
-    torch.save(data, aside)
-    os.replace(aside, path)
-    return path
+    return write_checkpoint(folder / "last.ckpt", data)
 
 
 def sides(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.checkpoint import checkpoint, write_checkpoint
 from models.chopper.training import no_denormals
 from models.flagger.recordings import RATE
 from models.separator.masking import masked_waves, to_mid_side, to_planar
@@ -201,9 +202,9 @@ def train(
             report(json.dumps({"step": step, "s": round(now - started), "loss": round(running, 3), "rate": rate}))
             told = now
         if now - saved > settings.save_every_s:
-            write_checkpoint(path, settings, average, sources, step)
+            save(path, settings, average, sources, step)
             saved = now
-    write_checkpoint(path, settings, average, sources, step)
+    save(path, settings, average, sources, step)
     report(json.dumps({"step": step, "s": round(time.monotonic() - started), "loss": round(running, 3)}))
     return path
 
@@ -215,37 +216,28 @@ def schedule(share: float, warm_up: float) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * min(1.0, (share - warm_up) / (1 - warm_up)))))
 
 
-def write_checkpoint(
-    path: Path, settings: Settings, state: dict[str, Tensor], sources: Sequence[Source], steps: int
-) -> None:
-    """Aside, then renamed. Weights are kept as float16, what has few numbers as it is."""
+def save(path: Path, settings: Settings, state: dict[str, Tensor], sources: Sequence[Source], steps: int) -> None:
+    """Weights are kept as float16, what has few numbers as it is."""
     packed = {
         name: value.to("cpu", torch.float16) if value.dim() > 1 else value.to("cpu") for name, value in state.items()
     }
-    aside = path.with_suffix(".part")
-    torch.save(
-        {
-            "kind": settings.kind,
-            "settings": asdict(settings),
-            "state": packed,
-            "sources": [asdict(source) for source in sources],
-            "steps": steps,
-        },
-        aside,
-    )
-    os.replace(aside, path)
+    data = {
+        "kind": settings.kind,
+        "settings": asdict(settings),
+        "state": packed,
+        "sources": [asdict(source) for source in sources],
+        "steps": steps,
+    }
+    write_checkpoint(path, data)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What `write_checkpoint` wrote, weights as float32. Raises `ModelError`."""
-    try:
-        held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """What `save` wrote, weights as float32. Raises `ModelError`."""
+    with checkpoint(path, "a query model") as held:
         held["state"] = {
             name: value.float() if value.dtype == torch.float16 else value for name, value in held["state"].items()
         }
-    except Exception as error:  # torch raises a dozen unrelated types
-        raise ModelError(f"{path}: not a checkpoint of a query model ({str(error).splitlines()[0]})") from None
-    return held
+        return held
 
 
 def load_task(path: Path) -> tuple[Task, tuple[Source, ...]]:

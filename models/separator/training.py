@@ -22,8 +22,9 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from models.checkpoint import checkpoint
 from streaming.card import Source
-from streaming.errors import ModelError, RequestError
+from streaming.errors import RequestError
 from streaming.windows import DEFAULT
 
 from .augment import draw_example
@@ -242,20 +243,15 @@ def _fit(corpus: Path, run: Path, settings: Settings, resume_from: Path | None, 
     trainer.fit(Training(settings, corpus, run / "cache"), ckpt_path=resume_from, weights_only=True)
 
 
-def load_network(checkpoint: Path) -> tuple[Separator, tuple[Source, ...]]:
+def load_network(path: Path) -> tuple[Separator, tuple[Source, ...]]:
     """The averaged network of a checkpoint and what it learned from.
 
     Raises:
         ModelError: when the file is not a separator's checkpoint.
     """
-    try:
-        data = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    with checkpoint(path, "a separator") as data:
         settings = data["hyper_parameters"]["settings"]
         weights = {k.removeprefix("network."): v for k, v in data["state_dict"].items() if k.startswith("network.")}
         network = Separator(Size(settings["width"], settings["layers"]))
         network.load_state_dict(weights)
-    except FileNotFoundError:
-        raise ModelError(f"{checkpoint}: no such file") from None
-    except Exception as error:  # what unpickling rubbish raises has no end
-        raise ModelError(f"{checkpoint}: not a checkpoint of a separator ({type(error).__name__})") from None
-    return network.eval(), tuple(Source(**s) for s in data["sources"])
+        return network.eval(), tuple(Source(**s) for s in data["sources"])

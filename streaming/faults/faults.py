@@ -17,9 +17,10 @@ from .hum import Hum
 from .phase import Phase
 from .rumble import Rumble
 from .silence import Silence
+from .tuning import Tuning
 
 DETECTORS: tuple[type[Detector], ...] = (Clipping, Dropouts, Clicks, Hum, DcOffset, Phase, Silence, BandLimit)
-HINTS: tuple[type[Detector], ...] = (Rumble,)
+HINTS: tuple[type[Detector], ...] = (Rumble, Tuning)
 """They make strengths known and tell no flags; live, where strengths count for nothing, nobody listens to them."""
 GAPS = (Dropouts.KIND, Silence.KIND)
 TOUCH_S = 0.003
