@@ -25,7 +25,7 @@ MEMORY = 1536
 POOL = 30_000
 """Embeddings that the memory is chosen from."""
 CALIBRATION = 4096
-FALSE_FLAGS_PER_10_MIN = 0.2
+FALSE_FLAGS_PER_10_MIN = 0.1
 """On the recordings that calibrate, at score 0.5."""
 Array = NDArray[np.float32]
 Double = NDArray[np.float64]

@@ -32,7 +32,7 @@ _STEP_BANDS = 2
 class BandLimit(Steady):
     KIND = "bandlimit"
     GAP_S = 0.5
-    SHORTEST_S = 0.3
+    SHORTEST_S = 0.8
     STEP_HOPS = 16
     HALF_HOPS = 24
     OUTSIDE_HOPS = 48
