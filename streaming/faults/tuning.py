@@ -42,7 +42,9 @@ class Tuning(Detector):
 
     def open(self) -> None:
         samples = 2 * _HALF_HOPS * self.hop_samples
-        self._spacing = self.rate / samples
+        self._length = -(-samples // 1000) * 1000
+        """Of the transform: filled up with silence to small prime factors."""
+        self._spacing = self.rate / self._length
         self._bins = slice(round(_HZ[0] / self._spacing) - 1, round(_HZ[1] / self._spacing) + 2)
         self._taper = np.hanning(samples).astype(np.float32)
 
@@ -66,7 +68,7 @@ class Tuning(Detector):
 
     def _vote(self, samples: NDArray[np.float32]) -> complex:
         """The mean angle of the strongest partials, by amplitude: at most 1 long, and 0 of silence."""
-        level = np.log(np.abs(np.fft.rfft(samples * self._taper)[self._bins]) + _FLOOR)
+        level = np.log(np.abs(np.fft.rfft(samples * self._taper, self._length)[self._bins]) + _FLOOR)
         middle = level[1:-1]
         peaks = np.flatnonzero((middle > level[:-2]) & (middle > level[2:])) + 1
         peaks = peaks[np.argsort(level[peaks], kind="stable")[-_PARTIALS:]]
