@@ -1,7 +1,8 @@
 """Which steps of a recording to keep: the two-state Viterbi path over how odd each one is.
 
 A step is kept or cut. Keeping one that is odder than the ``limit`` (log odds) costs as much as it is odder, and so does
-cutting one that is less odd. Each change between the two costs `SWITCH`, so a single doubtful step changes nothing.
+cutting one that is less odd. Each change between the two costs `SWITCH`, so a single doubtful step changes nothing; who
+knows where edges are says what one costs at each step.
 Runs have a least length, which the path obeys exactly::
 
     odd     ▁▁▂▁▁▂▁▅█▇▃▆▇█▂▁▁▁▇▁▁▂▁▁▁▁

@@ -25,6 +25,14 @@ def partials(hz: float, t: NDArray[np.float64], count: int) -> NDArray[np.float6
     return tone
 
 
+def curve(detector: Detector, audio: Audio) -> Audio:
+    """All strengths of audio, by a detector that is prepared and has heard nothing yet."""
+    detector.process(audio, 0)
+    first = detector.strengths.values
+    detector.flush()
+    return np.concatenate([first, detector.strengths.values])
+
+
 def band(seconds: float, rate: int = RATE, channels: int = 2, seed: int = 0) -> Audio:
     """Notes with attacks and decays, a bass, a drum, and a room's noise: what a rehearsal may sound like."""
     rng = np.random.default_rng(seed)
@@ -350,10 +358,7 @@ def test_rumble_is_evidence_and_a_bass_is_less_of_it(rate: int) -> None:
         detector = Rumble()
         audio = (quiet + added).astype(np.float32)
         assert heard(detector, audio, rate) == []
-        detector.process(audio, 0)
-        values = detector.strengths.values
-        detector.flush()
-        values = np.concatenate([values, detector.strengths.values])
+        values = curve(detector, audio)
         assert len(values) == 1200
         assert values[200:550].max() < 0.35
         found.append(values[650:850].mean())
@@ -375,10 +380,7 @@ def test_what_leaves_the_grid_of_semitones_is_evidence_and_another_chord_is_none
     audio = np.where(there, chords(-1.4), chords(0)).astype(np.float32)
     detector = Tuning()
     assert heard(detector, audio, rate) == []
-    detector.process(audio, 0)
-    values = detector.strengths.values
-    detector.flush()
-    values = np.concatenate([values, detector.strengths.values])
+    values = curve(detector, audio)
     assert len(values) == 2400
     assert values[1300:1500].min() > 0.5
     assert max(values[200:1050].max(), values[1750:2200].max()) < 0.3

@@ -243,9 +243,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         return data
 
 
-def load_network(checkpoint: Path) -> tuple[Chopper, tuple[Source, ...]]:
+def load_network(path: Path) -> tuple[Chopper, tuple[Source, ...]]:
     """The averaged network of a checkpoint, calibrated, and what it learned from. Raises `ModelError`."""
-    data = read_checkpoint(checkpoint)
+    data = read_checkpoint(path)
     network = Chopper(data["size"])
     network.load_state_dict(data["average"])
     with torch.no_grad():

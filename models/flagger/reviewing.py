@@ -101,9 +101,10 @@ def train_reviewer(
     keep_memory()
     console = Console(stderr=True, quiet=quiet)
     network = Reviewer(size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.layers.load_state_dict(begin.layers.state_dict())
     if isinstance(begin, Reviewer):
         network.load_state_dict(begin.state_dict())
+    else:
+        network.layers.load_state_dict(begin.layers.state_dict())
     average = AveragedModel(network, avg_fn=lambda a, b, n: a.lerp(b, max(1 - settings.ema_decay, 10 / (10 + n))))
     heard = list(network.layers.parameters())
     rest = [p for name, p in network.named_parameters() if not name.startswith("layers.")]
