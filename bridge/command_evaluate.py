@@ -11,7 +11,7 @@ from rich.table import Table
 
 from streaming.errors import RequestError
 
-from .registry import REVIEW_MODEL, find_model
+from .registry import JUDGE_MODEL, REVIEW_MODEL, find_model
 
 evaluate = typer.Typer(help="Measure a model on songs of which the truth is known.", no_args_is_help=True)
 
@@ -137,8 +137,9 @@ def flagger(
     path, takes = find_model(model), find_takes(corpus, split)
     beside = path.with_name(f"{path.stem}-review.onnx")
     reviewer = beside if beside.is_file() else find_model(REVIEW_MODEL)
+    judge = find_model(JUDGE_MODEL)
     others = {find_model(one).stem: find_model(one) for one in baselines or []}
-    scorers = {"": (flagger_scorer if alone else system_scorer)(Listener(path, reviewer), live)}
+    scorers = {"": (flagger_scorer if alone else system_scorer)(Listener(path, reviewer, judge), live)}
     scorers |= {name: flagger_scorer(Listener(other, reviewer), live) for name, other in others.items()}
     scorers |= {"energy": energy_scorer, "chance": random_scorer}
     results = {name: Results() for name in scorers}

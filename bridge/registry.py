@@ -25,6 +25,8 @@ AUTO_NAMES = ("live4", "live4-int8")
 """The better of two equally fast first."""
 REVIEW_MODEL = "flagger-review"
 """What hears files beside any flagger that has no reviewer of its own."""
+JUDGE_MODEL = "flagger-judge"
+"""What weighs what flagger, reviewer and detectors say of a file."""
 QUERY_NAMES = ("query-studio", "query-live")
 """What separates by words: the better first, and the one that can do it live last."""
 

@@ -30,10 +30,11 @@ class Features:
 
     Attributes:
         kind: ``log-mel``: bands of power, compressed. ``cqt``: magnitudes of a constant-Q transform, 12 an octave.
+            ``knowledge``: no audio, but what others know of each step of it, a band each (`judge`).
         high_hz: upper end of the bands; a CQT's follows from ``low_hz`` and ``bands``.
     """
 
-    kind: Literal["log-mel", "cqt"] = "log-mel"
+    kind: Literal["log-mel", "cqt", "knowledge"] = "log-mel"
     rate: int = 44100
     hop_samples: int = 441
     window_samples: int = 1024
@@ -143,6 +144,8 @@ def mel_edges(features: Features) -> NDArray[np.float64]:
 
 def open_features(features: Features, rate: int) -> FrameSource:
     """The frame source for what a card says. Raises `ModelError`."""
+    if features.kind == "knowledge":
+        raise ModelError("the model hears no audio: it judges what other models say of it")
     if features.kind == "cqt":
         from .cqt import CqtFrames  # here, because it needs `Features` from above
 

@@ -13,7 +13,7 @@ Runs in the engine's process, in work that may take a millisecond: a step alloca
 behind but what a phrase holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 
 from .errors import ModelError
 from .evidence import NEAREST, distances, file_evidence, live_evidence, log_odds, oddness, p_values, score_of
+from .fault_curve import FaultCurve
 from .features import mel_edges, open_features
-from .reviewer import Review, Reviewer
+from .judge import Judge, knowledge
+from .keep import log_odds as odds_of
+from .reviewer import REVIEWED_S, Review, Reviewer
 from .segments import SegmentNetwork, Segments
 from .session import OnnxModel
 
@@ -31,8 +34,6 @@ Array = NDArray[np.float32]
 
 LIVE, FILE = 0, 1
 """Rows of a model's weights and calibration."""
-REVIEWED_S = 0.16
-"""A step has the mean of what the reviewer says within so long."""
 _BAND_SHARE = 0.5
 """A band belongs to what is odd where it deviates at least this share of the greatest deviation."""
 _FINE_WITHIN = 1.0
@@ -65,6 +66,7 @@ class Flagger:
         live: whether steps are judged as they come; without, `review` judges them first, and time is saved.
         reviewer: hears the same frames, for files; None where there is none, as live.
         reviewed: what it said of all that was heard before the last `flush`.
+        judge: weighs what all say of a file, where there was a reviewer; None where there is none.
 
     Raises:
         ModelError: the model is of another kind.
@@ -74,6 +76,7 @@ class Flagger:
         self.live = True
         self.reviewer: Reviewer | None = None
         self.reviewed: Review | None = None
+        self.judge: Judge | None = None
         self.network = SegmentNetwork(model if isinstance(model, OnnxModel) else OnnxModel.open(model))
         self._edges = mel_edges(self.network.features)
         self._fine: list[Array] = []
@@ -195,6 +198,20 @@ class Flagger:
         middles = np.arange(count) * network.step_frames + network.segment_frames // 2
         return reviewed.odds(middles / network.features.frame_rate, REVIEWED_S)
 
+    def added_odds(
+        self, odds: NDArray[np.float64], faults: FaultCurve, without: Collection[str] = ()
+    ) -> NDArray[np.float64]:
+        """What detectors, and where there is one the judge, add to the network's odds of a file, ``(n,)``.
+
+        Args:
+            odds: of every step from the beginning on, as `on_grid` gives them.
+            faults: strengths of the detectors; those of the kinds ``without`` count as none.
+        """
+        added = faults.evidence(len(odds), without)
+        if self.judge and self.reviewed:
+            added = added + self.judge.adds(knowledge(odds, self.reviewed, faults, without))
+        return added
+
     def learn(self, step: Step | Array) -> None:
         """This was fine: from now on what sounds like it is, too. A step or its embedding ``(D,)``."""
         embedding = step.embedding if isinstance(step, Step) else np.asarray(step, np.float32)
@@ -237,3 +254,16 @@ class Flagger:
             high = self._rate / 2 if last == len(row) else float(self._edges[last + 1])
             found.append((low, min(high, self._rate / 2)))
         return found
+
+
+def on_grid(steps: Sequence[Step], hop: float, count: int) -> NDArray[np.int64]:
+    """Which step speaks for each of ``count`` moments, ``hop`` samples apart, the first at 0; the first and the last
+    step do for the ends."""
+    at = np.round(np.array([step.position for step in steps]) / hop).astype(int)
+    nearest: NDArray[np.int64] = np.clip(np.searchsorted(at, np.arange(count)), 0, len(at) - 1)
+    return nearest
+
+
+def grid_odds(steps: Sequence[Step], hop: float, count: int) -> NDArray[np.float64]:
+    """Log odds of those moments."""
+    return odds_of(np.array([step.score for step in steps])[on_grid(steps, hop, count)])

@@ -23,9 +23,11 @@ from .session import OnnxModel
 CURVES = ("odd", "edge")
 PIECE_FRAMES = 2688
 """Frames that are final with every run: with their context of 7 s on both sides as much as the network learned with."""
+REVIEWED_S = 0.16
+"""A step has the mean of what is said within so long."""
 NEAR_S = 0.7
 """So far an edge that steps have placed is moved at most."""
-_CHANGE, _EDGE_ODDS, _LEAST_EDGE = 25.0, 14.0, 0.01
+_CHANGE, _EDGE_ODDS, _LEAST_EDGE = 50.0, 28.0, 0.01
 """What a change costs where an edge is as likely as not, how much less for each log odd, and the least that counts."""
 _WEIGHT_EDGE = 2.0
 """Of the two curves: a rise of ``odd`` tells an edge, too."""
@@ -65,16 +67,21 @@ class Review:
         best = int(tells.argmax())
         return float(places[best] * self.frame_s)
 
-    def change_costs(self, count: int, hop_s: float) -> NDArray[np.float64]:
-        """What a change between keeping and cutting costs just before each of ``count`` steps (`keep.keep`): next to
-        nothing where an edge is heard, and elsewhere more than a passage that is a little odd."""
+    def edge_odds(self, count: int, hop_s: float) -> NDArray[np.float64]:
+        """How likely an edge is just before each of ``count`` steps, log odds."""
         reach = hop_s / 2 / self.frame_s
         middles = (np.arange(count) - 0.5) * hop_s / self.frame_s
         first, last = np.round(middles - reach).astype(int), np.round(middles + reach).astype(int) + 1
         ends = np.clip(np.stack([first, last], axis=1), 0, len(self.edge))
         heard = np.array([self.edge[a:b].max(initial=0.0) for a, b in ends], np.float64)
         heard = np.clip(heard, _LEAST_EDGE, 1 - _LEAST_EDGE)
-        return _CHANGE - _EDGE_ODDS * np.log(heard / (1 - heard))
+        odds: NDArray[np.float64] = np.log(heard / (1 - heard))
+        return odds
+
+    def change_costs(self, count: int, hop_s: float) -> NDArray[np.float64]:
+        """What a change between keeping and cutting costs just before each of ``count`` steps (`keep.keep`): next to
+        nothing where an edge is heard, and elsewhere more than a passage that is a little odd."""
+        return _CHANGE - _EDGE_ODDS * self.edge_odds(count, hop_s)
 
     def spans_near(
         self, spans: Sequence[tuple[float, float]], length_s: float, odd: bool, within_s: float = NEAR_S

@@ -2,15 +2,19 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streaming.errors import AudioError
 from streaming.faults.detector import Detector, strength_of
-from streaming.faults.faults import DETECTORS, KINDS, Faults
+from streaming.faults.faults import DETECTORS, HINTS, KINDS, Faults
+from streaming.faults.image import Image
 from streaming.faults.rarity import LARGER, p_value
 from streaming.faults.rumble import Rumble
 from streaming.faults.steady import two_levels
 from streaming.faults.tuning import Tuning
+from streaming.faults.usual import Usual
 from streaming.flags import Flag
 
 Audio = NDArray[np.float32]
@@ -384,6 +388,54 @@ def test_what_leaves_the_grid_of_semitones_is_evidence_and_another_chord_is_none
     assert len(values) == 2400
     assert values[1300:1500].min() > 0.5
     assert max(values[200:1050].max(), values[1750:2200].max()) < 0.3
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_another_image_is_evidence_and_more_of_the_same_is_none(rate: int) -> None:
+    """Two voices left and right; then both in the middle for three seconds; then the left one louder than ever."""
+    t = np.arange(30 * rate) / rate
+    rng = np.random.default_rng(0)
+    swell = np.interp(t, np.arange(31), rng.uniform(0.6, 1.0, 31))
+    left, right = (0.1 * swell * partials(hz, t, 8) + 0.01 * rng.standard_normal(len(t)) for hz in (220.0, 277.2))
+    audio = np.stack([left + 0.3 * right, right + 0.3 * left])
+    there = (t > 14) & (t < 17)
+    audio[:, there] = audio[:, there].mean(axis=0)
+    audio[:, t > 22] *= 1.5
+    audio = audio.astype(np.float32)
+    detector = Image()
+    assert heard(detector, audio, rate) == []
+    values = curve(detector, audio)
+    assert len(values) == 3000
+    assert values[1420:1680].min() > 0.5
+    assert max(values[50:1360].max(), values[1740:].max()) < 0.35
+    one = Image()
+    assert heard(one, audio[:1], rate) == []
+    assert not curve(one, audio[:1]).any()
+    same = Image()
+    assert heard(same, np.stack([audio[0], audio[0]]), rate) == []
+    assert curve(same, np.stack([audio[0], audio[0]])).max() < 0.1
+
+
+@pytest.mark.parametrize("size", [1, 441, 70_000])
+@pytest.mark.parametrize("hint", HINTS, ids=lambda hint: hint.KIND)
+def test_hints_hang_on_no_block_size(hint: type[Detector], size: int) -> None:
+    audio = band(8 if size > 1 else 0.6)
+    whole, pieces = hint(), hint()
+    for detector in (whole, pieces):
+        detector.prepare(RATE, 2)
+    truth, found = curve(whole, audio), []
+    for at in range(0, audio.shape[1], size):
+        pieces.process(audio[:, at : at + size], at)
+        found.append(pieces.strengths.values)
+    pieces.flush()
+    np.testing.assert_array_equal(np.concatenate([*found, pieces.strengths.values]), truth)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1), st.integers(1, 9))
+def test_the_usual_is_the_median_of_the_last_values(values: list[float], count: int) -> None:
+    usual = Usual(count)
+    for i, value in enumerate(values):
+        assert usual.add(value) == pytest.approx(float(np.median(values[max(0, i + 1 - count) : i + 1])))
 
 
 def test_silence_before_and_after_is_none_and_a_rest_is_none() -> None:

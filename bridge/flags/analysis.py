@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.flagger import FILE, Flagger, Step
+from streaming.fault_curve import REPAIRED
+from streaming.flagger import FILE, Flagger, Step, grid_odds
 from streaming.flags import Flag
+from streaming.judge import Judge
 from streaming.reviewer import Review, Reviewer
 
 from ..passage import ArrayPassage, FilePassage, Passage, Progress
-from ..registry import REVIEW_MODEL, find_model
+from ..registry import JUDGE_MODEL, REVIEW_MODEL, find_model
 from .bars import groups_of
 from .fine import FineStore
 from .listening import at_rate, listen
@@ -40,7 +42,7 @@ class FlagAnalysis:
         steps: how odd each moment is, reviewed with the whole passage as a witness, bar by bar where beats are known.
         review: what the reviewer said of every frame; None where the model counts on none.
         faults: what the specialised detectors found, on the sample.
-        fault_odds: what they add to the network's log odds, every ``hop_s`` from the beginning on.
+        fault_odds: what they and the judge add to the network's log odds, every ``hop_s`` from the beginning on.
         cut_odds: the same without the kinds that are repaired, not cut out.
         hop_s: from step to step.
         calibration: sorted numbers of good audio, for thresholds that are p-values.
@@ -68,7 +70,7 @@ class FlagAnalysis:
 
 
 def open_flagger(name_or_path: str | Path) -> tuple[Flagger, FineStore]:
-    """A model with what the user said was fine, with its reviewer, and where the former is kept.
+    """A model with what the user said was fine, with reviewer and judge, and where the former is kept.
 
     Raises:
         ModelError: there is no such model, or it is of another kind.
@@ -78,6 +80,7 @@ def open_flagger(name_or_path: str | Path) -> tuple[Flagger, FineStore]:
     flagger.live = False
     if flagger.needs_reviewer:
         flagger.reviewer = Reviewer(find_model(REVIEW_MODEL))
+        flagger.judge = Judge(find_model(JUDGE_MODEL))
     store = FineStore(path)
     store.teach(flagger)
     return flagger, store
@@ -110,6 +113,9 @@ def analyse_passage(
         positions = np.array([step.position for step in at_rate(heard.steps, heard.step_rate, passage.rate)])
         groups = groups_of(positions, beats, music.beat_numbers, network.scales)
     steps = at_rate(flagger.review(heard.steps, groups, flagger.reviewed), heard.step_rate, passage.rate)
+    hop_s = network.step_frames / network.features.frame_rate
+    odds = grid_odds(steps, hop_s * passage.rate, heard.moments)
+    fault_odds, cut_odds = (flagger.added_odds(odds, heard.curve, without) for without in ((), REPAIRED))
     report(1.0)
     return FlagAnalysis(
         passage=passage,
@@ -119,9 +125,9 @@ def analyse_passage(
         steps=tuple(steps),
         review=flagger.reviewed,
         faults=tuple(heard.faults),
-        fault_odds=heard.fault_odds,
-        cut_odds=heard.cut_odds,
-        hop_s=network.step_frames / network.features.frame_rate,
+        fault_odds=fault_odds,
+        cut_odds=cut_odds,
+        hop_s=hop_s,
         calibration=network.calibration[FILE],
         beats=beats,
         notes=tuple(_notes(passage, heard.samples, flagger, beats)),

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streaming.errors import AudioError, RequestError
-from streaming.fault_curve import REPAIRED, FaultCurve
+from streaming.fault_curve import FaultCurve
 from streaming.faults.faults import Faults
 from streaming.faults.whole_file import settled
 from streaming.flagger import Flagger, Step
@@ -33,15 +32,14 @@ class Heard(NamedTuple):
     """Positions count from the passage's beginning; those of ``steps``, which are not reviewed yet, at ``step_rate``,
     those of ``faults`` at the passage's own. ``samples`` is how many there really were.
 
-    ``fault_odds`` and ``cut_odds`` are the log odds that detectors add, every step from the beginning on ``(n,)``: all
-    kinds of them, and those of what can be cut out.
+    ``curve`` has the detectors' strengths of each of so many ``moments``, a step apart, the first at 0.
     """
 
     steps: list[Step]
     step_rate: int
     faults: list[Flag]
-    fault_odds: NDArray[np.float64]
-    cut_odds: NDArray[np.float64]
+    curve: FaultCurve
+    moments: int
     samples: int
 
 
@@ -99,7 +97,7 @@ def listen(passage: Passage, flagger: Flagger, report: Progress) -> Heard:
         )
     count = max(1, math.ceil(samples / hop))
     told = settled(faults, curve, count, hop, passage.rate)
-    return Heard(steps, rate, told, curve.evidence(count), curve.evidence(count, REPAIRED), samples)
+    return Heard(steps, rate, told, curve, count, samples)
 
 
 def at_rate(steps: Sequence[Step], heard: int, rate: int) -> list[Step]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from streaming.evidence import score_at, score_of
 from streaming.fault_curve import REPAIRED, evidence_of
 from streaming.flag_picker import THRESHOLD, pick_flags
-from streaming.flagger import Step
+from streaming.flagger import Step, grid_odds, on_grid
 from streaming.flags import Flag
 from streaming.keep import Rules, keep, log_odds
 from streaming.reviewer import NEAR_S
@@ -96,12 +96,9 @@ def curves_of(analysis: FlagAnalysis, fine: Sequence[Span] = ()) -> Curves:
     """How odd the passage is over time, but for ``fine`` spans of it."""
     hop = analysis.hop_s * analysis.rate
     count = len(analysis.fault_odds)
-    at = np.round(np.array([step.position for step in analysis.steps]) / hop).astype(int)
-    nearest = np.clip(np.searchsorted(at, np.arange(count)), 0, len(at) - 1)
-    heard = np.array([step.score for step in analysis.steps])[nearest]
-    known = log_odds(heard)
+    known = grid_odds(analysis.steps, hop, count)
     scores, to_cut = (score_of(known + odds) for odds in (analysis.fault_odds, analysis.cut_odds))
-    p_values = np.array([step.p_value for step in analysis.steps])[nearest]
+    p_values = np.array([step.p_value for step in analysis.steps])[on_grid(analysis.steps, hop, count)]
     for fault in analysis.faults:
         first, end = _cells(fault.start, fault.end, hop)
         p_values[first:end] = np.minimum(p_values[first:end], fault.p_value)
@@ -164,7 +161,7 @@ def _by_share(
     samples = np.round((edges - 0.5) * analysis.hop_s * analysis.rate).astype(int)
     samples = np.where(edges == 0, 0, np.where(edges == len(mask), analysis.frames, samples))
     spans = list(zip(samples[::2].tolist(), samples[1::2].tolist(), strict=True))
-    spans = found_edges(analysis, spans, odd=False, within_s=analysis.hop_s)
+    spans = found_edges(analysis, spans, odd=False, within_s=2 * analysis.hop_s)
     parts = between(between(snap_edges(analysis, spans, settings.snap), analysis.frames), analysis.frames)
     cuts = between(parts, analysis.frames)
     flags = [_describe(analysis, start, end) for start, end in cuts]

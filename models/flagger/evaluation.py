@@ -201,7 +201,7 @@ def edit_figures(take: Take, samples: int, curve: Curve) -> dict[str, float]:
     parts = runs(keep(scores, truth, rules, costs), curve.hop_s, samples)
     if curve.review:
         spans = [(start / RATE, end / RATE) for start, end in parts]
-        moved = curve.review.spans_near(spans, samples / RATE, odd=False, within_s=curve.hop_s)
+        moved = curve.review.spans_near(spans, samples / RATE, odd=False, within_s=2 * curve.hop_s)
         parts = [(round(start * RATE), round(end * RATE)) for start, end in moved]
     fine = samples // 441
     true, got = (mask_of(spans, fine) for spans in (take.keep, parts))

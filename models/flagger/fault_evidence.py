@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streaming.fault_curve import EVIDENCE, GRADES
+from streaming.keep import log_odds
 
 from .evaluation import TECHNICAL, Curve, find_takes, step_labels
 from .scorers import HOP_S, Listener, fault_curve, flagger_scorer
@@ -55,7 +56,7 @@ def judged(corpus: Path, flagger: Path, reviewer: Path, split: str = "validation
         strengths = np.stack([faults.strengths(kind, count) for kind in KINDS], axis=1)
         labels = step_labels(take, Curve(HOP_S, curve.scores, None))
         if (labels == 0).any() and (labels == 1).any():
-            found.append(Judged(take.kind, np.log(curve.scores / (1 - curve.scores)), strengths, labels))
+            found.append(Judged(take.kind, log_odds(curve.scores), strengths, labels))
     return found
 
 

@@ -21,12 +21,17 @@ MUSIC = {
     "colobot-common-sounds": ("train", "GPL-3+", "Colobot music by P. Kaczmarek"),
     "supertux-data": ("train", "GPL-3+, CC BY-SA", "SuperTux music, credits per track"),
     "supertuxkart-data": ("validation", "CC BY-SA, CC BY, CC0, public domain", "SuperTuxKart music, credits per track"),
+    "widelands-data": ("validation", "GPL-2+", "Widelands music"),
+    "hedgewars-data": ("validation", "GPL-2, GFDL-1.3", "Hedgewars music"),
     "ufoai-music": ("test", "GPL-2+, CC BY 3.0, CC BY-SA 3.0", "UFO: Alien Invasion music, credits per track"),
     "marsshooter-data": ("test", "CC BY 3.0, CC BY-SA 3.0, GPL-3+", "Mars, a ridiculous shooter: music"),
 }
 SPEECH = {
     "festvox-ru": ("train", "BSD-like", "festvox-ru by N. Zubov and others"),
     "fillets-ng-data-nl": ("train", "GPL-2+", "Fish Fillets NG, Dutch voices"),
+    "klettres-data": ("train", "GPL-2+, CC0", "KLettres, letters and syllables by its translators"),
+    "ktuberling-data": ("train", "GPL-2+, CC BY, CC0", "KTuberling, voices of its translators"),
+    "hedgewars-data": ("train", "GPL-2, GFDL-1.3", "Hedgewars, voices of its hogs"),
     "fillets-ng-data-cs": ("test", "GPL-2+", "Fish Fillets NG, Czech voices"),
     "tuxpaint-stamps-default": ("validation", "GPL-2", "Tux Paint stamps, voices of its translators"),
 }
@@ -36,6 +41,8 @@ SOUNDS = {
     "minetest-data": ("test", "CC BY-SA 3.0, CC BY 3.0, MIT", "Minetest sounds"),
     "ufoai-sound": ("validation", "GPL-2+, CC BY 3.0, CC BY-SA 3.0", "UFO: Alien Invasion sounds"),
 }
+VOICES = {"hedgewars-data": "/voices/"}
+"""Where in a package the speech is, if not everywhere."""
 SMALLEST_SONG = 400_000
 """Bytes: less is a jingle."""
 VALIDATION_SPEAKERS = ("tsp_FA", "arctic_slt")
@@ -63,7 +70,9 @@ def speech(split: str, cache: Path | None = None, data: Path | None = None) -> l
     found: list[Recording] = []
     for package, (of, licence, credit) in SPEECH.items():
         if of == split:
-            files = audio_files(package, cache, AUDIO, 4000)
+            files = [
+                file for file in audio_files(package, cache, AUDIO, 4000) if VOICES.get(package, "") in file.lower()
+            ]
             files = files[:: max(1, len(files) // SPEECH_FILES)][:SPEECH_FILES]
             found += joined(package, files, Source(package, licence, credit), speech=True)
     if split != "test":

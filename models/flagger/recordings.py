@@ -96,7 +96,7 @@ class Decoded:
             path = cache / f"{hashlib.sha1(repr(recording.files).encode()).hexdigest()[:16]}.npy"
             if not path.exists():
                 mono = read_stereo(recording).mean(axis=0)
-                aside = path.with_name(f".{path.stem}.part.npy")
+                aside = path.with_name(f".{path.stem}.{os.getpid()}.npy")
                 np.save(aside, (np.clip(mono, -1, 1) * 32767).astype(np.int16))
                 os.replace(aside, path)
             self.recordings.append(recording)

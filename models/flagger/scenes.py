@@ -3,7 +3,7 @@
 A scene says for each of its frames which frame of a song it is and what is done to it; powers are only put together on
 the device that trains (`assembled`), a whole batch at once::
 
-    power = (gain × frame + other_gain × other frame) × gain of the band + noise of the band
+    power = (gain × frame + other_gain × other frame) × gain of the band ^ sway + noise of the band × sway
 
 So one made span (`song_spans`) is met whole and cut short, alone and mixed with what was there, in its place or put in
 between; and what needs no samples (another song, a filter, noise, a level, grains in another order) is new every time.
@@ -28,11 +28,15 @@ from .song_spans import QUANTUM, Bytes, Song
 BANDS = MEL.bands
 PLACES = 8
 """The most places that go wrong in a scene, and what is done to bands there."""
+SPEECH_SHARE = 0.3
+"""Of the scenes, those of speech."""
 MADE_SHARE = 0.65
 """Of the places, those made in samples."""
 IN_PLACE_SHARE, GROWS_SHARE, HEARD = 0.65, 0.15, 0.1
 """Of those, what goes wrong in its place (the rest is played again, as in a take that is to be edited), and what grows;
 how much of it is heard."""
+SWAYS_SHARE = 0.4
+"""Of filters and noises, those that move, or come and go."""
 Rng = np.random.Generator
 Floats = NDArray[np.float32]
 
@@ -44,6 +48,7 @@ class Scenes(NamedTuple):
     second: NDArray[np.int64]
     gains: Floats
     second_gains: Floats
+    sway: Floats
     place: NDArray[np.int64]
     band_gains: Floats
     noise: Floats
@@ -86,7 +91,7 @@ class Shelf:
     def draw(self, rng: Rng) -> int:
         """A recording, speech at times."""
         speech = len(self.songs) - self.music
-        if speech and rng.random() < 0.15:
+        if speech and rng.random() < SPEECH_SHARE:
             return self.music + int(rng.integers(speech))
         odds = self._odds[: self.music]
         return int(rng.choice(self.music, p=odds / odds.sum()))
@@ -115,6 +120,8 @@ class _Scene:
     second: list[NDArray[np.int64]] = field(default_factory=list)
     gains: list[Floats] = field(default_factory=list)
     second_gains: list[Floats] = field(default_factory=list)
+    sway: list[Floats] = field(default_factory=list)
+    """How far what is done to bands is done, 0 … 1."""
     place: list[NDArray[np.int64]] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     jumps: list[int] = field(default_factory=list)
@@ -127,12 +134,14 @@ class _Scene:
         gains: Floats | np.float32 | float = 1.0,
         second_gain: Floats | float = 0.0,
         place: int = 0,
+        sway: Floats | float = 1.0,
     ) -> None:
         count = len(first)
         self.first.append(first)
         self.second.append(np.zeros(count, np.int64) if second is None else second)
         self.gains.append(np.broadcast_to(np.float32(gains), (count,)))
         self.second_gains.append(np.broadcast_to(np.float32(second_gain), (count,)))
+        self.sway.append(np.broadcast_to(np.float32(sway), (count,)))
         self.place.append(np.full(count, place))
         self.length += count
 
@@ -271,7 +280,7 @@ def _filter(rng: Rng, shelf: Shelf, scene: _Scene, bands: _Bands, place: int, at
     else:
         gain_db = smooth(rng, BANDS, int(rng.integers(4, 40))) * rng.uniform(5, 18)
     bands.gains[place] = 10 ** (gain_db / 10)
-    scene.add(at + np.arange(count), None, 1.0, 0.0, place)
+    scene.add(at + np.arange(count), None, 1.0, 0.0, place, _sway(rng, count))
 
 
 def _noise(rng: Rng, shelf: Shelf, scene: _Scene, bands: _Bands, place: int, at: int, count: int) -> None:
@@ -289,7 +298,23 @@ def _noise(rng: Rng, shelf: Shelf, scene: _Scene, bands: _Bands, place: int, at:
         steadiness = np.full(BANDS, 10 ** rng.uniform(0.5, 2.5))
     bands.noise[place] = shape / shape.mean() * shelf.level(at, count) * db(rng.uniform(-26, 3)) ** 2
     bands.steadiness[place] = steadiness
-    scene.add(at + np.arange(count), None, rng.choice([1.0, 1.0, 1.0, 0.001]), 0.0, place)
+    scene.add(at + np.arange(count), None, rng.choice([1.0, 1.0, 1.0, 0.001]), 0.0, place, _sway(rng, count))
+
+
+def _sway(rng: Rng, count: int) -> Floats:
+    """A filter or a noise that stays, that moves, or that comes and goes; all of it at both ends."""
+    way, n = rng.random(), np.arange(count)
+    if way < 1 - SWAYS_SHARE:
+        return np.ones(count, np.float32)
+    if way < 1 - SWAYS_SHARE / 2:
+        moves = smooth(rng, count, int(rng.integers(3, 4 + count // 12))) * rng.uniform(0.5, 1.5)
+        found: Floats = np.clip(10 ** (moves - 0.5), 0, 1).astype(np.float32)
+    else:
+        period, open_share = rng.uniform(4, 80), rng.uniform(0.1, 0.7)
+        phase = n / period if rng.random() < 0.5 else rng.random(count)
+        found = (phase % 1 < open_share).astype(np.float32)
+    found[[0, -1]] = 1
+    return found
 
 
 def _level(rng: Rng, shelf: Shelf, scene: _Scene, bands: _Bands, place: int, at: int, count: int) -> None:
@@ -328,7 +353,8 @@ def draw_scenes(rngs: Sequence[Rng], shelf: Shelf, families: frozenset[int], fra
     for rng in rngs:
         scene, bands = draw_scene(rng, shelf, families, frames)
         line = [
-            np.concatenate(parts)[:frames] for parts in (scene.first, scene.second, scene.gains, scene.second_gains)
+            np.concatenate(parts)[:frames]
+            for parts in (scene.first, scene.second, scene.gains, scene.second_gains, scene.sway)
         ]
         place = np.concatenate(scene.place)[:frames]
         rows.append([*line, place, *bands, *_labels(scene, place, frames)])
@@ -358,11 +384,12 @@ def assembled(scenes: dict[str, Tensor], frames: Tensor, varied: bool = True) ->
     place = scenes["place"][scene, time]
     wrong = power[scene, time] * scenes["gains"][scene, time, None]
     wrong += table[frames[scenes["second"][scene, time]].int()] * scenes["second_gains"][scene, time, None]
-    wrong *= scenes["band_gains"][scene, place]
+    sway = scenes["sway"][scene, time, None]
+    wrong *= scenes["band_gains"][scene, place] ** sway
     hiss = 1 + torch.randn_like(wrong) / torch.sqrt(
         scenes["steadiness"][scene, place]
     )  # near a gamma's mean and spread
-    power[scene, time] = wrong + scenes["noise"][scene, place] * torch.clamp(hiss, min=0.02)
+    power[scene, time] = wrong + scenes["noise"][scene, place] * sway * torch.clamp(hiss, min=0.02)
     if not varied:
         return torch.log10(1 + power)
     n, device = len(power), power.device

@@ -3,7 +3,6 @@
 Each turns a take into a curve of how odd it is, every 0.16 s from its beginning (`evaluation.Curve`).
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,10 @@ from streaming.faults.faults import Faults
 from streaming.faults.whole_file import settled
 from streaming.features import MEL
 from streaming.flag_picker import THRESHOLD, pick_flags
-from streaming.flagger import Flagger, Step
+from streaming.flagger import Flagger, Step, grid_odds
 from streaming.flags import Flag
+from streaming.judge import Judge
+from streaming.keep import log_odds
 from streaming.reviewer import Reviewer
 
 from .clips import mel
@@ -32,10 +33,11 @@ Double = NDArray[np.float64]
 class Listener:
     """A model's ear, which hears a take once however many scorers ask. ``file`` and ``live`` steps of the last one."""
 
-    def __init__(self, model: Path, reviewer: Path | None = None) -> None:
+    def __init__(self, model: Path, reviewer: Path | None = None, judge: Path | None = None) -> None:
         self.flagger = Flagger(model)
         if reviewer and self.flagger.needs_reviewer:
             self.flagger.reviewer = Reviewer(reviewer)
+            self.flagger.judge = Judge(judge) if judge else None
         self._audio: Audio | None = None
 
     def hear(self, audio: Audio) -> None:
@@ -60,7 +62,9 @@ def flagger_scorer(listener: Listener, live: bool = False) -> Scorer:
         flags = pick_flags(steps, listener.flagger.step_samples, RATE, THRESHOLD)
         review = None if live else listener.flagger.reviewed
         p_values = np.array([step.p_value for step in steps]) if steps else None
-        return Curve(HOP_S, score_of(on_grid(steps, count_of(audio))), flags, review, p_values)
+        count = count_of(audio)
+        odds = grid_odds(steps, listener.flagger.step_samples, count) if steps else np.zeros(count)
+        return Curve(HOP_S, score_of(odds), flags, review, p_values)
 
     return score
 
@@ -74,8 +78,12 @@ def system_scorer(listener: Listener, live: bool = False) -> Scorer:
         step, count = listener.flagger.step_samples, len(heard.scores)
         faults, found = fault_curve(audio, step)
         told = found if live else settled(found, faults, count, step, RATE)
-        odds = np.log(heard.scores / (1 - heard.scores))
-        scores, to_cut = (score_of(odds + faults.evidence(count, without)) for without in ((), REPAIRED))
+        odds = log_odds(heard.scores)
+        added = (
+            faults.evidence(count, without) if live else listener.flagger.added_odds(odds, faults, without)
+            for without in ((), REPAIRED)
+        )
+        scores, to_cut = (score_of(odds + more) for more in added)
         return heard._replace(scores=scores, flags=[*(heard.flags or []), *told], to_cut=to_cut)
 
     return score
@@ -96,17 +104,6 @@ def fault_curve(audio: Audio, step_samples: int) -> tuple[FaultCurve, list[Flag]
     flags += faults.flush()
     curve.add(faults.strengths)
     return curve, flags
-
-
-def on_grid(steps: Sequence[Step], count: int) -> Double:
-    """Log odds every `HOP_S` from 0, the first and the last held to the ends."""
-    if not steps:
-        return np.zeros(count)
-    at = np.array([step.position for step in steps]) / RATE / HOP_S
-    nearest = np.clip(np.searchsorted(at, np.arange(count) - 1e-6), 0, len(steps) - 1)
-    scores = np.clip(np.array([step.score for step in steps])[nearest], 1e-15, 1 - 1e-15)
-    odds: Double = np.log(scores / (1 - scores))
-    return odds
 
 
 def energy_scorer(audio: Audio) -> Curve:

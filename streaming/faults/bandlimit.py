@@ -12,7 +12,7 @@ from collections import deque
 import numpy as np
 
 from .detector import strength_of
-from .hops import Block
+from .hops import Block, mono
 from .steady import Features, Steady
 
 _EDGES_HZ = (2000, 2500, 3150, 4000, 5000, 6300, 8000, 10000, 12500, 16000)
@@ -20,6 +20,8 @@ _LOW_HZ = (300, 2000)
 """What must be heard for the rest to be missed."""
 _USUAL_STEPS = 190
 """30 s: the median of the loud ones is the usual spectrum."""
+_ANEW_STEPS = 6
+"""It is computed anew once a second."""
 _LOUD_DB, _HEARD_DB, _USUAL_DB, _FLOOR = 40.0, -80.0, -95.0, 1e-10
 """Within so much of the loudest; the least that counts as heard, and in a band as usual."""
 _LIMIT_DB = 30.0
@@ -57,7 +59,7 @@ class BandLimit(Steady):
 
     def features(self, hops: Block) -> Features:
         """Power a hop, ``(T, 1 + bands)``: of what is below, then of each band."""
-        spectra = np.fft.rfft(hops.mean(axis=1, dtype=np.float32) * self._taper, axis=1)
+        spectra = np.fft.rfft(mono(hops) * self._taper, axis=1)
         power = spectra.real**2 + spectra.imag**2
         low = power[:, self._low].mean(axis=1, keepdims=True)
         bands = np.add.reduceat(power[:, : self._edges[-1]], self._edges[:-1], axis=1) / np.diff(self._edges)
@@ -69,8 +71,9 @@ class BandLimit(Steady):
         half = max(1, len(window) // 2)
         levels = np.stack([decibels(part.mean(axis=0)) for part in (window, window[:half], window[-half:])])
         self._past.append(levels[0])
-        past = np.array(self._past)
-        self._usual = np.median(past[past[:, 0] >= past[:, 0].max() - _LOUD_DB], axis=0)
+        if len(self._past) < _ANEW_STEPS or self._step // self.STEP_HOPS % _ANEW_STEPS == 0:
+            past = np.array(self._past)
+            self._usual = np.median(past[past[:, 0] >= past[:, 0].max() - _LOUD_DB], axis=0)
         falls, cut = self._falls(levels)
         whole, shown = (float(s) for s in strength_of(np.array([falls[0], falls.max()]), _LIMIT_DB))
         if whole >= self.threshold:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..flags import Flag
 from .detector import Array, Detector, Span
-from .hops import Block
+from .hops import Block, mono
 
 _ORDER = 16
 _PIECES = 2
@@ -77,9 +77,9 @@ class Clicks(Detector):
 
     def hear(self, hops: Block) -> list[Span]:
         count = len(hops)
-        mono = hops.mean(axis=1, dtype=np.float32)
-        strengths, places = self._stand_out(self._whiten(mono))
-        self._audio = np.concatenate([self._audio, mono.reshape(-1)])
+        both = mono(hops)
+        strengths, places = self._stand_out(self._whiten(both))
+        self._audio = np.concatenate([self._audio, both.reshape(-1)])
         for i in np.flatnonzero(strengths >= _LOOK_AGAIN):
             strengths[i] = min(strengths[i], self._closely(int(places[i])))
         self._audio = self._audio[count * self.hop_samples :]

@@ -19,6 +19,8 @@ _SWING = 2.0
 _LIMIT = 0.03
 _USUAL_STEPS = 150
 """30 s: the median of the means is the usual offset."""
+_ANEW_STEPS = 5
+"""It is computed anew once a second."""
 _EDGE_STEPS = 3
 _LEAST_STEPS, _UNSTEADY = 4, 0.12
 """An offset that moves, between its edges, by more than that share of itself comes from the waves, not a converter."""
@@ -41,6 +43,7 @@ class DcOffset(Steady):
     def clear(self) -> None:
         super().clear()
         self._past: deque[Features] = deque(maxlen=_USUAL_STEPS)
+        self._usual: Features = np.zeros((self.channels, 1))
 
     def features(self, hops: Block) -> Features:
         means: Features = hops.mean(axis=2, dtype=np.float32).astype(np.float64)
@@ -51,7 +54,9 @@ class DcOffset(Steady):
             return 0.0, 0.0
         smooth = np.stack([np.convolve(channel, self._smooth, "valid") for channel in window.T])
         self._past.append(smooth.mean(axis=1))
-        beside = smooth - np.median(self._past, axis=0)[:, None]
+        if len(self._past) < _ANEW_STEPS or self._step // self.STEP_HOPS % _ANEW_STEPS == 0:
+            self._usual = np.median(self._past, axis=0)[:, None]
+        beside = smooth - self._usual
         half = max(1, smooth.shape[1] // 2)
         parts = beside, beside[:, :half], beside[:, half:]
         return self._strength(smooth), max(self._strength(part) for part in parts)

@@ -14,13 +14,14 @@ from .detector import THRESHOLD, Detector, Strengths
 from .dropouts import Dropouts
 from .hops import Block, Hops
 from .hum import Hum
+from .image import Image
 from .phase import Phase
 from .rumble import Rumble
 from .silence import Silence
 from .tuning import Tuning
 
 DETECTORS: tuple[type[Detector], ...] = (Clipping, Dropouts, Clicks, Hum, DcOffset, Phase, Silence, BandLimit)
-HINTS: tuple[type[Detector], ...] = (Rumble, Tuning)
+HINTS: tuple[type[Detector], ...] = (Rumble, Tuning, Image)
 """They make strengths known and tell no flags; live, where strengths count for nothing, nobody listens to them."""
 GAPS = (Dropouts.KIND, Silence.KIND)
 TOUCH_S = 0.003

@@ -15,6 +15,15 @@ HOPS_A_SECOND = 100
 RATE_MIN, RATE_MAX = 8000, 192000
 
 
+def mono(hops: Block) -> Block:
+    """The mean of the channels of ``(hops, channels, n)``, ``(hops, n)``."""
+    if hops.shape[1] == 1:
+        return hops[:, 0]
+    both: Block = hops[:, 0] + hops[:, 1]
+    both *= np.float32(0.5)
+    return both
+
+
 class Hops:
     """``(channels, n)`` in, ``(hops, channels, hop_samples)`` out. Raises `AudioError` for what cannot be."""
 

@@ -6,7 +6,7 @@ A steady line keeps its phase from hop to hop, so that windows of any length are
 import numpy as np
 from numpy.typing import NDArray
 
-from .hops import Block
+from .hops import Block, mono
 
 
 class Lines:
@@ -20,8 +20,7 @@ class Lines:
 
     def amplitudes(self, hops: Block, heard: int) -> NDArray[np.complexfloating]:
         """Of hops ``(T, channels, samples)`` that follow on ``heard`` others, ``(T, n)``."""
-        mono = hops.mean(axis=1, dtype=np.float32)
-        parts = np.matmul(mono[:, None, :], self._waves)[:, 0]  # a product a hop: its rounding hangs on no other
+        parts = np.matmul(mono(hops)[:, None, :], self._waves)[:, 0]  # a product a hop: its rounding hangs on no other
         half = len(self._turns)
         place = heard + np.arange(len(hops))
         turned = np.exp(-2j * np.pi * np.mod(place[:, None] * self._turns, 1.0))

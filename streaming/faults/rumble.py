@@ -7,7 +7,7 @@ as far::
     music   ▁▇▁▁▁▅▁▁▁▃▁▁       rumble  ▅▇▆▄▅▆▄▅▃▄▃▄
 """
 
-from collections import deque
+import math
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from .detector import strength_of
 from .hops import Block
 from .lines import Lines
 from .steady import Features, Steady
+from .usual import Usual
 
 _LINES_HZ = np.arange(25.0, 91.0, 3.0)
-_VALLEYS = 30.0
-"""Percentile of the lines that is a valley."""
+_VALLEY = 6
+"""The line that shows the valleys: of 22, so many are weaker."""
 _USUAL_STEPS = 190
 """30 s."""
 _LIMIT_DB = 25.0
@@ -34,10 +35,11 @@ class Rumble(Steady):
     def open(self) -> None:
         super().open()
         self._lines = Lines(_LINES_HZ, self.rate, self.hop_samples)
+        self._taper = np.hanning(2 * self.HALF_HOPS + 2)[1:-1]
 
     def clear(self) -> None:
         super().clear()
-        self._past: deque[float] = deque(maxlen=_USUAL_STEPS)
+        self._usual = Usual(_USUAL_STEPS)
 
     def features(self, hops: Block) -> Features:
         """The lines' amplitude in each hop, ``(T, lines)`` complex."""
@@ -46,9 +48,8 @@ class Rumble(Steady):
     def judge(self, window: Features) -> tuple[float, float]:
         if len(window) < self.HALF_HOPS:
             return 0.0, 0.0
-        taper = np.hanning(len(window) + 2)[1:-1]
-        power = np.square(np.abs(taper @ window) / taper.sum())
-        level = float(np.percentile(10 * np.log10(power + _FLOOR), _VALLEYS))
-        self._past.append(level)
-        risen = max(0.0, level - float(np.median(self._past)))
+        taper = self._taper if len(window) == len(self._taper) else np.hanning(len(window) + 2)[1:-1]
+        power = np.sort(np.square(np.abs(taper @ window) / taper.sum()))
+        level = 10 * math.log10(float(power[_VALLEY]) + _FLOOR)
+        risen = max(0.0, level - self._usual.add(level))
         return 0.0, float(strength_of(np.array(risen), _LIMIT_DB))

@@ -12,14 +12,14 @@ Source: the circular mean of deviations from semitones, as in Dressler and Strei
 Circular Statistics", ISMIR 2007.
 """
 
-from bisect import bisect_left, insort
 from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .detector import Detector, Span, strength_of
-from .hops import HOPS_A_SECOND, Block
+from .hops import HOPS_A_SECOND, Block, mono
+from .usual import Usual
 
 _STEP_HOPS, _HALF_HOPS = 16, 9
 """A vote every 0.16 s, of 0.18 s of audio."""
@@ -53,13 +53,11 @@ class Tuning(Detector):
         """Hops that windows to come reach; the first is `_HALF_HOPS` before the next step."""
         self._near: deque[complex] = deque(maxlen=2 * _AROUND_STEPS + 1)
         self._past: deque[complex] = deque(maxlen=_USUAL_STEPS)
-        self._agreed: deque[float] = deque()
-        self._ordered: list[float] = []
-        """The same, for their median."""
+        self._agreed = Usual(_USUAL_STEPS)
         self._step = 0
 
     def hear(self, hops: Block) -> list[Span]:
-        self._mono = np.concatenate([self._mono, hops.mean(axis=1, dtype=np.float32)])
+        self._mono = np.concatenate([self._mono, mono(hops)])
         while len(self._mono) >= 2 * _HALF_HOPS:
             self._judge(self._vote(self._mono[: 2 * _HALF_HOPS].ravel()))
             self._mono = self._mono[_STEP_HOPS:]
@@ -88,15 +86,6 @@ class Tuning(Detector):
         usual, (here, voted) = sum(self._past), (sum(self._near), sum(one != 0 for one in self._near))
         agreed = (here * usual.conjugate()).real / (abs(usual) * voted + _FLOOR)
         sure = min(1.0, abs(usual) / len(self._past) / _SURE)
-        fallen = max(0.0, self._usually(agreed) - agreed) * sure
+        fallen = max(0.0, self._agreed.add(agreed) - agreed) * sure
         strength = float(strength_of(np.array(fallen), _LIMIT))
         self.paint(middle * _STEP_HOPS - _STEP_HOPS // 2, np.full(_STEP_HOPS, strength, np.float32))
-
-    def _usually(self, agreed: float) -> float:
-        """The median of the last 30 s, this one counted."""
-        if len(self._agreed) == _USUAL_STEPS:
-            del self._ordered[bisect_left(self._ordered, self._agreed.popleft())]
-        self._agreed.append(agreed)
-        insort(self._ordered, agreed)
-        middle = len(self._ordered) // 2
-        return (self._ordered[middle] + self._ordered[~middle]) / 2
