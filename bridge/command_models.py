@@ -191,6 +191,8 @@ def _lines(path: Path, card: ModelCard) -> list[tuple[str, str]]:
     if card.features:
         f = card.features
         bands = f"{f.bands} bands of {f.kind} from {f.low_hz:g} Hz, window {f.window_samples} at {f.rate} Hz"
+        if f.kind == "knowledge":
+            bands = f"{f.bands} numbers that other models say of each step"
         context = f"{card.context_frames} frames of {1000 / f.frame_rate:.1f} ms"
         told = ("classes", ", ".join(card.classes)) if card.classes else ("curves", ", ".join(card.curves))
         frames = [("features", bands), told, ("context", context)]

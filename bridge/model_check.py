@@ -130,15 +130,20 @@ def _check_sound(engine: Engine, card: ModelCard, rate: int) -> Iterator[Finding
 
 
 def _check_curves(model: OnnxModel) -> Iterator[Finding]:
-    """Frames of a vowel and of noise go in; what comes out is a likelihood, and hangs on no frame but those it says."""
+    """Frames of a vowel and of noise go in, or numbers where a model hears no sound; what comes out is a likelihood,
+    and hangs on no frame but those it says."""
     card = model.card
     stream = CurveStream(model) if card.kind == "frame-hop" else None
     features = stream.features if stream else CurveNetwork(model).features
     rate, seconds = features.rate, CURVES_CHECK_S + 4 * card.context_frames / features.frame_rate
     length = int(seconds * rate)
-    source = open_features(features, rate)
-    sound = np.concatenate([vowel(rate, length // 2), noise(length // 2)])
-    frames = np.concatenate([source.process(sound), source.flush()])
+    if features.kind == "knowledge":
+        rows = round(seconds * features.frame_rate)
+        frames = np.random.default_rng(0).random((rows, features.bands), np.float32)
+    else:
+        source = open_features(features, rate)
+        sound = np.concatenate([vowel(rate, length // 2), noise(length // 2)])
+        frames = np.concatenate([source.process(sound), source.flush()])
 
     def run(frames: NDArray[np.float32]) -> NDArray[np.float32]:
         if stream is None:

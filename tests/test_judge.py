@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny_models import tiny_curves
 
+from bridge.flags.analysis import open_flagger
+from bridge.model_check import check_model
+from bridge.registry import find_model
 from export.judge import export_judge
 from models.flagger.judge import CONTEXT, JudgeNetwork
 from models.flagger.judging import Judged, figures, read_judge, shortened, train_judge, unseen, write_judge
@@ -17,6 +20,7 @@ from streaming.errors import ModelError
 from streaming.fault_curve import FaultCurve
 from streaming.faults.detector import Strengths
 from streaming.features import open_features
+from streaming.flagger import Flagger
 from streaming.judge import DETECTED, INPUTS, KNOWLEDGE, Judge, knowledge
 from streaming.reviewer import Review
 
@@ -144,3 +148,19 @@ def test_what_is_no_judge_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not a checkpoint of a judge"):
         read_judge(tmp_path / "bad.ckpt")
     assert "crackle" not in DETECTED  # it hears the clicks themselves
+
+
+def test_a_file_is_judged_where_there_was_a_reviewer_and_live_never(tmp_path: Path) -> None:
+    export_judge(write_judge(trained(), tmp_path / "judge.ckpt"), tmp_path, "judge")
+    flagger = Flagger(find_model("flagger"))
+    curve = curve_of("hum", np.full(50, 0.7, np.float32))
+    odds = np.linspace(-2, 2, 50)
+    flagger.judge = Judge(tmp_path / "judge.onnx")
+    np.testing.assert_array_equal(flagger.added_odds(odds, curve), curve.evidence(50))
+    flagger.reviewed = review(70)
+    rows = knowledge(odds, flagger.reviewed, curve)
+    np.testing.assert_array_equal(flagger.added_odds(odds, curve), curve.evidence(50) + flagger.judge.adds(rows))
+    without = knowledge(odds, flagger.reviewed, curve, ("hum",))
+    np.testing.assert_array_equal(flagger.added_odds(odds, curve, ("hum",)), flagger.judge.adds(without))
+    assert open_flagger("flagger")[0].judge is not None
+    assert [finding.what for finding in check_model(tmp_path / "judge.onnx")][-2:] == ["curves", "context"]

@@ -17,6 +17,8 @@ _SMOOTH_HOPS = 25
 _SWING = 2.0
 """Times their deviation: so far do means move without an offset."""
 _LIMIT = 0.03
+_NOTHING = 3e-4
+"""A hundredth of it: most music never leaves zero so far, and nothing more need be asked."""
 _USUAL_STEPS = 150
 """30 s: the median of the means is the usual offset."""
 _ANEW_STEPS = 5
@@ -39,6 +41,9 @@ class DcOffset(Steady):
         super().open()
         window = np.hanning(_SMOOTH_HOPS + 2)[1:-1]
         self._smooth = window / window.sum()
+        count = 2 * self.HALF_HOPS - len(self._smooth) + 1
+        self._smoothing = np.stack([np.pad(self._smooth, (i, count - 1 - i)) for i in range(count)])
+        """The same for whole windows, as a product."""
 
     def clear(self) -> None:
         super().clear()
@@ -52,18 +57,25 @@ class DcOffset(Steady):
     def judge(self, window: Features) -> tuple[float, float]:
         if len(window) < 2 * _SMOOTH_HOPS:
             return 0.0, 0.0
-        smooth = np.stack([np.convolve(channel, self._smooth, "valid") for channel in window.T])
+        if len(window) == self._smoothing.shape[1]:
+            smooth = (self._smoothing @ window).T
+        else:
+            smooth = np.stack([np.convolve(channel, self._smooth, "valid") for channel in window.T])
         self._past.append(smooth.mean(axis=1))
         if len(self._past) < _ANEW_STEPS or self._step // self.STEP_HOPS % _ANEW_STEPS == 0:
             self._usual = np.median(self._past, axis=0)[:, None]
         beside = smooth - self._usual
+        if max(np.abs(smooth).max(), np.abs(beside).max()) < _NOTHING:
+            return 0.0, 0.0
         half = max(1, smooth.shape[1] // 2)
         parts = beside, beside[:, :half], beside[:, half:]
         return self._strength(smooth), max(self._strength(part) for part in parts)
 
     def _strength(self, means: Features) -> float:
         """Of smoothed means ``(channels, n)``."""
-        offset = max(0.0, float((np.abs(means.mean(axis=1)) - _SWING * means.std(axis=1)).max()))
+        middle = means.mean(axis=1)
+        spread = np.sqrt(np.maximum(np.square(means).mean(axis=1) - np.square(middle), 0))
+        offset = max(0.0, float((np.abs(middle) - _SWING * spread).max()))
         return offset / (offset + _LIMIT)
 
     def refine(self, span: Span) -> Span:

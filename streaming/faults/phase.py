@@ -22,6 +22,7 @@ from .quiet import Run, Runs
 from .stereo import UsualStereo
 
 _SIDE_HOPS = 8
+"""A power of two."""
 _HIGHEST_HZ = 6000
 _TURNED = 0.4
 """Of all that is heard: so much turned round at once may be a flip …"""
@@ -224,7 +225,10 @@ def turned(cross: NDArray[np.complex64]) -> NDArray[np.float64]:
 
     ``cross (16 + T, bands)`` are left times right conjugate; there are T answers.
     """
-    sums = np.lib.stride_tricks.sliding_window_view(cross, _SIDE_HOPS, axis=0).sum(axis=2)[1:]
+    sums = cross[1:]
+    reach = 1
+    while reach < _SIDE_HOPS:  # of two, of four, of eight in a row
+        sums, reach = sums[:-reach] + sums[reach:], 2 * reach
     before, after = sums[:-_SIDE_HOPS], sums[_SIDE_HOPS:]
     both = np.abs(before) * np.abs(after)
     weights = np.sqrt(both)
