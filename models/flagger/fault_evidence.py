@@ -7,6 +7,7 @@ of any other, and those of technical kinds more: a detector is there for its own
 A ranking loss of this form: Burges et al., "Learning to Rank using Gradient Descent", ICML 2005.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from streaming.fault_curve import EVIDENCE, GRADES
+from streaming.fault_curve import EVIDENCE, GRADES, FaultCurve
 from streaming.keep import log_odds
 
 from .evaluation import TECHNICAL, Curve, find_takes, step_labels
@@ -41,22 +42,37 @@ class Judged(NamedTuple):
     labels: NDArray[np.int8]
 
 
-def judged(corpus: Path, flagger: Path, reviewer: Path, split: str = "validation") -> list[Judged]:
-    """All takes with faults."""
-    listener = Listener(flagger, reviewer)
+class HeardTake(NamedTuple):
+    """Of a take: its kind, what network and detectors said, log odds of its steps, and what they are: 1 faulty, 0 good,
+    -1 neither, ``(n,)`` each."""
+
+    kind: str
+    curve: Curve
+    faults: FaultCurve
+    odds: NDArray[np.float64]
+    labels: NDArray[np.int8]
+
+
+def heard_takes(corpus: Path, listener: Listener, split: str) -> Iterator[HeardTake]:
+    """The takes of a corpus with faults, and with good passages beside them."""
     score = flagger_scorer(listener)
-    found = []
     for take in find_takes(corpus, split):
         if take.task != "fault":
             continue
         audio = take.audio()
         curve = score(audio)
-        faults, _ = fault_curve(audio, listener.flagger.step_samples)
-        count = len(curve.scores)
-        strengths = np.stack([faults.strengths(kind, count) for kind in KINDS], axis=1)
         labels = step_labels(take, Curve(HOP_S, curve.scores, None))
         if (labels == 0).any() and (labels == 1).any():
-            found.append(Judged(take.kind, log_odds(curve.scores), strengths, labels))
+            faults, _ = fault_curve(audio, listener.flagger.step_samples)
+            yield HeardTake(take.kind, curve, faults, log_odds(curve.scores), labels)
+
+
+def judged(corpus: Path, flagger: Path, reviewer: Path, split: str = "validation") -> list[Judged]:
+    """All its takes with faults."""
+    found = []
+    for take in heard_takes(corpus, Listener(flagger, reviewer), split):
+        strengths = np.stack([take.faults.strengths(kind, len(take.odds)) for kind in KINDS], axis=1)
+        found.append(Judged(take.kind, take.odds, strengths, take.labels))
     return found
 
 

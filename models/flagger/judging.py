@@ -27,11 +27,11 @@ from rich.console import Console
 from models.checkpoint import checkpoint, write_checkpoint
 from models.chopper.training import no_denormals
 from streaming.judge import knowledge
-from streaming.keep import log_odds
 
-from .evaluation import TECHNICAL, Curve, auroc, find_takes, partial_auc, step_labels
+from .evaluation import TECHNICAL, auroc, partial_auc
+from .fault_evidence import heard_takes
 from .judge import JudgeNetwork
-from .scorers import HOP_S, Listener, fault_curve, flagger_scorer
+from .scorers import Listener
 
 TECHNICAL_WEIGHT = 2.0
 STEPS, BATCH, RATE, DECAY, WARM_UP = 900, 16, 3e-3, 0.05, 20
@@ -54,18 +54,10 @@ class Judged(NamedTuple):
 
 def judged(corpus: Path, listener: Listener, split: str) -> Iterator[Judged]:
     """Its takes with faults, one kind each."""
-    score = flagger_scorer(listener)
-    for take in find_takes(corpus, split):
-        if take.task != "fault":
-            continue
-        audio = take.audio()
-        curve = score(audio)
-        faults, _ = fault_curve(audio, listener.flagger.step_samples)
-        odds = log_odds(curve.scores)
-        labels = step_labels(take, Curve(HOP_S, curve.scores, None))
-        if curve.review and (labels == 0).any() and (labels == 1).any():
+    for kind, curve, faults, odds, labels in heard_takes(corpus, listener, split):
+        if curve.review:
             total = (odds + faults.evidence(len(odds))).astype(np.float32)
-            yield Judged(take.kind, knowledge(odds, curve.review, faults), total, labels)
+            yield Judged(kind, knowledge(odds, curve.review, faults), total, labels)
 
 
 def shortened(rng: Rng, labels: NDArray[np.int8]) -> NDArray[np.int64]:
