@@ -26,7 +26,7 @@ from rich.console import Console
 
 from models.checkpoint import checkpoint, write_checkpoint
 from models.chopper.training import no_denormals
-from streaming.judge import knowledge
+from streaming.judge import INPUTS, knowledge
 
 from .evaluation import TECHNICAL, auroc, partial_auc
 from .fault_evidence import heard_takes
@@ -35,10 +35,13 @@ from .scorers import Listener
 
 TECHNICAL_WEIGHT = 2.0
 STEPS, BATCH, RATE, DECAY, WARM_UP = 900, 16, 3e-3, 0.05, 20
+ODDS_MOVE = 4.0
+"""Up or down, at most: a user's own flagger has its zero elsewhere."""
 LOST_START, LOST_END = 55, 40
 """Steps of a take's beginning and end that are left out at most."""
 LOSES_SHARE, LEAST_LEFT = 0.6, 8
 """Of the good passages between faults, those that lose a part, and the steps that stay at least."""
+ODDS = INPUTS.index("odds")
 Rng = np.random.Generator
 
 
@@ -82,9 +85,9 @@ def train_judge(takes: Sequence[Judged], steps: int = STEPS, seed: int = 0) -> J
     """A judge of these takes; the same for the same seed."""
     torch.manual_seed(seed)
     rng, network = np.random.default_rng(seed), JudgeNetwork()
-    known = torch.from_numpy(np.concatenate([take.knowledge for take in takes]))
-    network.shift.copy_(known.mean(dim=0))
-    network.scale.copy_(1 / (known.std(dim=0) + 1e-3))
+    every = torch.from_numpy(np.concatenate([take.knowledge for take in takes]))
+    network.shift.copy_(every.mean(dim=0))
+    network.scale.copy_(1 / (every.std(dim=0) + 1e-3))
     by_kind: dict[str, list[Judged]] = {}
     for take in takes:
         by_kind.setdefault(take.kind, []).append(take)
@@ -97,7 +100,9 @@ def train_judge(takes: Sequence[Judged], steps: int = STEPS, seed: int = 0) -> J
         for kind in rng.permutation(sorted(by_kind))[:BATCH]:
             take = by_kind[kind][int(rng.integers(len(by_kind[kind])))]
             left = shortened(rng, take.labels)
-            odds = network(torch.from_numpy(take.knowledge[left])[None])[0] + torch.from_numpy(take.odds[left])
+            known = take.knowledge[left]
+            known[:, ODDS] += rng.uniform(-ODDS_MOVE, ODDS_MOVE)
+            odds = network(torch.from_numpy(known)[None])[0] + torch.from_numpy(take.odds[left])
             good, bad = (odds[np.flatnonzero(take.labels[left] == label)] for label in (0, 1))
             weight = TECHNICAL_WEIGHT if kind in TECHNICAL else 1.0
             losses = losses + weight * torch.sigmoid(good[:, None] - bad[None]).mean()
