@@ -26,6 +26,10 @@ class DaskCluster:
         self.address = self._address()
         self.workers = [self._worker() for _ in range(workers)]
 
+    def start_a_worker(self) -> None:
+        """One more; it takes seconds until the scheduler knows of it."""
+        self.workers.append(self._worker())
+
     def kill_a_worker(self, index: int = 0) -> None:
         """As when its machine loses power; another takes its place."""
         self.workers[index].send_signal(signal.SIGKILL)

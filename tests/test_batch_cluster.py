@@ -113,3 +113,17 @@ def test_a_scheduler_that_is_not_there_is_one_line(
     plan = make_plan(sources.parent / "chain.toml", [str(sources)], str(tmp_path / "out"))
     with pytest.raises(RequestError, match=r"--cluster tcp://127.0.0.1:1: no scheduler answers there"):
         Cluster("tcp://127.0.0.1:1", plan.setup(False, 1, 60))
+
+
+def test_workers_that_are_only_starting_are_waited_for_and_none_is_one_line(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = make_plan(sources.parent / "chain.toml", [str(sources)], str(tmp_path / "out")).setup(False, 1, 60)
+    with DaskCluster(tmp_path, workers=0) as cluster:
+        with monkeypatch.context() as hurried:
+            hurried.setattr("bridge.batch.cluster.WORKERS_S", 0.5)
+            with pytest.raises(RequestError, match="the scheduler has no workers; start some with"):
+                Cluster(cluster.address, setup)
+        monkeypatch.setattr("bridge.batch.cluster.WORKERS_S", 60.0)
+        cluster.start_a_worker()
+        Cluster(cluster.address, setup).close()

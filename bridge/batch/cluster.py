@@ -23,6 +23,8 @@ from .pool import InFlight
 from .storage import carry_out_anywhere, staged
 
 CONNECT_S = 20.0
+WORKERS_S = 10.0
+"""A worker that is only just starting is waited for so long."""
 AHEAD = 4
 """Tasks that wait at the scheduler for each thread of the cluster: enough to keep it busy, few enough to cancel."""
 ATTENDANTS_KEPT = 2
@@ -44,14 +46,16 @@ class Cluster:
             self._client = self._dask.Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise RequestError(f"--cluster {address}: no scheduler answers there ({error})") from None
-        self._threads = sum(self._client.nthreads().values())
         self._open = True
         self._sources: dict[str, str] = {}
-        if not self._threads:
+        try:
+            self._client.wait_for_workers(1, timeout=WORKERS_S)
+        except TimeoutError:
             self.close()
             raise RequestError(
                 f"--cluster {address}: the scheduler has no workers; start some with `dask worker {address}`"
-            )
+            ) from None
+        self._threads = sum(self._client.nthreads().values())
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         waiting = iter(jobs)
