@@ -16,8 +16,7 @@ from streaming.card import Source
 from streaming.errors import ModelError
 
 from .checkpoint import State, a_few, hold_against, read_state, under
-from .parity import Parity
-from .query import must_hold
+from .parity import Parity, must_hold
 from .query_clip import FRAMES, HOP_FRAMES, clip_card, write_clip
 
 PREFIXES = ("ss_model.", "model.ss_model.", "module.ss_model.", "")

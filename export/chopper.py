@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,14 +20,13 @@ from models.chopper.training import load_network
 from streaming.card import Metric, ModelCard, Source, State
 from streaming.card import Tensor as CardTensor
 from streaming.curves import PIECE_FRAMES, CurveNetwork, CurveStream
-from streaming.errors import ModelError
 from streaming.features import MEL
 from streaming.session import OnnxModel, read_card
 
 from . import chopper_reference
 from .cards import replace_metrics, write_card
 from .graph import write_graph
-from .parity import FP32_LIMIT, Parity
+from .parity import Parity, must_hold, near
 
 RATES = (44100, 48000, 88200, 96000)
 DESCRIPTION = {
@@ -168,20 +166,13 @@ def check_chopper(network: Chopper, path: Path, seed: int = 0) -> list[Parity]:
     weights = {n: p.detach().numpy() for n, p in network.state_dict().items()}
     truth = chopper_reference.curves(weights, frames, size.live)
     with torch.no_grad():
-        rows = [_near("torch, whole sequence", network(torch.from_numpy(frames)[None])[0].sigmoid().numpy(), truth)]
+        rows = [near("torch, whole sequence", network(torch.from_numpy(frames)[None])[0].sigmoid().numpy(), truth)]
     model = OnnxModel.open(path)
     if size.live:
         stream = CurveStream(model)
-        rows.append(_near("onnxruntime, frame by frame", np.stack([stream.push(f).copy() for f in frames]), truth))
+        rows.append(near("onnxruntime, frame by frame", np.stack([stream.push(f).copy() for f in frames]), truth))
     else:
-        rows.append(_near("onnxruntime, whole sequence", model.run_frames(frames), truth))
-        rows.append(_near(f"onnxruntime, pieces of {PIECE_FRAMES} frames", CurveNetwork(model).run(frames), truth))
-    for row in rows:
-        if not row.holds:
-            raise ModelError(f"parity: {row.what}: {row.measure} is {row.value:.3g}, the limit is {row.limit:g}")
+        rows.append(near("onnxruntime, whole sequence", model.run_frames(frames), truth))
+        rows.append(near(f"onnxruntime, pieces of {PIECE_FRAMES} frames", CurveNetwork(model).run(frames), truth))
+    must_hold(rows)
     return rows
-
-
-def _near(what: str, got: NDArray[np.float32], truth: NDArray[np.float64]) -> Parity:
-    value = float(np.abs(got - truth).max())
-    return Parity(what, "greatest difference", value, FP32_LIMIT, value <= FP32_LIMIT)

@@ -31,7 +31,7 @@ from streaming.session import OnnxModel, read_card
 from . import flagger_reference
 from .cards import replace_metrics, write_card
 from .graph import write_graph
-from .parity import FP32_LIMIT, Parity
+from .parity import FP32_LIMIT, Parity, must_hold
 
 RATES = (44100, 48000, 88200, 96000)
 DESCRIPTION = "What does not belong in a recording, live and in files: proxy faults, memory of good audio, calibrated."
@@ -190,9 +190,7 @@ def check_flagger(
     single = [heard.run(Segments(segments[i : i + 1], context[i : i + 1])) for i in range(len(segments))]
     ways["onnxruntime, one by one"] = tuple(np.concatenate(parts) for parts in zip(*single, strict=True))  # type: ignore[assignment]
     rows = [_near(what, got, truth) for what, got in ways.items()]
-    for row in rows:
-        if not row.holds:
-            raise ModelError(f"parity: {row.what}: {row.measure} is {row.value:.3g}, the limit is {row.limit:g}")
+    must_hold(rows)
     return rows
 
 

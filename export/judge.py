@@ -13,14 +13,13 @@ from models.flagger.judge import CONTEXT, JudgeNetwork
 from models.flagger.judging import read_judge
 from streaming.card import ModelCard, Source
 from streaming.card import Tensor as CardTensor
-from streaming.errors import ModelError
 from streaming.judge import CURVES, INPUTS, KNOWLEDGE
 from streaming.session import OnnxModel
 
 from . import judge_reference
 from .cards import write_card
 from .graph import write_graph
-from .parity import FP32_LIMIT, Parity
+from .parity import Parity, must_hold, near
 
 DESCRIPTION = "What network, reviewer and detectors say of every step of a recording, weighed with one another."
 
@@ -92,24 +91,21 @@ def check_judge(network: JudgeNetwork, path: Path, seed: int = 0) -> list[Parity
         truth = judge_reference.chances_of(weights, known)
         with torch.no_grad():
             ways = {"onnxruntime": model.run_frames(known), "torch": Odd(network)(torch.from_numpy(known)[None])[0]}
-        for what, got in ways.items():
-            value = float(np.abs(np.asarray(got)[:, 0] - truth).max())
-            rows.append(Parity(f"{what}, {count} steps", "greatest difference", value, FP32_LIMIT, value <= FP32_LIMIT))
-    for row in rows:
-        if not row.holds:
-            raise ModelError(f"parity: {row.what}: {row.measure} is {row.value:.3g}, the limit is {row.limit:g}")
+        rows += [near(f"{what}, {count} steps", np.asarray(got)[:, 0], truth) for what, got in ways.items()]
+    must_hold(rows)
     return rows
 
 
 def main(checkpoint: Path, folder: Path, name: str = "flagger-judge") -> None:
     """Export a checkpoint of `models.flagger.judging` for the general flagger, trained on its validation takes."""
-    from models.corpus.sources import default_cache
+    from models.corpus.sources import CREDITS, SONIC_PI_SAMPLES, default_cache
 
     from .flagger_runs import general_split
 
     held = general_split(default_cache().parent / "decoded").held
     sources = dict.fromkeys(r.source for pool in held for r in (pool.recordings if pool else []))
-    sources[Source("sonic-pi-samples", "CC0", "Sonic Pi samples by Freesound users, collected by Sam Aaron")] = None
+    sticks = CREDITS[SONIC_PI_SAMPLES]
+    sources[Source(sticks.name, sticks.licence, sticks.credit)] = None
     for row in export_judge(checkpoint, folder, name, tuple(sources)):
         print(row)
 

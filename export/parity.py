@@ -4,6 +4,7 @@ Three ways through one network are held against `reference`, which shares no cod
 over a whole sequence, the ONNX file run hop by hop, and the engine fed with blocks of random length.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,13 @@ class Parity(NamedTuple):
     holds: bool
 
 
+def must_hold(rows: Sequence[Parity]) -> None:
+    """Raises `ModelError` for the first comparison that is out of its limit."""
+    for row in rows:
+        if not row.holds:
+            raise ModelError(f"parity: {row.what}: {row.measure} is {row.value:.3g}, the limit is {row.limit:g}")
+
+
 def check_parity(network: Separator, fp32: Path, int8: Path, seed: int = 0) -> list[Parity]:
     """Compare and report; both files need their cards.
 
@@ -51,15 +59,13 @@ def check_parity(network: Separator, fp32: Path, int8: Path, seed: int = 0) -> l
     truth = reference.separate({n: p.detach().numpy() for n, p in network.state_dict().items()}, mix.astype(np.float64))
     quantised = through_engine(int8, mix, seed)
     rows = [
-        _near("torch, whole sequence", through_torch(network, mix), truth),
-        _near("onnxruntime, hop by hop", through_step(fp32, mix), truth),
-        _near("engine, random blocks", through_engine(fp32, mix, seed), truth),
-        _near("engine, int8, stems sum to the mix", quantised.sum(0), mix),
+        near("torch, whole sequence", through_torch(network, mix), truth),
+        near("onnxruntime, hop by hop", through_step(fp32, mix), truth),
+        near("engine, random blocks", through_engine(fp32, mix, seed), truth),
+        near("engine, int8, stems sum to the mix", quantised.sum(0), mix),
         *_agreement(fp32, mix, truth, quantised),
     ]
-    for row in rows:
-        if not row.holds:
-            raise ModelError(f"parity: {row.what}: {row.measure} is {row.value:.3g}, the limit is {row.limit:g}")
+    must_hold(rows)
     return rows
 
 
@@ -114,7 +120,8 @@ def through_engine(model: Path, mix: NDArray[np.float32], seed: int) -> NDArray[
     return np.concatenate(parts, axis=-1)[..., engine.latency_samples :]
 
 
-def _near(what: str, got: NDArray[np.float32], truth: NDArray[np.floating]) -> Parity:
+def near(what: str, got: NDArray[np.floating], truth: NDArray[np.floating]) -> Parity:
+    """The greatest difference, within single precision or not."""
     value = float(np.abs(got - truth).max())
     return Parity(what, "greatest difference", value, FP32_LIMIT, value <= FP32_LIMIT)
 

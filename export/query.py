@@ -1,7 +1,6 @@
 """A query model's checkpoint as an ONNX file that the engine plays, live or for files, proven equal to it."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,14 +15,13 @@ from models.query.resunet import ResUNet30
 from models.query.training import load_task
 from streaming.card import ModelCard, Source
 from streaming.engine import Engine
-from streaming.errors import ModelError
 from streaming.queries import Queries
 from streaming.query_network import FilmLayers
 from streaming.session import OnnxModel, read_card
 
 from . import query_live, query_reference, reference
 from .cards import write_card
-from .parity import FP32_LIMIT, INT8_LIMIT_DB, RATE, Parity, test_signal
+from .parity import INT8_LIMIT_DB, RATE, Parity, must_hold, near, test_signal
 from .quantise import quantise
 from .query_clip import clip_card, write_clip
 
@@ -77,13 +75,6 @@ def write_query(
     return check_live(network, file, query_live.card_of(network, name, sources, text_encoder))
 
 
-def must_hold(rows: Sequence[Parity]) -> None:
-    """Raises `ModelError` for the first comparison that is out of its limit."""
-    for row in rows:
-        if not row.holds:
-            raise ModelError(f"parity: {row.what}: {row.measure} is {row.value:.3g}, the limit is {row.limit:g}")
-
-
 def check_live(network: LiveQuery, file: Path, card: ModelCard, seed: int = 0) -> list[Parity]:
     """Seal the card and hold the file against the reference: the condition, hop by hop, and through the engine."""
     write_card(file, card)
@@ -99,7 +90,7 @@ def check_live(network: LiveQuery, file: Path, card: ModelCard, seed: int = 0) -
     film = FilmLayers(model)(embedding.astype(np.float32))
     with torch.no_grad():
         told = network.condition(torch.from_numpy(embedding[None].astype(np.float32)))[0].numpy()
-    rows = [_near("condition, numpy to torch", film, told)]
+    rows = [near("condition, numpy to torch", film, told)]
     model.buffer("film")[0] = film
     frames = []
     for spectrum in spectra:
@@ -107,8 +98,8 @@ def check_live(network: LiveQuery, file: Path, card: ModelCard, seed: int = 0) -
         model.run()
         frames.append(model.output[0, 0, ..., 0] + 1j * model.output[0, 0, ..., 1])
     waves = np.stack([reference.synthesise(np.array(frames)[:, c], mix.shape[1], n, h) for c in (0, 1)])
-    rows.append(_near("onnxruntime, hop by hop", waves, truth))
-    rows.append(_near("engine, random blocks", _through_engine(file, mix, embedding, seed), truth))
+    rows.append(near("onnxruntime, hop by hop", waves, truth))
+    rows.append(near("engine, random blocks", _through_engine(file, mix, embedding, seed), truth))
     return rows
 
 
@@ -143,8 +134,3 @@ def _through_engine(
         at += block
     parts.append(engine.flush()[1][0].copy())
     return np.concatenate(parts, axis=-1)[:, engine.latency_samples :]
-
-
-def _near(what: str, got: NDArray[np.floating], truth: NDArray[np.floating]) -> Parity:
-    value = float(np.abs(got - truth).max())
-    return Parity(what, "greatest difference", value, FP32_LIMIT, value <= FP32_LIMIT)

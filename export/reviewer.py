@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -18,7 +17,6 @@ from models.flagger.reviewer import CURVES, FRAMES, ROW_FRAMES, TOKEN_ROWS, Revi
 from models.flagger.reviewing import read_reviewer
 from streaming.card import ModelCard, Source
 from streaming.card import Tensor as CardTensor
-from streaming.errors import ModelError
 from streaming.features import MEL
 from streaming.reviewer import PIECE_FRAMES
 from streaming.session import OnnxModel
@@ -27,7 +25,7 @@ from . import reviewer_reference
 from .cards import write_card
 from .chopper import RATES
 from .graph import write_graph
-from .parity import FP32_LIMIT, Parity
+from .parity import Parity, must_hold, near
 
 CONTEXT_FRAMES = (FRAMES - PIECE_FRAMES) // 2
 DESCRIPTION = "What does not belong in a recording, heard both ways: attention over forty seconds of frames."
@@ -123,13 +121,6 @@ def check_reviewer(network: Reviewer, plain: Reviewer, path: Path, seed: int = 0
         with torch.no_grad():
             for what, one in (("torch, as trained", network), ("torch, norms folded", plain)):
                 ways[what] = EveryFrame(one).eval()(torch.from_numpy(frames)[None])[0].numpy()
-        rows += [_near(f"{what}, {count} frames", got, truth) for what, got in ways.items()]
-    for row in rows:
-        if not row.holds:
-            raise ModelError(f"parity: {row.what}: {row.measure} is {row.value:.3g}, the limit is {row.limit:g}")
+        rows += [near(f"{what}, {count} frames", got, truth) for what, got in ways.items()]
+    must_hold(rows)
     return rows
-
-
-def _near(what: str, got: NDArray[np.float32], truth: NDArray[np.float64]) -> Parity:
-    value = float(np.abs(got - truth).max())
-    return Parity(what, "greatest difference", value, FP32_LIMIT, value <= FP32_LIMIT)

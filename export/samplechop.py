@@ -20,12 +20,11 @@ from streaming.card import ModelCard, Source
 from streaming.card import Tensor as CardTensor
 from streaming.cqt import CQT
 from streaming.curves import PIECE_FRAMES, CurveNetwork
-from streaming.errors import ModelError
 from streaming.session import OnnxModel
 
 from .cards import write_card
 from .graph import write_graph
-from .parity import FP32_LIMIT, Parity
+from .parity import Parity, must_hold, near
 
 DESCRIPTION = {
     "mlp": "sampleChop (2017) as a baseline: one number a frame, 61 frames, an MLP for each curve.",
@@ -109,13 +108,11 @@ def check_samplechop(network: SampleChop | SampleChopConv, path: Path, seed: int
     with torch.no_grad():
         whole = network(torch.from_numpy(frames)[None])[0].sigmoid().numpy()
     rows = [
-        _near("torch, whole sequence", whole[at], truth),
-        _near("onnxruntime, whole sequence", model.run_frames(frames)[at], truth),
-        _near(f"onnxruntime, pieces of {PIECE_FRAMES} frames", CurveNetwork(model).run(frames)[at], truth),
+        near("torch, whole sequence", whole[at], truth),
+        near("onnxruntime, whole sequence", model.run_frames(frames)[at], truth),
+        near(f"onnxruntime, pieces of {PIECE_FRAMES} frames", CurveNetwork(model).run(frames)[at], truth),
     ]
-    for row in rows:
-        if not row.holds:
-            raise ModelError(f"parity: {row.what}: {row.measure} is {row.value:.3g}, the limit is {row.limit:g}")
+    must_hold(rows)
     return rows
 
 
@@ -191,8 +188,3 @@ def _tonnetz(frames: Array) -> Array:
             position[:, 2 * circle] += shares * radius * np.sin(angle)
             position[:, 2 * circle + 1] += shares * radius * np.cos(angle)
     return np.maximum(position, 0)
-
-
-def _near(what: str, got: NDArray[np.float32], truth: Array) -> Parity:
-    value = float(np.abs(got - truth).max())
-    return Parity(what, "greatest difference", value, FP32_LIMIT, value <= FP32_LIMIT)

@@ -23,7 +23,7 @@ from streaming.session import OnnxModel
 from . import text_reference
 from .cards import write_card
 from .graph import write_graph
-from .parity import Parity
+from .parity import Parity, must_hold
 from .quantise import store_int8
 
 SENTENCES = (
@@ -180,9 +180,7 @@ def check(
         rows.append(Parity("stored in int8, nearest first", "pairs in another order", wrong, 0, wrong == 0))
     else:
         rows.append(Parity("sentences", "greatest difference", difference, FP32_LIMIT, difference <= FP32_LIMIT))
-    for row_ in rows:
-        if not row_.holds:
-            raise ModelError(f"parity: {row_.what}: {row_.measure} is {row_.value:.3g}, the limit is {row_.limit:g}")
+    must_hold(rows)
     return rows
 
 
