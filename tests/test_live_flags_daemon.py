@@ -176,7 +176,10 @@ def test_a_take_over_tells_nothing_twice(lane: Lane, separator: Path, flagger: P
     assert len(places) == len(set(places)), f"told twice: {places}"
     assert set(places) >= {0, played - 1}
     for place, flag in zip(places, found, strict=True):
-        assert abs(flag.start / RATE - 1.0 - period * place) <= NEAR_S
+        late = flag.start / RATE - 1.0 - period * place
+        # The second engine knows nothing from before it took over, which may have been amid a passage of a second.
+        amid = place not in (0, played - 1)
+        assert -NEAR_S <= late <= NEAR_S + amid * 1.0
 
 
 # The rest asks a whole daemon over OSC.
