@@ -32,6 +32,10 @@ EVIDENCE: dict[str, tuple[float, ...]] = {
 """The log odds that each kind adds at the strengths of `GRADES`; between them a straight line."""
 REPAIRED = frozenset(("hum", "dc", "phase"))
 """Kinds of faults that are repaired; nobody cuts them out."""
+TECHNICAL = ("clipping", "dropout", "click", "hum", "dc", "phase", "silence")
+"""Kinds whose detectors can be sure."""
+SURE, SURE_GRADES = 4.0, (0.3, 0.5)
+"""Log odds beside a judge, and the strengths between which they come."""
 CRACKLE, CLICK = "crackle", "click"
 MADE_OF = {CRACKLE: CLICK}
 CRACKLE_STEPS = 9
@@ -73,6 +77,13 @@ class FaultCurve:
             if kind not in without and MADE_OF.get(kind) not in without:
                 total += evidence_of(kind, self.strengths(kind, count))
         return total
+
+    def certainty(self, count: int, without: Collection[str] = ()) -> Double:
+        """Log odds that come to those of the first ``count`` steps where a detector is sure: a judge, which weighs all
+        with all, would rank what is merely odd above a fault that is there."""
+        sure = [self.strengths(kind, count) for kind in TECHNICAL if kind not in without]
+        found: Double = np.interp(np.max(sure, axis=0), SURE_GRADES, (0.0, SURE))
+        return found
 
 
 def evidence_of(kind: str, strengths: NDArray[np.floating]) -> Double:

@@ -210,6 +210,7 @@ class Flagger:
         added = faults.evidence(len(odds), without)
         if self.judge and self.reviewed:
             added = added + self.judge.adds(knowledge(odds, self.reviewed, faults, without))
+            added = added + faults.certainty(len(odds), without)
         return added
 
     def learn(self, step: Step | Array) -> None:

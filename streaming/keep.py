@@ -30,6 +30,8 @@ SWITCH = 3.0
 """Log odds that a change between keeping and cutting costs."""
 ODDS_LIMIT = 12.0
 """A score of 0 or 1 counts as this much (log odds)."""
+SHORTEST_S, PAUSE_S = 0.3, 1.0
+"""What is usual: no kept part is shorter than the one, and no shorter pause than the other is cut."""
 NEAR = 0.02
 """A share this near is near enough to leave passages whole."""
 _BISECTIONS = 40

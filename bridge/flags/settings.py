@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from streaming.keep import PAUSE_S, SHORTEST_S
+
 from ..config import Section
 
 Snap = Literal["beat", "zero", "none"]
@@ -27,8 +29,8 @@ class FlagSettings(Section):
     model: str = "flagger"
     keep: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     threshold: float | None = Field(default=None, gt=0, lt=1, allow_inf_nan=False)
-    min_length_s: Seconds = 0.3
-    pause_s: Seconds = 0.5
+    min_length_s: Seconds = SHORTEST_S
+    pause_s: Seconds = PAUSE_S
     pad_s: Seconds = 0.0
     fade_s: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
     snap: Snap = "zero"

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from streaming.errors import RequestError
 from streaming.flags import Flag
-from streaming.keep import Rules, keep
+from streaming.fault_curve import TECHNICAL
+from streaming.keep import PAUSE_S, SHORTEST_S, Rules, keep
 from streaming.reviewer import Review
 
 from .recordings import RATE, Audio, read_file
@@ -30,8 +31,6 @@ HALF_SEGMENT_S = 0.32
 BOUNDARY_S = 0.15
 RARE = 0.05
 """If p-values hold, so much of good audio has one as small."""
-SHORTEST_CUT_S, SHORTEST_KEPT_S = 0.5, 0.5
-TECHNICAL = ("clipping", "dropout", "click", "hum", "dc", "phase", "silence")
 Double = NDArray[np.float64]
 
 
@@ -195,7 +194,7 @@ def partial_auc(good: Double, bad: Double, top: float = 0.1) -> float:
 def edit_figures(take: Take, samples: int, curve: Curve) -> dict[str, float]:
     """IoU of what is kept and F of its boundaries, at the share that the true edit keeps."""
     truth = sum(end - start for start, end in take.keep) / samples
-    rules = Rules(*(max(1, round(s / curve.hop_s)) for s in (SHORTEST_KEPT_S, SHORTEST_CUT_S)))
+    rules = Rules(*(max(1, round(s / curve.hop_s)) for s in (SHORTEST_S, PAUSE_S)))
     scores = curve.scores if curve.to_cut is None else curve.to_cut
     costs = curve.review.change_costs(len(scores), curve.hop_s) if curve.review else None
     parts = runs(keep(scores, truth, rules, costs), curve.hop_s, samples)

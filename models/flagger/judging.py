@@ -42,6 +42,9 @@ LOST_START, LOST_END = 55, 40
 LOSES_SHARE, LEAST_LEFT = 0.6, 8
 """Of the good passages between faults, those that lose a part, and the steps that stay at least."""
 ODDS = INPUTS.index("odds")
+TEMPER = 0.5
+"""Only ranks are learned, and steeper odds cost nothing there. So much of them ranks as well, and leaves to detectors
+and edges the weight that they have (chosen on takes of other songs than a judge learned from)."""
 Rng = np.random.Generator
 
 
@@ -110,6 +113,9 @@ def train_judge(takes: Sequence[Judged], steps: int = STEPS, seed: int = 0) -> J
         optimiser.zero_grad()
         (losses / weights).backward()
         optimiser.step()
+    with torch.no_grad():
+        network.leave.weight.mul_(TEMPER)
+        network.leave.bias.mul_(TEMPER)
     return network.eval()
 
 
