@@ -7,12 +7,13 @@ takes, with faults of all kinds and good passages of the same songs, so that wit
 (``python -m models.flagger.fault_evidence``).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .faults.detector import Strengths
+from .flags import Flag
 
 GRADES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 EVIDENCE: dict[str, tuple[float, ...]] = {
@@ -33,9 +34,12 @@ EVIDENCE: dict[str, tuple[float, ...]] = {
 REPAIRED = frozenset(("hum", "dc", "phase"))
 """Kinds of faults that are repaired; nobody cuts them out."""
 TECHNICAL = ("clipping", "dropout", "click", "hum", "dc", "phase", "silence")
-"""Kinds whose detectors can be sure."""
-SURE, SURE_GRADES = 4.0, (0.3, 0.5)
-"""Log odds beside a judge, and the strengths between which they come."""
+"""Kinds that detectors are sure of, where they tell them."""
+SURE = 0.55
+"""Strength from which on a file's faults are told; weaker ones are evidence all the same, and told live. It spares 14
+of 32 false ones in 110 songs, and costs 35 of 456 true ones of validation takes."""
+TOLD_ODDS = 8.0
+"""What a fault that is told counts for beside a judge."""
 CRACKLE, CLICK = "crackle", "click"
 MADE_OF = {CRACKLE: CLICK}
 CRACKLE_STEPS = 9
@@ -49,9 +53,11 @@ class FaultCurve:
     def __init__(self, step_samples: float) -> None:
         self._step = step_samples
         self._values: dict[str, NDArray[np.float32]] = {}
+        self._told: list[Flag] = []
 
-    def add(self, strengths: Mapping[str, Strengths]) -> None:
-        """What detectors made known."""
+    def add(self, strengths: Mapping[str, Strengths], told: Iterable[Flag] = ()) -> None:
+        """What detectors made known, and the faults that they told."""
+        self._told += [fault for fault in told if fault.kind in TECHNICAL and fault.score >= SURE]
         for kind, some in strengths.items():
             if not len(some.values):
                 continue
@@ -79,10 +85,13 @@ class FaultCurve:
         return total
 
     def certainty(self, count: int, without: Collection[str] = ()) -> Double:
-        """Log odds that come to those of the first ``count`` steps where a detector is sure: a judge, which weighs all
+        """Log odds that come to those of the first ``count`` steps where a fault was told: a judge, which weighs all
         with all, would rank what is merely odd above a fault that is there."""
-        sure = [self.strengths(kind, count) for kind in TECHNICAL if kind not in without]
-        found: Double = np.interp(np.max(sure, axis=0), SURE_GRADES, (0.0, SURE))
+        found = np.zeros(count)
+        for fault in self._told:
+            if fault.kind not in without:
+                first, last = round(fault.start / self._step), round(fault.end / self._step)
+                found[first : last + 1] = TOLD_ODDS
         return found
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from streaming.errors import AudioError
 from streaming.faults.detector import Detector, strength_of
 from streaming.faults.faults import DETECTORS, HINTS, KINDS, Faults
+from streaming.faults.hops import HopBlock
 from streaming.faults.image import Image
 from streaming.faults.rarity import LARGER, p_value
 from streaming.faults.rumble import Rumble
@@ -454,6 +455,21 @@ def test_one_signal_against_itself_is_flipped_without_an_edge() -> None:
 
 
 # The parts.
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_detectors_share_of_hops_is_what_each_would_compute(channels: int) -> None:
+    rng, size = np.random.default_rng(0), 441
+    samples = rng.standard_normal((3, channels, size)).astype(np.float32)
+    hops, mono = HopBlock(samples), samples.mean(axis=1, dtype=np.float64)
+    window = np.hanning(size + 2)[1:-1] / size
+    assert len(hops) == 3
+    np.testing.assert_allclose(hops.mono, mono, atol=1e-6)
+    np.testing.assert_array_equal(hops.magnitudes, np.abs(samples))
+    np.testing.assert_allclose(hops.spectra, np.fft.rfft(samples * window), atol=1e-6)
+    np.testing.assert_allclose(hops.mono_spectra, np.fft.rfft(mono * window), atol=1e-6)
+    sine = np.sin(2 * np.pi * 20 * np.arange(size) / size).astype(np.float32)
+    assert abs(HopBlock(sine[None, None]).spectra[0, 0, 20]) == pytest.approx(0.25, rel=0.01)
 
 
 def test_a_strength_is_half_at_its_limit_and_p_values_fall() -> None:

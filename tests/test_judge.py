@@ -17,10 +17,11 @@ from export.judge import export_judge
 from models.flagger.judge import CONTEXT, JudgeNetwork
 from models.flagger.judging import Judged, figures, read_judge, shortened, train_judge, unseen, write_judge
 from streaming.errors import ModelError
-from streaming.fault_curve import FaultCurve
+from streaming.fault_curve import TOLD_ODDS, FaultCurve
 from streaming.faults.detector import Strengths
 from streaming.features import open_features
 from streaming.flagger import Flagger
+from streaming.flags import Flag
 from streaming.judge import DETECTED, INPUTS, KNOWLEDGE, Judge, knowledge
 from streaming.reviewer import Review
 
@@ -161,6 +162,10 @@ def test_a_file_is_judged_where_there_was_a_reviewer_and_live_never(tmp_path: Pa
     rows = knowledge(odds, flagger.reviewed, curve)
     np.testing.assert_array_equal(flagger.added_odds(odds, curve), curve.evidence(50) + flagger.judge.adds(rows))
     without = knowledge(odds, flagger.reviewed, curve, ("hum",))
+    np.testing.assert_array_equal(flagger.added_odds(odds, curve, ("hum",)), flagger.judge.adds(without))
+    curve.add({}, [Flag(16000, 32000, 0.7, 0.01, "hum", 0.0, 400.0), Flag(0, 9000, 0.5, 0.1, "dc", 0.0, 20.0)])
+    added = flagger.added_odds(odds, curve) - curve.evidence(50) - flagger.judge.adds(rows)
+    np.testing.assert_allclose(added, np.where((np.arange(50) >= 10) & (np.arange(50) <= 20), TOLD_ODDS, 0), atol=1e-9)
     np.testing.assert_array_equal(flagger.added_odds(odds, curve, ("hum",)), flagger.judge.adds(without))
     assert open_flagger("flagger")[0].judge is not None
     assert [finding.what for finding in check_model(tmp_path / "judge.onnx")][-2:] == ["curves", "context"]

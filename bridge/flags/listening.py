@@ -67,7 +67,7 @@ def listen(passage: Passage, flagger: Flagger, report: Progress) -> Heard:
 
     def gather(found: Sequence[Flag]) -> None:
         faults.extend(found)
-        curve.add(detectors.strengths)
+        curve.add(detectors.strengths, found)
 
     samples, heard, peak = 0, 0, 0.0
     for block in passage.blocks():

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import RequestError
-from streaming.flags import Flag
 from streaming.fault_curve import TECHNICAL
+from streaming.flags import Flag
 from streaming.keep import PAUSE_S, SHORTEST_S, Rules, keep
 from streaming.reviewer import Review
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from streaming.fault_curve import EVIDENCE, GRADES, FaultCurve
+from streaming.fault_curve import EVIDENCE, GRADES, TECHNICAL, FaultCurve
 from streaming.keep import log_odds
 
-from .evaluation import TECHNICAL, Curve, find_takes, step_labels
+from .evaluation import Curve, find_takes, step_labels
 from .scorers import HOP_S, Listener, fault_curve, flagger_scorer
 
 KINDS = tuple(EVIDENCE)

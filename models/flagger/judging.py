@@ -26,9 +26,10 @@ from rich.console import Console
 
 from models.checkpoint import checkpoint, write_checkpoint
 from models.chopper.training import no_denormals
+from streaming.fault_curve import TECHNICAL
 from streaming.judge import INPUTS, knowledge
 
-from .evaluation import TECHNICAL, auroc, partial_auc
+from .evaluation import auroc, partial_auc
 from .fault_evidence import heard_takes
 from .judge import JudgeNetwork
 from .scorers import Listener

@@ -99,11 +99,12 @@ def fault_curve(audio: Audio, step_samples: int) -> tuple[FaultCurve, list[Flag]
     faults.prepare(RATE, len(audio))
     flags: list[Flag] = []
     for at in range(0, audio.shape[1], BLOCK):
-        flags += faults.process(audio[:, at : at + BLOCK], at)
-        curve.add(faults.strengths)
-    flags += faults.flush()
-    curve.add(faults.strengths)
-    return curve, flags
+        found = faults.process(audio[:, at : at + BLOCK], at)
+        curve.add(faults.strengths, found)
+        flags += found
+    found = faults.flush()
+    curve.add(faults.strengths, found)
+    return curve, flags + found
 
 
 def energy_scorer(audio: Audio) -> Curve:

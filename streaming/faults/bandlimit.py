@@ -12,7 +12,7 @@ from collections import deque
 import numpy as np
 
 from .detector import strength_of
-from .hops import Block, mono
+from .hops import HopBlock
 from .steady import Features, Steady
 
 _EDGES_HZ = (2000, 2500, 3150, 4000, 5000, 6300, 8000, 10000, 12500, 16000)
@@ -48,7 +48,6 @@ class BandLimit(Steady):
         self._edges = np.array(edges)
         self._hz = self._edges * spacing
         self._low = slice(*(min(last, max(1, round(hz / spacing))) for hz in _LOW_HZ))
-        self._taper = (np.hanning(self.hop_samples + 2)[1:-1] / self.hop_samples).astype(np.float32)
 
     def clear(self) -> None:
         super().clear()
@@ -57,9 +56,9 @@ class BandLimit(Steady):
         self._cut = 0
         """The first band beyond the step, of the passage that goes on."""
 
-    def features(self, hops: Block) -> Features:
+    def features(self, hops: HopBlock) -> Features:
         """Power a hop, ``(T, 1 + bands)``: of what is below, then of each band."""
-        spectra = np.fft.rfft(mono(hops) * self._taper, axis=1)
+        spectra = hops.mono_spectra
         power = spectra.real**2 + spectra.imag**2
         low = power[:, self._low].mean(axis=1, keepdims=True)
         bands = np.add.reduceat(power[:, : self._edges[-1]], self._edges[:-1], axis=1) / np.diff(self._edges)

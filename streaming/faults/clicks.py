@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..flags import Flag
 from .detector import Array, Detector, Span
-from .hops import Block, mono
+from .hops import HopBlock
 
 _ORDER = 16
 _PIECES = 2
@@ -75,9 +75,9 @@ class Clicks(Detector):
         self._weights = np.zeros((2 * _HOPS_AFTER, _ORDER + 1), np.float32)
         self._lately: list[int] = []
 
-    def hear(self, hops: Block) -> list[Span]:
+    def hear(self, hops: HopBlock) -> list[Span]:
         count = len(hops)
-        both = mono(hops)
+        both = hops.mono
         strengths, places = self._stand_out(self._whiten(both))
         self._audio = np.concatenate([self._audio, both.reshape(-1)])
         for i in np.flatnonzero(strengths >= _LOOK_AGAIN):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .detector import Array, Detector, Span, strength_of
-from .hops import Block
+from .hops import HopBlock
 
 _NOISE = 3.5e-5
 """A step of 16 bits, and a little."""
@@ -44,13 +44,13 @@ class Clipping(Detector):
         self._counts = np.zeros(2 * _WIDE_HOPS, np.int64)
         self._edges = np.zeros((2 * _WIDE_HOPS, 2), np.int64)
 
-    def hear(self, hops: Block) -> list[Span]:
-        count, _, size = hops.shape
+    def hear(self, hops: HopBlock) -> list[Span]:
+        count, _, size = hops.samples.shape
         counts, edges = np.zeros(count, np.int64), np.tile(np.array([size, 0]), (count, 1))
         for channel in range(self.channels):
-            run = np.concatenate([self._last[channel], hops[:, channel].reshape(-1)])
+            run = np.concatenate([self._last[channel], hops.samples[:, channel].reshape(-1)])
             self._last[channel] = run[-2:]
-            _count_flat(run, hops[:, channel], counts, edges)
+            _count_flat(run, hops.magnitudes[:, channel], counts, edges)
         every = np.concatenate([self._counts, counts])
         every_edges = np.concatenate([self._edges, edges])
         near = strength_of(_sums(every[_WIDE_HOPS - _AROUND_HOPS :], _AROUND_HOPS)[:count], self._limit)
@@ -75,14 +75,14 @@ def _sums(counts: NDArray[np.int64], around: int) -> NDArray[np.float64]:
     return near
 
 
-def _count_flat(run: NDArray[np.float32], hops: Array, counts: NDArray[np.int64], edges: NDArray[np.int64]) -> None:
-    """Add the flat samples of each hop to ``counts``, and widen ``edges`` (first, end). ``run`` is ``hops`` in one
-    piece, after the two samples before."""
-    count, size = hops.shape
-    peaks = np.maximum(hops.max(axis=1), -hops.min(axis=1))
+def _count_flat(run: NDArray[np.float32], sizes: Array, counts: NDArray[np.int64], edges: NDArray[np.int64]) -> None:
+    """Add the flat samples of each hop to ``counts``, and widen ``edges`` (first, end). ``run`` is the hops in one
+    piece, after the two samples before; ``sizes`` are their magnitudes."""
+    count, size = sizes.shape
+    peaks = sizes.max(axis=1)
     flat = np.maximum(_NOISE, _FLAT * peaks)
     steps = np.abs(np.diff(run))  # steps[1 + n] leads to sample n
-    same = (steps[1:].reshape(count, size) <= flat[:, None]) & (np.abs(hops) >= (_HIGH * peaks)[:, None])
+    same = (steps[1:].reshape(count, size) <= flat[:, None]) & (sizes >= (_HIGH * peaks)[:, None])
     same &= (peaks > 10 * flat)[:, None]
     pair = same[:, 1:] & same[:, :-1]  # at n: samples n - 1 to n + 1 are one top
     if not pair.any():

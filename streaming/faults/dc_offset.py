@@ -10,7 +10,7 @@ from collections import deque
 import numpy as np
 
 from .detector import Span
-from .hops import Block
+from .hops import HopBlock
 from .steady import Features, Steady
 
 _SMOOTH_HOPS = 25
@@ -50,8 +50,8 @@ class DcOffset(Steady):
         self._past: deque[Features] = deque(maxlen=_USUAL_STEPS)
         self._usual: Features = np.zeros((self.channels, 1))
 
-    def features(self, hops: Block) -> Features:
-        means: Features = hops.mean(axis=2, dtype=np.float32).astype(np.float64)
+    def features(self, hops: HopBlock) -> Features:
+        means: Features = hops.samples.mean(axis=2, dtype=np.float32).astype(np.float64)
         return means
 
     def judge(self, window: Features) -> tuple[float, float]:

@@ -11,21 +11,20 @@ join it any more or, live, as soon as it has lasted `LIVE_LIMIT_S`; nothing more
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..flags import Flag
-from .hops import HOPS_A_SECOND, Block, Hops
+from .hops import BATCH_HOPS, HOPS_A_SECOND, Block, HopBlock, Hops
 from .rarity import p_value
 
 Array = NDArray[np.float32]
 
 THRESHOLD = 0.5
 LIVE_LIMIT_S = 2.0
-_BATCH_HOPS = 200
-"""Hops heard at once: enough to spread numpy's overhead, small enough for the cache."""
 
 
 class Strengths(NamedTuple):
@@ -95,13 +94,12 @@ class Detector(ABC):
         """What is heard next starts at ``position``: after `reset`, for who calls `process_hops`."""
         self._origin = position
 
-    def process_hops(self, hops: Block) -> list[Flag]:
-        """As `process`, for whole hops ``(T, channels, hop_samples)`` that follow on the last, for who made them."""
+    def process_hops(self, batches: Sequence[HopBlock]) -> list[Flag]:
+        """As `process`, for whole hops that follow on the last, for who made them (`Hops`)."""
         flags = []
         made = []
         position = self._origin + self._given * self.hop_samples
-        for first in range(0, len(hops), _BATCH_HOPS):
-            batch = hops[first : first + _BATCH_HOPS]
+        for batch in batches:
             self._pending = np.concatenate([self._pending, np.zeros(len(batch), np.float32)])
             spans = self.hear(batch)
             self._heard += len(batch)
@@ -130,7 +128,7 @@ class Detector(ABC):
         """Forget what `hear` remembers."""
 
     @abstractmethod
-    def hear(self, hops: Block) -> list[Span]:
+    def hear(self, hops: HopBlock) -> list[Span]:
         """Listen to at most two seconds: `paint` the strengths, return the spans that are known now, in order.
         ``_heard`` hops came before."""
 
@@ -138,8 +136,8 @@ class Detector(ABC):
         """The spans that only the end completes: as if silence followed."""
         spans, left = [], self.delay_hops
         while left > 0:
-            count = min(left, _BATCH_HOPS)
-            spans += self.hear(np.zeros((count, self.channels, self.hop_samples), np.float32))
+            count = min(left, BATCH_HOPS)
+            spans += self.hear(HopBlock(np.zeros((count, self.channels, self.hop_samples), np.float32)))
             self._heard += count
             left -= count
         return spans

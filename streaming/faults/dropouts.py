@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .detector import Detector, Span
-from .hops import Block
+from .hops import Block, HopBlock
 from .quiet import Mask, Run, Runs
 from .repeats import Repeats
 
@@ -55,10 +55,10 @@ class Dropouts(Detector):
         for runs in self._runs:
             runs.reset()
 
-    def hear(self, hops: Block) -> list[Span]:
-        count, channels, size = hops.shape
+    def hear(self, hops: HopBlock) -> list[Span]:
+        count, channels, size = hops.samples.shape
         position = self._heard * size
-        new = hops.transpose(1, 0, 2).reshape(channels, -1)
+        new = hops.samples.transpose(1, 0, 2).reshape(channels, -1)
         last = self._past[:, -1:] if self._past.shape[1] else np.full((channels, 1), np.inf, np.float32)
         steps = np.abs(np.diff(np.concatenate([last, new], axis=1), axis=1))
         quiet = np.logical_or(np.abs(new) <= _QUIET, steps <= 1e-7)

@@ -96,10 +96,10 @@ class Faults:
             for detector in self.detectors:
                 detector.begin(position)
         self._next = position + block.shape[1]
-        hops = self._hops.process(block)
-        if len(hops):
+        batches = self._hops.process(block)
+        if batches:
             for detector in self.detectors:
-                flags += detector.process_hops(hops)
+                flags += detector.process_hops(batches)
                 yield []
         yield self._without_edges(flags, min((d.settled for d in self.detectors if d.KIND in GAPS), default=None))
 

@@ -11,7 +11,7 @@ II, 1998, 7.6.
 
 import numpy as np
 
-from .hops import Block
+from .hops import HopBlock
 from .lines import Lines
 from .steady import Features, Steady
 
@@ -60,7 +60,7 @@ class Hum(Steady):
         super().clear()
         self._found, self._off = 0, 0.0
 
-    def features(self, hops: Block) -> Features:
+    def features(self, hops: HopBlock) -> Features:
         """The lines' amplitude in each hop, ``(T, lines)`` complex."""
         return self._demodulated.amplitudes(hops, self._heard)
 

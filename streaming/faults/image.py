@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .detector import Detector, Span, strength_of
-from .hops import HOPS_A_SECOND, Block
+from .hops import HOPS_A_SECOND, HopBlock
+from .stereo import products
 
 _STEP_HOPS, _HEARD_HOPS = 16, 4
 """A row every 0.16 s, of every fourth hop."""
@@ -45,10 +46,10 @@ class Image(Detector):
         spacing = self.rate / self.hop_samples
         highest = self.hop_samples // 2
         self._edges = sorted({b for b in (round(hz / spacing) for hz in _EDGES_HZ) if 0 < b < highest})
-        self._taper = np.hanning(self.hop_samples + 2)[1:-1].astype(np.float32)
 
     def clear(self) -> None:
-        self._waiting = np.zeros((0, self.channels, self.hop_samples), np.float32)
+        self._waiting = np.zeros((3, 0, len(self._edges)))
+        """Powers of heard hops whose step is not whole yet."""
         width = 2 * len(self._edges)
         self._rows = np.zeros((0, width))
         """Of the last steps, silent ones not a number."""
@@ -57,14 +58,17 @@ class Image(Detector):
         self._due = 0
         self._usual = self._spread = np.zeros(width)
 
-    def hear(self, hops: Block) -> list[Span]:
+    def hear(self, hops: HopBlock) -> list[Span]:
         if self.channels != 2:
             return []
-        hops = np.concatenate([self._waiting, hops])
-        count = len(hops) // _STEP_HOPS
-        self._waiting = hops[count * _STEP_HOPS :].copy()
+        heard = hops.spectra[-self._heard % _HEARD_HOPS :: _HEARD_HOPS]
+        powers = np.concatenate([self._waiting, self._powers(heard)], axis=1)
+        per_step = _STEP_HOPS // _HEARD_HOPS
+        count = powers.shape[1] // per_step
+        self._waiting = powers[:, count * per_step :]
         if count:
-            self._rows = np.concatenate([self._rows, self._image(hops[: count * _STEP_HOPS : _HEARD_HOPS])])
+            whole = powers[:, : count * per_step].reshape(3, count, per_step, -1)
+            self._rows = np.concatenate([self._rows, image_of(whole.mean(axis=2))])
         while self._due + _USUAL_STEPS + _AROUND_STEPS < self._first + len(self._rows):
             self._judge(self._due)
             self._due += 1
@@ -72,21 +76,9 @@ class Image(Detector):
         self._rows, self._first = self._rows[spare:], self._first + spare
         return []
 
-    def _image(self, hops: Block) -> Rows:
-        """Width and side of each octave in dB, ``(steps, octaves × 2)``."""
-        spectra = np.fft.rfft(hops * self._taper, axis=2)
-        left, right = spectra[:, 0], spectra[:, 1]
-        parts = (left.real * right.real + left.imag * right.imag, np.abs(left) ** 2, np.abs(right) ** 2)
-        scale = np.float32(1 / self.hop_samples**2)
-        octaves = [np.add.reduceat(part * scale, self._edges, axis=1, dtype=np.float64) for part in parts]
-        per_step = _STEP_HOPS // _HEARD_HOPS
-        both, one, other = (part.reshape(-1, per_step, part.shape[1]).sum(axis=1) for part in octaves)
-        power = one + other + 1e-30
-        shares = [0.5 - both / power, one / power, other / power]
-        side, one, other = (10 * np.log10(np.maximum(share, 0) + _LEAST) for share in shares)
-        rows: Rows = np.concatenate([side, one - other], axis=1)
-        rows[power.sum(axis=1) < _QUIET * per_step] = np.nan
-        return rows
+    def _powers(self, spectra: NDArray[np.complex64]) -> Rows:
+        """Left times right, left squared and right squared of each octave, ``(3, hops, octaves)``."""
+        return np.stack([np.add.reduceat(part, self._edges, axis=1, dtype=np.float64) for part in products(spectra)])
 
     def _judge(self, step: int) -> None:
         """How unusual a step is, now that what comes after it is known."""
@@ -104,3 +96,15 @@ class Image(Detector):
         apart = np.sqrt(np.square((around.mean(axis=0) - self._usual) / self._spread).mean())
         strength = float(strength_of(np.array(apart), _LIMIT))
         self.paint(step * _STEP_HOPS - _STEP_HOPS // 2, np.full(_STEP_HOPS, strength, np.float32))
+
+
+def image_of(powers: Rows) -> Rows:
+    """Powers ``(3, steps, octaves)`` to width and side of each octave in dB, ``(steps, octaves × 2)``; silence is not a
+    number."""
+    both, one, other = powers
+    power = one + other + 1e-30
+    shares = [0.5 - both / power, one / power, other / power]
+    side, left, right = (10 * np.log10(np.maximum(share, 0) + _LEAST) for share in shares)
+    rows: Rows = np.concatenate([side, left - right], axis=1)
+    rows[power.sum(axis=1) < _QUIET] = np.nan
+    return rows

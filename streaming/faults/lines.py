@@ -6,7 +6,7 @@ A steady line keeps its phase from hop to hop, so that windows of any length are
 import numpy as np
 from numpy.typing import NDArray
 
-from .hops import Block, mono
+from .hops import HopBlock
 
 
 class Lines:
@@ -18,9 +18,9 @@ class Lines:
         self._waves = np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
         self._turns = hop_samples / rate * hz
 
-    def amplitudes(self, hops: Block, heard: int) -> NDArray[np.complexfloating]:
-        """Of hops ``(T, channels, samples)`` that follow on ``heard`` others, ``(T, n)``."""
-        parts = np.matmul(mono(hops)[:, None, :], self._waves)[:, 0]  # a product a hop: its rounding hangs on no other
+    def amplitudes(self, hops: HopBlock, heard: int) -> NDArray[np.complexfloating]:
+        """Of T hops that follow on ``heard`` others, ``(T, n)``."""
+        parts = np.matmul(hops.mono[:, None, :], self._waves)[:, 0]  # a product a hop: its rounding hangs on no other
         half = len(self._turns)
         place = heard + np.arange(len(hops))
         turned = np.exp(-2j * np.pi * np.mod(place[:, None] * self._turns, 1.0))

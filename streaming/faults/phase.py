@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .detector import LIVE_LIMIT_S, Detector, Span
-from .hops import HOPS_A_SECOND, Block
+from .hops import HOPS_A_SECOND, HopBlock
 from .quiet import Run, Runs
-from .stereo import UsualStereo
+from .stereo import UsualStereo, products
 
 _SIDE_HOPS = 8
 """A power of two."""
@@ -67,7 +67,6 @@ class Phase(Detector):
         self._bands = sorted(
             {b for b in (round(hz * self.hop_samples / self.rate) - 1 for hz in _EDGES_HZ) if 0 <= b < self._bins}
         )
-        self._taper = np.hanning(self.hop_samples + 2)[1:-1].astype(np.float32)
 
     def clear(self) -> None:
         self._cross = np.zeros((2 * _SIDE_HOPS, self._bins), np.complex64)
@@ -83,17 +82,16 @@ class Phase(Detector):
         self._flip: tuple[int | None, float] = None, 0.0
         """The hop where a flip began, and how much turned there."""
 
-    def hear(self, hops: Block) -> list[Span]:
+    def hear(self, hops: HopBlock) -> list[Span]:
         if self.channels < 2:
             return []
         count = self._count = len(hops)
-        spectra = np.fft.rfft(hops * self._taper, axis=2)[:, :, 1 : self._bins + 1]
-        scale = np.float32(1 / self.hop_samples**2)
-        cross = np.concatenate([self._cross, (spectra[:, 0] * spectra[:, 1].conj() * scale).astype(np.complex64)])
+        spectra = hops.spectra[:, :, 1 : self._bins + 1]
+        cross = np.concatenate([self._cross, spectra[:, 0] * spectra[:, 1].conj()])
         turns = np.concatenate([self._turns, turned(cross)])
         self._cross, self._turns = cross[count:], turns[count:]
         spans = self._compare(spectra)
-        left, right = hops[:, 0], hops[:, 1]
+        left, right = hops.samples[:, 0], hops.samples[:, 1]
         sums = np.stack([(a * b).sum(axis=1) for a, b in ((left, right), (left, left), (right, right))], axis=1)
         self._sums = np.concatenate([self._sums, sums])
         # turns[_APART_HOPS + i] speaks of the edge before this hop:
@@ -151,10 +149,7 @@ class Phase(Detector):
     def _compare(self, spectra: NDArray[np.complexfloating]) -> list[Span]:
         """Each fifth of a second, correlations with those of the last seconds. A flip whose end was not heard is over
         when they have long been as usual."""
-        left, right = spectra[:, 0], spectra[:, 1]
-        parts = (left.real * right.real + left.imag * right.imag, np.abs(left) ** 2, np.abs(right) ** 2)
-        scale = np.float32(1 / self.hop_samples**2)
-        rows = np.stack([np.add.reduceat(part * scale, self._bands, axis=1) for part in parts], axis=1)
+        rows = np.stack([np.add.reduceat(part, self._bands, axis=1) for part in products(spectra)], axis=1)
         self._rows = np.concatenate([self._rows, rows])
         first = self._heard - 2 * _HALF_HOPS
         spans = []

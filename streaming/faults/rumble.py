@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .detector import strength_of
-from .hops import Block
+from .hops import HopBlock
 from .lines import Lines
 from .steady import Features, Steady
 from .usual import Usual
@@ -41,7 +41,7 @@ class Rumble(Steady):
         super().clear()
         self._usual = Usual(_USUAL_STEPS)
 
-    def features(self, hops: Block) -> Features:
+    def features(self, hops: HopBlock) -> Features:
         """The lines' amplitude in each hop, ``(T, lines)`` complex."""
         return self._lines.amplitudes(hops, self._heard)
 

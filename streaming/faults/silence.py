@@ -11,7 +11,7 @@ Shorter gaps with cut edges are `Dropouts`.
 import numpy as np
 
 from .detector import LIVE_LIMIT_S, Detector, Span
-from .hops import Block
+from .hops import HopBlock
 from .quiet import Run, Runs
 
 LEVEL = 1e-4
@@ -41,21 +41,23 @@ class Silence(Detector):
         self._levels = np.zeros(0)
         self._open_cut = 1.0
 
-    def hear(self, hops: Block) -> list[Span]:
-        count, _, size = hops.shape
+    def hear(self, hops: HopBlock) -> list[Span]:
+        count, _, size = hops.samples.shape
         position = self._heard * size
         end = position + count * size
-        quiet = (np.abs(hops) < LEVEL).all(axis=1).reshape(-1)
+        quiet = (hops.magnitudes < LEVEL).all(axis=1).reshape(-1)
         before = self._runs.open
         found = self._runs.process(quiet, position)
-        self._levels = np.concatenate([self._levels, np.sqrt(np.square(hops, dtype=np.float64).mean(axis=(1, 2)))])
+        self._levels = np.concatenate(
+            [self._levels, np.sqrt(np.square(hops.samples, dtype=np.float64).mean(axis=(1, 2)))]
+        )
         first = self._heard + count - len(self._levels)  # the hop of the first level
         cuts = [self._open_cut if run.start == before else self._cut(run.start // size - first) for run in found]
         spans = [self._span(run, cut) for run, cut in zip(found, cuts, strict=True) if self._sounded >= _SOUND_HOPS]
         if self._runs.open is not None and self._runs.open != before:
             self._open_cut = self._cut(self._runs.open // size - first)
         self._levels = self._levels[-_BEFORE_HOPS:]
-        self._sounded += int((np.abs(hops).max(axis=(1, 2)) > 10 * LEVEL).sum())
+        self._sounded += int((hops.magnitudes.max(axis=(1, 2)) > 10 * LEVEL).sum())
         begun = self._runs.open
         if begun is not None and end - begun >= LIVE_LIMIT_S * self.rate and self._sounded >= _SOUND_HOPS:
             running = self._span(Run(begun, end), self._open_cut)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .detector import LIVE_LIMIT_S, Detector, Span
-from .hops import Block
+from .hops import HopBlock
 
 Features = NDArray[Any]
 
@@ -35,7 +35,7 @@ class Steady(Detector):
     """Times the threshold: a passage goes on until the strength falls below."""
 
     @abstractmethod
-    def features(self, hops: Block) -> Features:
+    def features(self, hops: HopBlock) -> Features:
         """One row a hop, ``(T, F)``, real or complex."""
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Steady(Detector):
         """The step where it ended; its edge is not looked for yet."""
         self._risen: int | None = None
 
-    def hear(self, hops: Block) -> list[Span]:
+    def hear(self, hops: HopBlock) -> list[Span]:
         rows = self.features(hops)
         self._rows = rows if self._rows is None else np.concatenate([self._rows, rows])
         spans = self._steps(self._heard + len(hops))

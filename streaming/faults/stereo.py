@@ -13,6 +13,13 @@ _STEADY = 0.15
 Rows = NDArray[np.float32]
 
 
+def products(spectra: NDArray[np.complex64]) -> tuple[Rows, Rows, Rows]:
+    """Of ``(hops, 2, bins)``: left times right (in phase), left squared, right squared, ``(hops, bins)``."""
+    left, right = spectra[:, 0], spectra[:, 1]
+    in_phase = left.real * right.real + left.imag * right.imag
+    return in_phase, left.real**2 + left.imag**2, right.real**2 + right.imag**2
+
+
 class UsualStereo:
     """Remembers the correlation of each of ``bands``; before anything was heard, channels are expected to agree."""
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .detector import Detector, Span, strength_of
-from .hops import HOPS_A_SECOND, Block, mono
+from .hops import HOPS_A_SECOND, HopBlock
 from .usual import Usual
 
 _STEP_HOPS, _HALF_HOPS = 16, 9
@@ -56,8 +56,8 @@ class Tuning(Detector):
         self._agreed = Usual(_USUAL_STEPS)
         self._step = 0
 
-    def hear(self, hops: Block) -> list[Span]:
-        self._mono = np.concatenate([self._mono, mono(hops)])
+    def hear(self, hops: HopBlock) -> list[Span]:
+        self._mono = np.concatenate([self._mono, hops.mono])
         while len(self._mono) >= 2 * _HALF_HOPS:
             self._judge(self._vote(self._mono[: 2 * _HALF_HOPS].ravel()))
             self._mono = self._mono[_STEP_HOPS:]
