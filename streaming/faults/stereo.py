@@ -4,11 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FORGET = 0.024
-"""How much of the memory a step replaces: it holds some 8 s."""
-_FORGET_ODD = 0.002
-_QUIET = 1e-9
-_STEADY = 0.15
-"""A mean square correlation under this is no habit."""
+"""How much of the memory a step of 0.2 s replaces: it holds some 8 s."""
+_FORGET_ODD = 0.004
+_STEADY = 0.05
+"""A mean square coherence under this is no habit."""
+EVENED = 0.25
+"""Exponent of a band's power that is its weight: what is quiet tells as much of where it stands."""
+_AGAINST = -0.5
+"""A recording that begins with so much correlation, or less, begins flipped."""
 
 Rows = NDArray[np.float32]
 
@@ -21,23 +24,27 @@ def products(spectra: NDArray[np.complex64]) -> tuple[Rows, Rows, Rows]:
 
 
 class UsualStereo:
-    """Remembers the correlation of each of ``bands``; before anything was heard, channels are expected to agree."""
+    """Remembers the coherence of each of ``bands``, complex: how much left and right have in common, and the phase
+    between them."""
 
     def __init__(self, bands: int) -> None:
-        self._usual = np.full(bands, 0.3)
+        self.coherence = np.zeros(bands, np.complex128)
+        self._begun = False
 
-    def turned(self, window: Rows) -> float:
-        """How far the correlations of a window are the usual ones turned round: 1 for a flip, -1 for as ever.
+    def turned(self, common: NDArray[np.complexfloating], power: NDArray[np.floating]) -> float:
+        """How far a window's coherence is the usual turned round: 1 for a flip, -1 for as ever; then it is remembered.
 
-        ``window (hops, 3, bands)``: left times right, left squared, right squared.
+        Args:
+            common: left times right conjugate, summed over the window, ``(bands,)``.
+            power: the geometric mean of left squared and right squared, summed alike; not 0 in all bands.
         """
-        both, left, right = window.sum(axis=0, dtype=np.float64)
-        power = np.sqrt(left * right)
-        if power.sum() < _QUIET * len(window):
-            return 0.0
-        weights = np.sqrt(power)
-        correlation = both / (power + 1e-20)
-        usual = float((weights * np.square(self._usual)).sum() / weights.sum())
-        turned = -float((weights * self._usual * correlation).sum() / weights.sum()) / (usual + _STEADY)
-        self._usual += (_FORGET if turned < 0 else _FORGET_ODD) * (correlation - self._usual)
+        now = (common / (power + 1e-20)).astype(np.complex128)
+        weights = power.astype(np.float64) ** EVENED
+        weights /= weights.sum()
+        if not self._begun:
+            flipped = common.real.sum() <= _AGAINST * power.sum()
+            self.coherence, self._begun = now * (-0.5 if flipped else 0.5), True
+        usual = float((weights * np.abs(self.coherence) ** 2).sum())
+        turned = -float((weights * (self.coherence.conj() * now).real).sum()) / (usual + _STEADY)
+        self.coherence += (_FORGET if turned < 0 else _FORGET_ODD) * (now - self.coherence)
         return min(1.0, max(-1.0, turned))
