@@ -13,20 +13,24 @@ Whatever the music does, most of it sounds on from one twelfth of a second to th
 lies where most of them are turned at once, or where nothing sounds on, where hops begin to say the opposite.
 """
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
+from .detector import Span
 from .hops import HopBlock
 from .steady import Features, Steady
 from .stereo import EVENED, UsualStereo
 
 _HIGHEST_HZ = 6000
 _QUIET = 1e-9
-_LIMIT = 0.2
-"""Of the usual turned round: a fault begins. In an hour of good music it is a tenth for two seconds, and never a
-fifth."""
+_LIMIT = 0.37
+"""Of the usual turned round: a fault begins."""
 _OPPOSED, _OPPOSED_STRENGTH = 0.9, 0.75
 """Correlation against each other of what is one signal."""
+_LATELY_STEPS = 300
+"""A minute: of a longer passage so much counts."""
 
 
 _SIDE_HOPS = 8
@@ -40,7 +44,7 @@ _EVEN = 2.5
 class Phase(Steady):
     KIND = "phase"
     GAP_S = 1.0
-    SHORTEST_S = 0.3
+    SHORTEST_S = 0.6
     STEP_HOPS = 20
     HALF_HOPS = 30
     OUTSIDE_HOPS = EDGE_HOPS = 45
@@ -52,6 +56,8 @@ class Phase(Steady):
     def clear(self) -> None:
         super().clear()
         self._usual = UsualStereo(self._bins)
+        self._lately: deque[tuple[int, float]] = deque(maxlen=_LATELY_STEPS)
+        """Strengths of steps that were not silent."""
 
     def features(self, hops: HopBlock) -> Features:
         """Left times right conjugate of each band, and the power of both, ``(T, 2, bands)`` complex; of one channel
@@ -70,7 +76,14 @@ class Phase(Steady):
         strength = turned / (turned + _LIMIT)
         if common.real.sum() <= -_OPPOSED * heard:
             strength = max(strength, _OPPOSED_STRENGTH)
+        self._lately.append((self._step, strength))
         return strength, strength
+
+    def refine(self, span: Span) -> Span:
+        """As strong as it is on the whole: music may turn round for a moment, but not so far for so long."""
+        first, last = (at / self.hop_samples for at in (span.start, span.end))
+        inside = [strength for step, strength in self._lately if first <= step < last]
+        return span._replace(strength=sum(inside) / len(inside)) if inside else span
 
     def _edge(self, about: int, heard: int, rising: bool) -> int:
         first, last = max(0, self._base, about - self.EDGE_HOPS), min(heard, about + self.EDGE_HOPS)
