@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from .detector import Detector, Span, strength_of
 from .hops import HOPS_A_SECOND, HopBlock
-from .stereo import products
 
 _STEP_HOPS, _HEARD_HOPS = 16, 4
 """A row every 0.16 s, of every fourth hop."""
@@ -78,7 +77,10 @@ class Image(Detector):
 
     def _powers(self, spectra: NDArray[np.complex64]) -> Rows:
         """Left times right, left squared and right squared of each octave, ``(3, hops, octaves)``."""
-        return np.stack([np.add.reduceat(part, self._edges, axis=1, dtype=np.float64) for part in products(spectra)])
+        left, right = spectra[:, 0], spectra[:, 1]
+        in_phase = left.real * right.real + left.imag * right.imag
+        parts = in_phase, left.real**2 + left.imag**2, right.real**2 + right.imag**2
+        return np.stack([np.add.reduceat(part, self._edges, axis=1, dtype=np.float64) for part in parts])
 
     def _judge(self, step: int) -> None:
         """How unusual a step is, now that what comes after it is known."""

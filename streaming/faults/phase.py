@@ -31,8 +31,6 @@ _OPPOSED, _OPPOSED_STRENGTH = 0.9, 0.75
 """Correlation against each other of what is one signal."""
 _LATELY_STEPS = 300
 """A minute: of a longer passage so much counts."""
-
-
 _SIDE_HOPS = 8
 """To either side of an edge; a power of two."""
 _TURNED = 0.4

@@ -13,15 +13,6 @@ EVENED = 0.25
 _AGAINST = -0.5
 """A recording that begins with so much correlation, or less, begins flipped."""
 
-Rows = NDArray[np.float32]
-
-
-def products(spectra: NDArray[np.complex64]) -> tuple[Rows, Rows, Rows]:
-    """Of ``(hops, 2, bins)``: left times right (in phase), left squared, right squared, ``(hops, bins)``."""
-    left, right = spectra[:, 0], spectra[:, 1]
-    in_phase = left.real * right.real + left.imag * right.imag
-    return in_phase, left.real**2 + left.imag**2, right.real**2 + right.imag**2
-
 
 class UsualStereo:
     """Remembers the coherence of each of ``bands``, complex: how much left and right have in common, and the phase
