@@ -31,7 +31,7 @@ from streaming.errors import ModelError
 
 from .captions import Captions, load
 from .classes import Vocabulary
-from .loss import query_loss
+from .loss import ABSENT, query_loss
 from .mixing import Batch, Mixer
 from .network import EMBEDDING, WINDOWS, LiveQuery, LiveSize
 from .pool import Place, Pool
@@ -55,6 +55,8 @@ class Settings:
     peak_rate: float = 1e-3
     warm_up: float = 0.04
     """Share of the budget."""
+    absent: float = ABSENT
+    """Weight of a question for what is not there (`loss`)."""
     ema_decay: float = 0.998
     seed: int = 0
     save_every_s: float = 60.0
@@ -80,12 +82,12 @@ class LiveTask(nn.Module):
         mid, side = masked_waves(masks, spectra, self.stft).flatten(0, 1).unbind(1)
         return torch.stack([mid + side, mid - side], dim=1)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Batch, absent: float) -> Tensor:
         samples = batch.mix.shape[-1] // WINDOWS.hop_samples * WINDOWS.hop_samples
         estimate = self.separate(batch.mix[..., :samples], batch.embedding)
         n, asked = estimate.shape[-1], len(batch.target) // len(batch.mix)
         mix = batch.mix[..., :n].repeat_interleave(asked, 0)
-        return query_loss(estimate, batch.target[..., :n], mix, batch.present)
+        return query_loss(estimate, batch.target[..., :n], mix, batch.present, absent)
 
 
 class StudioTask(nn.Module):
@@ -105,10 +107,10 @@ class StudioTask(nn.Module):
         kept = self.network.masked(spectra.transpose(1, 2)[:, None], embedding)[:, 0].transpose(1, 2)
         return torch.istft(kept, STUDIO_FFT, self.network.hop, window=self.window, length=mix.shape[-1])
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Batch, absent: float) -> Tensor:
         mix = batch.mix[:, 0].repeat_interleave(len(batch.target) // len(batch.mix), 0)
         estimate = self.separate(mix, batch.embedding)
-        return query_loss(estimate, batch.target[:, 0], mix, batch.present)
+        return query_loss(estimate, batch.target[:, 0], mix, batch.present, absent)
 
 
 Task = LiveTask | StudioTask
@@ -187,7 +189,7 @@ def train(
             batch = mixer.batch(settings.batch)
         task.train()
         with torch.autocast(device.type, torch.bfloat16):
-            loss = task.loss(batch)
+            loss = task.loss(batch, settings.absent)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(task.parameters(), 5.0)
@@ -264,8 +266,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--captions", type=Path, help="embeddings made before (.npz); default POOL/captions.npz")
     parser.add_argument("--resume", type=Path)
-    for name, kind in (("minutes", float), ("batch", int), ("seconds", float), ("peak-rate", float), ("seed", int)):
-        parser.add_argument(f"--{name}", type=kind)
+    for name in ("minutes", "seconds", "peak-rate", "absent"):
+        parser.add_argument(f"--{name}", type=float)
+    for name in ("batch", "seed"):
+        parser.add_argument(f"--{name}", type=int)
     options = vars(parser.parse_args())
     pool, out, resume = options.pop("pool"), options.pop("out"), options.pop("resume")
     captions = options.pop("captions") or pool / "captions.npz"

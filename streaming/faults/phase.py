@@ -29,7 +29,7 @@ _LIMIT = 0.37
 """Of the usual turned round: a fault begins."""
 _OPPOSED, _OPPOSED_STRENGTH = 0.9, 0.75
 """Correlation against each other of what is one signal."""
-_LATELY_STEPS = 300
+_LATELY_STEPS = 600
 """A minute: of a longer passage so much counts."""
 _SIDE_HOPS = 8
 """To either side of an edge; a power of two."""
@@ -43,7 +43,7 @@ class Phase(Steady):
     KIND = "phase"
     GAP_S = 1.0
     SHORTEST_S = 0.6
-    STEP_HOPS = 20
+    STEP_HOPS = 10
     HALF_HOPS = 30
     OUTSIDE_HOPS = EDGE_HOPS = 45
 

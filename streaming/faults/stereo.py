@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-_FORGET = 0.024
-"""How much of the memory a step of 0.2 s replaces: it holds some 8 s."""
-_FORGET_ODD = 0.004
+_FORGET = 0.012
+"""How much of the memory a step of 0.1 s replaces: it holds some 8 s."""
+_FORGET_ODD = 0.002
 _STEADY = 0.05
 """A mean square coherence under this is no habit."""
 EVENED = 0.25
