@@ -10,7 +10,8 @@ So the question is how far what is common now is the usual turned round. What is
 fault whatever is usual.
 
 Whatever the music does, most of it sounds on from one twelfth of a second to the next, and its phases with it: an edge
-lies where most of them are turned at once, or where nothing sounds on, where hops begin to say the opposite.
+lies within a twelfth of a second of where most of them are turned at once, at the hop from which on they say the
+opposite of what was before; where nothing sounds on, of what is usual.
 """
 
 from collections import deque
@@ -86,13 +87,17 @@ class Phase(Steady):
     def _edge(self, about: int, heard: int, rising: bool) -> int:
         first, last = max(0, self._base, about - self.EDGE_HOPS), min(heard, about + self.EDGE_HOPS)
         common, power = self._window(first, last).transpose(1, 0, 2)
+        level = power.real.mean(axis=0, dtype=np.float64) + 1e-12
         turns = turned(common)
         if len(turns) and turns.max() >= _TURNED:
-            return first + _SIDE_HOPS + int(turns.argmax())
-        weights = 1 / (power.real.mean(axis=0, dtype=np.float64) + 1e-12) ** (1 - EVENED)
-        as_ever = (common * self._usual.coherence.conj()).real @ weights
-        sums = np.concatenate([[0.0], np.cumsum(as_ever if rising else -as_ever)])
-        return first + int(sums.argmax())
+            middle = _SIDE_HOPS + int(turns.argmax())
+            ever = (common[:middle].sum(axis=0) - common[middle:].sum(axis=0)) / (len(common) * level)
+            begin, end = middle - _SIDE_HOPS, middle + _SIDE_HOPS
+        else:
+            ever = self._usual.coherence if rising else -self._usual.coherence
+            begin, end = 0, len(common)
+        as_before = (common[begin:end] * ever.conj()).real @ level ** (EVENED - 1)
+        return first + begin + int(np.concatenate([[0.0], np.cumsum(as_before)]).argmax())
 
 
 def turned(common: NDArray[np.complexfloating]) -> NDArray[np.float64]:
