@@ -5,7 +5,8 @@ not a number counts as silence. A hop that the end leaves unfinished is not hear
 block of hops is computed once (`HopBlock`).
 """
 
-from functools import cached_property
+from functools import cache, cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import AudioError
 
 Block = NDArray[np.float32]
+Number = TypeVar("Number", np.float32, np.complex64)
 
 HOPS_A_SECOND = 100
 RATE_MIN, RATE_MAX = 8000, 192000
@@ -32,11 +34,7 @@ class HopBlock:
     @cached_property
     def mono(self) -> Block:
         """The mean of the channels, ``(T, hop_samples)``."""
-        if self.samples.shape[1] == 1:
-            return self.samples[:, 0]
-        both: Block = self.samples[:, 0] + self.samples[:, 1]
-        both *= np.float32(0.5)
-        return both
+        return _mean_of_channels(self.samples)
 
     @cached_property
     def magnitudes(self) -> Block:
@@ -46,18 +44,26 @@ class HopBlock:
     @cached_property
     def spectra(self) -> NDArray[np.complex64]:
         """Of each hop under a Hann window, ``(T, channels, hop_samples // 2 + 1)``; a sine of amplitude 1 has ¼."""
-        size = self.samples.shape[2]
-        taper = (np.hanning(size + 2)[1:-1] / size).astype(np.float32)
-        return np.fft.rfft(self.samples * taper, axis=2).astype(np.complex64, copy=False)
+        return np.fft.rfft(self.samples * _taper(self.samples.shape[2]), axis=2).astype(np.complex64, copy=False)
 
     @cached_property
     def mono_spectra(self) -> NDArray[np.complex64]:
         """The same of `mono`, ``(T, hop_samples // 2 + 1)``."""
-        if self.samples.shape[1] == 1:
-            return self.spectra[:, 0]
-        both: NDArray[np.complex64] = self.spectra[:, 0] + self.spectra[:, 1]
-        both *= np.float32(0.5)
-        return both
+        return _mean_of_channels(self.spectra)
+
+
+def _mean_of_channels(parts: NDArray[Number]) -> NDArray[Number]:
+    """``(T, channels, n)`` of one or two channels to ``(T, n)``."""
+    if parts.shape[1] == 1:
+        return parts[:, 0]
+    both: NDArray[Number] = parts[:, 0] + parts[:, 1]
+    both *= np.float32(0.5)
+    return both
+
+
+@cache
+def _taper(size: int) -> Block:
+    return (np.hanning(size + 2)[1:-1] / size).astype(np.float32)
 
 
 class Hops:

@@ -46,7 +46,7 @@ class Phase(Steady):
     SHORTEST_S = 0.6
     STEP_HOPS = 10
     HALF_HOPS = 30
-    OUTSIDE_HOPS = EDGE_HOPS = 45
+    EDGE_HOPS = 45
 
     def open(self) -> None:
         super().open()
