@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
+from models.processor import keep_memory
 from models.separator.songs import RATE, split_of
-from models.separator.training import keep_memory
 from streaming.card import Source
 from streaming.errors import AudioError, ModelError
 from streaming.session import read_card

@@ -7,7 +7,6 @@ hear the same music.
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
 from models.checkpoint import checkpoint, write_checkpoint
+from models.processor import keep_memory, no_denormals
 from models.separator.songs import find_songs, read_sources
-from models.separator.training import keep_memory
 from streaming.card import Source
 from streaming.errors import RequestError
 
@@ -181,16 +180,6 @@ def train(
         run.load(last)
     follow(run, items, judges, folder, sources, console)
     return last
-
-
-@contextmanager
-def no_denormals() -> Iterator[None]:
-    """Numbers too small for a float's exponent, slow on most processors, are zeros meanwhile."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:  # this thread may go on with what minds
-        torch.set_flush_denormal(False)
 
 
 def ready(folder: Path, resume: bool) -> Path:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from models.checkpoint import checkpoint, write_checkpoint
-from models.chopper.training import no_denormals
+from models.processor import no_denormals
 from streaming.fault_curve import TECHNICAL
 from streaming.judge import INPUTS, knowledge
 

@@ -19,8 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
 from models.checkpoint import checkpoint, write_checkpoint
-from models.chopper.training import no_denormals
-from models.separator.training import keep_memory
+from models.processor import keep_memory, no_denormals
 from streaming.card import Source
 
 from .network import FlagNetwork

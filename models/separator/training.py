@@ -4,9 +4,7 @@ Every example is drawn from (seed, step, item) alone, so that a run of N steps a
 see the same music. New songs that appear in the corpus are picked up at the next epoch.
 """
 
-import ctypes
 import logging
-import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from models.checkpoint import checkpoint
+from models.processor import keep_memory
 from streaming.card import Source
 from streaming.errors import RequestError
 from streaming.windows import DEFAULT
@@ -204,16 +203,6 @@ def train(corpus: Path, run: Path, settings: Settings, resume: bool = False, qui
         warnings.simplefilter("ignore")  # advice on how to use Lightning, nothing that a user could act on
         _fit(corpus, run, settings, last if resume else None, quiet)
     return last
-
-
-def keep_memory() -> None:
-    """Let glibc hold on to freed blocks: giving a step's large arrays back to the kernel, only to fault them in again
-    in the next, takes a third of the time on a CPU."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(-4, 0)  # M_MMAP_MAX: no block is mapped by itself
-            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def _fit(corpus: Path, run: Path, settings: Settings, resume_from: Path | None, quiet: bool) -> None:
