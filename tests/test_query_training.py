@@ -13,8 +13,10 @@ from models.flagger.recordings import RATE
 from models.query.captions import Captions, embed, load, save
 from models.query.classes import SoundClass, class_of_file, class_of_label, classes
 from models.query.evaluation import mixtures, sdr, si_sdr
+from models.query.growth import grown
 from models.query.loss import query_loss
 from models.query.mixing import QUERIES, Mixer, shares
+from models.query.network import LiveQuery, LiveSize
 from models.query.own import find_own
 from models.query.pool import LEVEL, Place, Pool, build, prepare
 from models.query.sounds import find_sounds
@@ -172,11 +174,30 @@ def test_the_loss_knows_the_answer_from_the_mix_and_from_silence() -> None:
     target, other = torch.randn(2, 4, 2, 8000).unbind(0)
     mix, there = target + other, torch.ones(4, dtype=torch.bool)
     perfect, untouched, silent = (float(query_loss(e, target, mix, there)) for e in (target, mix, 0 * mix))
-    assert perfect == pytest.approx(-30, abs=0.1)
+    assert perfect == pytest.approx(-29.6, abs=0.1)
     assert untouched == pytest.approx(0, abs=0.1)
     assert silent == pytest.approx(0, abs=0.1)
+    assert query_loss(0.05 * target, target, mix, there) < query_loss(0.05 * other, target, mix, there) - 5
     nothing = torch.zeros_like(target)
     assert query_loss(nothing, nothing, mix, ~there) < query_loss(mix * 0.1, nothing, mix, ~there)
+
+
+def test_a_network_that_has_grown_does_the_same() -> None:
+    torch.manual_seed(0)
+    small, large = LiveQuery(LiveSize(24, 32, 16)).eval(), LiveQuery(LiveSize(40, 48, 16)).eval()
+    for norm in (small.enter, small.leave):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    large.load_state_dict(grown(small.state_dict(), large))
+    planar, words = torch.randn(2, 7, 2, 2, 1025), torch.nn.functional.normalize(torch.randn(4, 384), dim=-1)
+    with torch.no_grad():
+        before, after = (network(planar, network.condition(words)) for network in (small, large))
+        torch.testing.assert_close(after, before)
+        assert before.std() > 0.01
+    assert large.train()(planar, large.condition(words)).square().sum().backward() is None
+    assert large.decode.weight.grad[:, 32:].abs().max() > 0  # what is new can learn
+    same = grown(small.state_dict(), small)
+    assert all(torch.equal(value, small.state_dict()[name]) for name, value in same.items())
 
 
 def test_captions_survive_their_file(tmp_path: Path) -> None:

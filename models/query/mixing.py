@@ -26,27 +26,30 @@ from .classes import Vocabulary, classes
 from .pool import Place
 
 QUERIES = 2
-COUNTS = (0.04, 0.62, 0.22, 0.12)
+COUNTS = (0.05, 0.65, 0.2, 0.1)
 """How often a mixture has one, two, three and four sources."""
 LOUDER = {
-    "speech": 3.0,
-    "singing": 3.0,
-    "drums": 3.0,
-    "bass_guitar": 2.0,
-    "guitar": 1.5,
-    "piano": 1.5,
+    "speech": 8.0,
+    "singing": 6.0,
+    "drums": 5.0,
+    "bass_guitar": 4.0,
+    "guitar": 2.0,
+    "piano": 2.0,
     "orchestra": 2.0,
 }
 """How much more often some classes are drawn than the others: what most users ask for."""
 CLIPS_FOR_FULL_SHARE = 12
 """A class with fewer sounds is drawn less, or it would be learned by heart."""
 SAME_CONTEXT = 0.5
-ABSENT = 0.12
+ABSENT = 0.16
 """Share of questions for what is not there."""
-RANGE_DB = 10.0
-SHAPED = 0.5
+RANGE_DB = 14.0
+"""Greatest difference of two sources."""
+SHAPED = 0.75
 """Share of batches whose sounds are given a tone and rooms: it costs as much as all the rest."""
-TONE_POINTS = 8
+OCTAVES = 0.4
+"""By which a sound is played faster or slower at most."""
+TONE_POINTS, TONE_DB = 8, 4.5
 ROOM_S = 0.35
 WORDS_NOISE = 0.01
 TRIES = 50
@@ -159,9 +162,9 @@ class Mixer:
         return _Plan(places, rows, wanted)
 
     def _read(self, start: NDArray[np.int64], length: NDArray[np.int64]) -> Tensor:
-        """Places ``(N,)`` to sound ``(N, L)``, at a speed of 0.84 to 1.19, from anywhere in it."""
+        """Places ``(N,)`` to sound ``(N, L)``, at a speed of 0.76 to 1.32, from anywhere in it."""
         rng, n = self._rng, len(start)
-        speed = 2.0 ** rng.uniform(-0.25, 0.25, n)
+        speed = 2.0 ** rng.uniform(-OCTAVES, OCTAVES, n)
         lasts = length / speed
         pause = rng.uniform(0.0, 1.0, n) ** 2 * 1.2 * self.rate
         long = lasts >= self.length
@@ -185,7 +188,7 @@ class Mixer:
         n, samples = sound.shape
         spectra = torch.fft.rfft(sound)  # what rings beyond the end comes in at the start: no matter here
         bins = spectra.shape[-1]
-        points = self._to(10 ** (self._rng.normal(0, 3.0, (n, 1, 1, TONE_POINTS)) / 20))
+        points = self._to(10 ** (self._rng.normal(0, TONE_DB, (n, 1, 1, TONE_POINTS)) / 20))
         f = torch.arange(bins, device=self.device) / (bins - 1) * self.rate / 2
         place = (f.clamp_min(40) / 40).log2() / np.log2(self.rate / 80) * 2 - 1  # a logarithmic axis from 40 Hz up
         grid = torch.stack([place, torch.zeros_like(place)], dim=-1)[None, None].expand(n, 1, -1, 2)

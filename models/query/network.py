@@ -31,13 +31,14 @@ WINDOWS = Windows(2048, 384)
 EMBEDDING = 384
 """MiniLM's."""
 MASKS = 2 * CHANNELS * BANDS
+DROPOUT = 0.25
 
 
 @dataclass(frozen=True)
 class LiveSize:
     """What a checkpoint must say for its network to be built again."""
 
-    width: int = 384
+    width: int = 512
     wide: int = 512
     """Units before the mask."""
     hidden: int = 256
@@ -100,9 +101,10 @@ class LiveQuery(nn.Module):
         encoded = self.encode((features(mid_side) - self.shift) * self.scale)
         encoded = self.enter(encoded.flatten(0, 1)).view_as(encoded)
         encoded = filmed(encoded.repeat_interleave(len(film) // len(encoded), 0), first).tanh()
+        encoded = F.dropout(encoded, DROPOUT, self.training)
         hidden = run_gru(self.first, encoded)
         hidden = run_gru(self.second, filmed(hidden, second)) + encoded
-        wide = self.widen(hidden)
+        wide = self.widen(F.dropout(hidden, DROPOUT, self.training))
         wide = self.leave(wide.flatten(0, 1)).view_as(wide)
         masks: Tensor = self.decode(filmed(wide, third).relu())
         return masks.view(*masks.shape[:-1], CHANNELS, 2, BANDS)
