@@ -17,18 +17,20 @@ from .flags import Flag
 
 GRADES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 EVIDENCE: dict[str, tuple[float, ...]] = {
-    "clipping": (0.0, 0.1, 0.8, 3.0, 5.8, 8.5, 10.8, 12.9, 14.7),
-    "dropout": (0.0, 0.2, 0.3, 0.5, 0.9, 2.1, 4.5, 8.9, 9.0),
-    "click": (0.0, 0.0, 0.6, 3.1, 4.4, 5.8, 7.7, 8.9, 8.9),
-    "hum": (0.0, 0.0, 0.0, 1.4, 4.1, 7.0, 8.9, 8.9, 8.9),
-    "dc": (0.0, 0.2, 0.7, 2.6, 4.9, 7.2, 9.3, 11.0, 11.0),
-    "phase": (0.0, 2.1, 3.9, 5.7, 7.7, 9.7, 11.8, 12.8, 12.8),
-    "silence": (0.0, 0.7, 2.0, 5.8, 8.7, 10.5, 11.4, 12.2, 12.3),
-    "bandlimit": (0.0, 0.1, 0.5, 0.6, 2.5, 3.3, 3.3, 3.3, 3.3),
-    "rumble": (0.0, 0.1, 0.7, 1.6, 2.0, 2.0, 2.0, 2.0, 2.0),
-    "tuning": (0.0, 1.0, 1.5, 2.4, 3.6, 4.5, 6.2, 6.3, 6.3),
-    "image": (0.0, 0.0, 0.1, 2.6, 3.2, 3.3, 3.3, 3.3, 3.3),
-    "crackle": (0.0, 0.0, 3.1, 3.4, 3.4, 3.4, 3.4, 3.4, 3.4),
+    "clipping": (0.0, 0.1, 0.8, 3.0, 5.8, 8.5, 10.8, 12.9, 14.6),
+    "dropout": (0.0, 0.2, 0.3, 0.5, 1.0, 2.1, 4.4, 8.8, 8.9),
+    "click": (0.0, 0.0, 0.6, 3.1, 4.3, 5.7, 7.6, 8.8, 8.8),
+    "hum": (0.0, 0.0, 0.0, 1.4, 4.2, 6.9, 8.8, 8.8, 8.8),
+    "dc": (0.0, 0.2, 0.7, 2.5, 4.9, 7.2, 9.3, 10.9, 10.9),
+    "phase": (0.0, 2.0, 3.9, 5.7, 7.6, 9.6, 11.6, 12.7, 12.7),
+    "silence": (0.0, 0.7, 2.0, 5.8, 8.6, 10.4, 11.3, 12.1, 12.2),
+    "bandlimit": (0.0, 0.0, 0.4, 0.5, 2.4, 3.3, 3.3, 3.3, 3.3),
+    "rumble": (0.0, 0.0, 0.7, 1.6, 1.9, 2.2, 2.2, 2.2, 2.2),
+    "tuning": (0.0, 1.1, 1.5, 2.3, 3.5, 4.3, 5.8, 6.0, 6.0),
+    "image": (0.0, 0.0, 0.1, 2.3, 3.1, 3.1, 3.1, 3.1, 3.1),
+    "tape stop": (0.0, 0.0, 0.0, 0.0, 0.4, 2.4, 2.5, 2.5, 2.5),
+    "howl": (0.0, 0.9, 1.3, 1.4, 1.4, 1.9, 4.3, 4.3, 4.3),
+    "crackle": (0.0, 0.0, 3.1, 3.4, 3.5, 3.5, 3.5, 3.5, 3.5),
 }
 """The log odds that each kind adds at the strengths of `GRADES`; between them a straight line."""
 REPAIRED = frozenset(("hum", "dc", "phase"))
@@ -44,6 +46,10 @@ CRACKLE, CLICK = "crackle", "click"
 MADE_OF = {CRACKLE: CLICK}
 CRACKLE_STEPS = 9
 """Of a second and a half the mean strength of clicks: a record crackles where no click is one by itself."""
+BEGINS = ("tape stop", "howl")
+"""Kinds that grow out of what is good, where no other edge is heard …"""
+BEGUN = 0.35
+"""… begin where their strength comes up to this."""
 Double = NDArray[np.float64]
 
 
@@ -54,6 +60,9 @@ class FaultCurve:
         self._step = step_samples
         self._values: dict[str, NDArray[np.float32]] = {}
         self._told: list[Flag] = []
+        self._last: dict[str, float] = {}
+        self.beginnings: list[float] = []
+        """Where faults that grow begin, in steps, as they become known."""
 
     def add(self, strengths: Mapping[str, Strengths], told: Iterable[Flag] = ()) -> None:
         """What detectors made known, and the faults that they told."""
@@ -68,6 +77,11 @@ class FaultCurve:
                 values = np.pad(values, (0, 2 * places[-1] + 64 - len(values)))
             np.maximum.at(values, places, some.values)
             self._values[kind] = values
+            if kind in BEGINS:
+                before = np.concatenate([[self._last.get(kind, 0.0)], some.values])
+                begun = np.flatnonzero((before[:-1] < BEGUN) & (before[1:] >= BEGUN))
+                self.beginnings += ((some.position + begun * some.hop_samples) / self._step).tolist()
+                self._last[kind] = float(some.values[-1])
 
     def strengths(self, kind: str, count: int) -> NDArray[np.float32]:
         """Of the first ``count`` steps."""

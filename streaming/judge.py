@@ -5,7 +5,7 @@
     network's odds   ▁▁▂▁▃▅▄▁▁▂
     reviewer's       ▁▁▁▁▃▄▃▁▁▁
     edges            ▁▁▁▁█▁▁▇▁▁     ─▶ small network over forty seconds of them ─▶ log odds that are added
-    strengths ×11    ▁▁▁▁▁▂▁▁▁▁
+    strengths ×13    ▁▁▁▁▁▂▁▁▁▁
 
 A sum of evidence (`fault_curve`) cannot know that a sign counts for less where it comes up again and again, or that two
 weak ones together are none. The judge can: it hears no audio, only what the others say of it, and so it says the same

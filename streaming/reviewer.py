@@ -9,7 +9,7 @@ where one may be cut, by what a change costs there (`Review.change_costs`)::
     steps  ┴───┴───┴───┴───┴──     an edge that steps place within a third of a second goes to the nearest that is heard
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ NEAR_S = 0.7
 """So far an edge that steps have placed is moved at most."""
 _CHANGE, _EDGE_ODDS, _LEAST_EDGE = 50.0, 28.0, 0.01
 """What a change costs where an edge is as likely as not, how much less for each log odd, and the least that counts."""
+_KNOWN_EDGE = 0.5
+"""How likely an edge is of which others know."""
 _WEIGHT_EDGE = 2.0
 """Of the two curves: a rise of ``odd`` tells an edge, too."""
 
@@ -38,6 +40,14 @@ class Review:
 
     def __init__(self, odd: Array, edge: Array, frame_s: float) -> None:
         self.odd, self.edge, self.frame_s = odd, edge, frame_s
+
+    def with_edges(self, at_s: Iterable[float]) -> "Review":
+        """With edges that others know of, too, at those moments (seconds)."""
+        edge = self.edge.copy()
+        places = np.round(np.fromiter(at_s, np.float64) / self.frame_s).astype(int)
+        places = places[(places >= 0) & (places < len(edge))]
+        edge[places] = np.maximum(edge[places], _KNOWN_EDGE)
+        return Review(self.odd, edge, self.frame_s)
 
     def odds(self, middles: NDArray[np.floating], around_s: float) -> Array:
         """Log odds at moments (seconds), averaged over ``around_s``."""

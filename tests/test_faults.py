@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 from streaming.errors import AudioError
 from streaming.faults.detector import Detector, strength_of
 from streaming.faults.faults import DETECTORS, HINTS, KINDS, Faults
-from streaming.faults.hops import HopBlock
+from streaming.faults.hops import HopBlock, Hops
+from streaming.faults.howl import Howl
 from streaming.faults.image import Image
+from streaming.faults.log_bands import BAND_STEP_HOPS, BAND_WINDOW_HOPS, log_bands
 from streaming.faults.rarity import LARGER, p_value
 from streaming.faults.rumble import Rumble
 from streaming.faults.steady import two_levels
+from streaming.faults.tape_stop import TapeStop
 from streaming.faults.tuning import Tuning
 from streaming.faults.usual import Usual
 from streaming.flags import Flag
@@ -415,6 +418,61 @@ def test_another_image_is_evidence_and_more_of_the_same_is_none(rate: int) -> No
     same = Image()
     assert heard(same, np.stack([audio[0], audio[0]]), rate) == []
     assert curve(same, np.stack([audio[0], audio[0]])).max() < 0.1
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+@pytest.mark.parametrize("lasts", [1.2, 2.0, 4.0])
+def test_what_slows_down_is_evidence_from_the_start_and_a_melody_is_none(rate: int, lasts: float) -> None:
+    """A melody over a chord; from 10 s on it is played ever slower, until it stands still."""
+    t = np.arange(20 * rate) / rate
+    slower = 10 + lasts * (1 - (1 - np.clip((t - 10) / lasts, 0, 1)) ** 2) / 2  # the speed falls evenly to 0
+    played = np.where(t < 10, t, np.where(t < 10 + lasts, slower, t))
+    notes = 220 * 2 ** (np.random.default_rng(0).integers(-5, 12, 64)[(played * 3).astype(int)] / 12)
+    steady = sum(partials(hz, played, 6) for hz in (196.0, 246.9, 293.7))
+    turns = np.cumsum(notes * np.diff(played, prepend=0.0))
+    audio = (0.05 * steady + 0.1 * sum(np.sin(2 * np.pi * k * turns) / k for k in range(1, 6)))[None].astype(np.float32)
+    audio += 0.001 * np.random.default_rng(1).standard_normal(audio.shape).astype(np.float32)
+    detector = TapeStop()
+    assert heard(detector, audio, rate) == []
+    values = curve(detector, audio)
+    assert len(values) == 2000
+    assert np.flatnonzero(values > 0.35)[0] == pytest.approx(1000, abs=18)
+    assert values[1030 : 1000 + round(40 * lasts)].min() > 0.35
+    assert max(values[:950].max(), values[round(1000 + 100 * lasts) + 40 :].max()) < 0.35
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+@pytest.mark.parametrize("hz", [310.0, 1234.0, 3100.0])
+def test_a_line_that_grows_and_stays_is_evidence_and_notes_are_none(rate: int, hz: float) -> None:
+    """A melody with swelling notes; from 10 s on a tone grows by 30 dB a second, and stays for two seconds."""
+    t = np.arange(20 * rate) / rate
+    rng = np.random.default_rng(0)
+    notes = 220 * 2 ** (rng.integers(-5, 12, 64)[(t * 2).astype(int)] / 12)
+    swell = np.sin(np.pi * (t * 2 % 1)) ** 2
+    audio = 0.1 * swell * sum(np.sin(2 * np.pi * k * np.cumsum(notes) / rate) / k for k in range(1, 8))
+    audio += 0.003 * rng.standard_normal(len(t))
+    level = 0.15 * np.minimum(1, 10 ** (1.5 * (t - 11.2)))
+    audio += np.where((t > 10) & (t < 13.2), level, 0) * np.sin(2 * np.pi * hz * t)
+    detector = Howl()
+    assert heard(detector, audio[None].astype(np.float32), rate) == []
+    values = curve(detector, audio[None].astype(np.float32))
+    assert len(values) == 2000
+    assert values[1120:1280].min() > 0.5
+    assert 980 <= np.flatnonzero(values > 0.35)[0] <= 1070
+    assert max(values[:950].max(), values[1400:].max()) < 0.35
+
+
+@pytest.mark.parametrize("size", [7, 80, 1000, 12_345])
+def test_frames_of_the_log_spectrum_hang_on_no_block_size(size: int) -> None:
+    audio = np.random.default_rng(0).standard_normal((2, 30_000)).astype(np.float32)
+    whole, pieces = Hops(8000, 2), Hops(8000, 2)
+    one_shot = [block.log_bands for block in whole.process(audio)]
+    chunked = [b.log_bands for i in range(0, 30_000, size) for b in pieces.process(audio[:, i : i + size])]
+    truth = np.concatenate(one_shot)
+    assert len(truth) == (30_000 // 80 - BAND_WINDOW_HOPS) // BAND_STEP_HOPS + 1
+    np.testing.assert_allclose(np.concatenate(chunked), truth, atol=1e-4)
+    frame = audio.mean(axis=0)[3 * BAND_STEP_HOPS * 80 :][: BAND_WINDOW_HOPS * 80]
+    np.testing.assert_allclose(truth[3], log_bands(frame[None])[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [1, 441, 70_000])

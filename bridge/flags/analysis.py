@@ -116,6 +116,7 @@ def analyse_passage(
     hop_s = network.step_frames / network.features.frame_rate
     odds = grid_odds(steps, hop_s * passage.rate, heard.moments)
     fault_odds, cut_odds = (flagger.added_odds(odds, heard.curve, without) for without in ((), REPAIRED))
+    reviewed = flagger.reviewed and flagger.reviewed.with_edges(at * hop_s for at in heard.curve.beginnings)
     report(1.0)
     return FlagAnalysis(
         passage=passage,
@@ -123,7 +124,7 @@ def analyse_passage(
         frames=heard.samples,
         start=passage.start,
         steps=tuple(steps),
-        review=flagger.reviewed,
+        review=reviewed,
         faults=tuple(heard.faults),
         fault_odds=fault_odds,
         cut_odds=cut_odds,

@@ -84,7 +84,8 @@ def system_scorer(listener: Listener, live: bool = False) -> Scorer:
             for without in ((), REPAIRED)
         )
         scores, to_cut = (score_of(odds + more) for more in added)
-        return heard._replace(scores=scores, flags=[*(heard.flags or []), *told], to_cut=to_cut)
+        review = heard.review and heard.review.with_edges(at * step / RATE for at in faults.beginnings)
+        return heard._replace(scores=scores, flags=[*(heard.flags or []), *told], review=review, to_cut=to_cut)
 
     return score
 

@@ -137,7 +137,7 @@ class Detector(ABC):
         spans, left = [], self.delay_hops
         while left > 0:
             count = min(left, BATCH_HOPS)
-            spans += self.hear(HopBlock(np.zeros((count, self.channels, self.hop_samples), np.float32)))
+            spans += self.hear(HopBlock(np.zeros((count, self.channels, self.hop_samples), np.float32), self._heard))
             self._heard += count
             left -= count
         return spans

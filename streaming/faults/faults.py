@@ -13,15 +13,17 @@ from .dc_offset import DcOffset
 from .detector import THRESHOLD, Detector, Strengths
 from .dropouts import Dropouts
 from .hops import Block, Hops
+from .howl import Howl
 from .hum import Hum
 from .image import Image
 from .phase import Phase
 from .rumble import Rumble
 from .silence import Silence
+from .tape_stop import TapeStop
 from .tuning import Tuning
 
 DETECTORS: tuple[type[Detector], ...] = (Clipping, Dropouts, Clicks, Hum, DcOffset, Phase, Silence, BandLimit)
-HINTS: tuple[type[Detector], ...] = (Rumble, Tuning, Image)
+HINTS: tuple[type[Detector], ...] = (Rumble, Tuning, Image, TapeStop, Howl)
 """They make strengths known and tell no flags; live, where strengths count for nothing, nobody listens to them."""
 GAPS = (Dropouts.KIND, Silence.KIND)
 TOUCH_S = 0.003

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AudioError
+from .log_bands import BAND_STEP_HOPS, BAND_WINDOW_HOPS, log_bands
 
 Block = NDArray[np.float32]
 Number = TypeVar("Number", np.float32, np.complex64)
@@ -20,13 +21,22 @@ HOPS_A_SECOND = 100
 RATE_MIN, RATE_MAX = 8000, 192000
 BATCH_HOPS = 200
 """Hops heard at once: enough to spread numpy's overhead, small enough for the cache."""
+LOOK_BACK_HOPS = BAND_WINDOW_HOPS - 1
 
 
 class HopBlock:
-    """Whole hops, ``samples (T, channels, hop_samples)`` of one or two channels."""
+    """Whole hops, ``samples (T, channels, hop_samples)`` of one or two channels.
 
-    def __init__(self, samples: Block) -> None:
+    Args:
+        first: hops that were heard before.
+        before: `mono` of the latest of them, as many as anything here looks back for; silence if not said.
+    """
+
+    def __init__(self, samples: Block, first: int = 0, before: Block | None = None) -> None:
         self.samples = samples
+        self.first = first
+        reach = min(first, LOOK_BACK_HOPS)
+        self._before = np.zeros((reach, samples.shape[2]), np.float32) if before is None else before
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -50,6 +60,21 @@ class HopBlock:
     def mono_spectra(self) -> NDArray[np.complex64]:
         """The same of `mono`, ``(T, hop_samples // 2 + 1)``."""
         return _mean_of_channels(self.spectra)
+
+    @cached_property
+    def log_bands(self) -> Block:
+        """Log power of `log_bands` in every frame that ends in the block, ``(n, bands)``."""
+        hops = np.concatenate([self._before, self.mono])
+        start = self.first - len(self._before)
+        frame = -(-start // BAND_STEP_HOPS)
+        count = max(0, (start + len(hops) - BAND_WINDOW_HOPS) // BAND_STEP_HOPS - frame + 1)
+        places = np.arange(frame, frame + count)[:, None] * BAND_STEP_HOPS + np.arange(BAND_WINDOW_HOPS) - start
+        return log_bands(hops[places].reshape(count, BAND_WINDOW_HOPS * hops.shape[1]))
+
+    @property
+    def after(self) -> Block:
+        """What the block that follows on this one has before it."""
+        return np.concatenate([self._before, self.mono])[-LOOK_BACK_HOPS:]
 
 
 def _mean_of_channels(parts: NDArray[Number]) -> NDArray[Number]:
@@ -80,6 +105,7 @@ class Hops:
 
     def reset(self) -> None:
         self._waiting: Block = np.zeros((self._channels, 0), np.float32)
+        self._last: HopBlock | None = None
 
     def process(self, block: Block) -> list[HopBlock]:
         if block.ndim != 2 or block.shape[0] != self._channels:
@@ -92,4 +118,10 @@ class Hops:
         hops: Block = np.ascontiguousarray(whole.transpose(1, 0, 2), np.float32)
         if not np.isfinite(hops).all():
             hops = np.nan_to_num(hops, nan=0.0, posinf=0.0, neginf=0.0)
-        return [HopBlock(hops[first : first + BATCH_HOPS]) for first in range(0, count, BATCH_HOPS)]
+        return [self._following(hops[first : first + BATCH_HOPS]) for first in range(0, count, BATCH_HOPS)]
+
+    def _following(self, samples: Block) -> HopBlock:
+        last = self._last
+        block = HopBlock(samples, last.first + len(last), last.after) if last else HopBlock(samples)
+        self._last = block
+        return block
