@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streaming.errors import AudioError
+from streaming.fault_curve import SURE
+from streaming.faults.dc_steps import DcSteps
 from streaming.faults.detector import Detector, strength_of
 from streaming.faults.faults import DETECTORS, HINTS, KINDS, Faults
 from streaming.faults.hops import HopBlock, Hops
@@ -460,6 +462,37 @@ def test_a_line_that_grows_and_stays_is_evidence_and_notes_are_none(rate: int, h
     assert values[1120:1280].min() > 0.5
     assert 980 <= np.flatnonzero(values > 0.35)[0] <= 1070
     assert max(values[:950].max(), values[1400:].max()) < 0.35
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 96000])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("lasts", [0.5, 3.0, 9.0])
+def test_an_offset_switched_on_and_off_is_told_to_the_sample_where_waves_are_lopsided(
+    rate: int, channels: int, lasts: float
+) -> None:
+    audio = band(16, rate, channels)
+    t = np.arange(audio.shape[1]) / rate
+    audio += (0.02 * (np.sin(2 * np.pi * 0.3 * t) + np.sin(2 * np.pi * 1.1 * t))).astype(np.float32)
+    first, last = round(3.21 * rate), round((3.21 + lasts) * rate)
+    faulty = audio.copy()
+    faulty[:, first:last] += 0.06
+    detector = DcSteps()
+    assert heard(detector, audio, rate) == []
+    (flag,) = heard(detector, faulty, rate)
+    assert (flag.kind, flag.start, flag.end) == ("dc", first, last)
+    assert flag.score > SURE
+    assert heard(detector, faulty, rate, [1, 977, 70_000]) == [flag]
+    if channels == 2:  # one side alone is something else
+        audio[0, first:last] += 0.06
+        assert heard(detector, audio, rate) == []
+
+
+def test_two_clicks_are_no_offset() -> None:
+    audio = band(12)
+    for second, size in ((3, 0.3), (5, -0.3)):
+        audio[:, second * RATE : second * RATE + 30] += np.float32(size) * 0.9 ** np.arange(30, dtype=np.float32)
+    detector = DcSteps()
+    assert heard(detector, audio) == []
 
 
 @pytest.mark.parametrize("size", [7, 80, 1000, 12_345])

@@ -49,6 +49,8 @@ class Detector(ABC):
     KIND: ClassVar[str]
     GAP_S: ClassVar[float] = 0.2
     SHORTEST_S: ClassVar[float] = 0.0
+    CURVE: ClassVar[bool] = True
+    """Whether its strengths are those of its kind; or else another paints them."""
     DELAY_S: ClassVar[float] = 0.0
     """How long after a hop its strength is known."""
 

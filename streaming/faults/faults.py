@@ -10,6 +10,7 @@ from .bandlimit import BandLimit
 from .clicks import Clicks
 from .clipping import Clipping
 from .dc_offset import DcOffset
+from .dc_steps import DcSteps
 from .detector import THRESHOLD, Detector, Strengths
 from .dropouts import Dropouts
 from .hops import Block, Hops
@@ -25,6 +26,8 @@ from .tuning import Tuning
 DETECTORS: tuple[type[Detector], ...] = (Clipping, Dropouts, Clicks, Hum, DcOffset, Phase, Silence, BandLimit)
 HINTS: tuple[type[Detector], ...] = (Rumble, Tuning, Image, TapeStop, Howl)
 """They make strengths known and tell no flags; live, where strengths count for nothing, nobody listens to them."""
+FILES: tuple[type[Detector], ...] = (DcSteps,)
+"""They need the whole of a fault, and have no curve."""
 GAPS = (Dropouts.KIND, Silence.KIND)
 TOUCH_S = 0.003
 REMEMBERED = 8
@@ -43,7 +46,7 @@ class Faults:
     """
 
     def __init__(self, threshold: float = THRESHOLD, live: bool = False, kinds: Sequence[str] = HEARD) -> None:
-        every = DETECTORS if live else (*DETECTORS, *HINTS)
+        every = DETECTORS if live else (*DETECTORS, *HINTS, *FILES)
         self.detectors = [detector(threshold, live) for detector in every if detector.KIND in kinds]
 
     def prepare(self, rate: int, channels: int) -> None:
@@ -74,7 +77,7 @@ class Faults:
     @property
     def strengths(self) -> dict[str, Strengths]:
         """By kind, of the hops that the last call made known."""
-        return {detector.KIND: detector.strengths for detector in self.detectors}
+        return {detector.KIND: detector.strengths for detector in self.detectors if detector.CURVE}
 
     def reset(self) -> None:
         """Forget all that was heard."""

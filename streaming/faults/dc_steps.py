@@ -1,0 +1,168 @@
+"""DC that is switched on and off: a step in every channel at once, and some seconds later the same step back.
+
+Music whose waves lie off zero hides an offset from whoever looks at means (`dc_offset`); nothing in music has two such
+steps. A step is found where all channels jump alike, and measured behind a linear predictor, which takes away the music
+and leaves of a step a short pattern that is known::
+
+    wave      ╱╲╱╲╱▏╱╲╱╲╱    predicted away   ▁▁▁▁▁█▁▁▁▁▁    and later   ▔▔▔▔▔▔█▔▔▔▔
+
+It has no curve of its own, and hears files alone: live nobody waits for the second step.
+
+Source: matched filtering in the residual, as for clicks in S. Godsill, P. Rayner, Digital Audio Restoration, 1998.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dc_offset import DcOffset
+from .detector import Detector, Span
+from .hops import BATCH_HOPS, HOPS_A_SECOND, Block, HopBlock
+
+_LEAST = 0.02
+_ROUGH = (np.float32(-1.6), np.float32(0.64))
+_STANDS_OUT = 5.0
+"""A predictor of any music, and times the mean of what it leaves of a hop: from there on it is worth a better one."""
+_SAME = 0.25
+"""Share of a jump in the middle that may be in the sides."""
+_AROUND_HOPS = 2
+_ORDER = 16
+_SURE = 8.0
+"""Deviations of what is left that a step must be."""
+_ALONE, _NEAR_S = 0.7, 0.002
+"""At one of the two steps what else is left within `_AROUND_HOPS`, but for so near, is at most so large a share of it:
+pulses come again."""
+_BACK = 0.15
+"""Share by which the step back may differ."""
+_SHORTEST_S, _LONGEST_S = 0.4, 15.0
+_BESIDE_HOPS = 100
+"""So much before and after is what an offset is one from."""
+_REMEMBERED_HOPS = round(_LONGEST_S * HOPS_A_SECOND) + 2 * _BESIDE_HOPS + 2 * BATCH_HOPS
+_STAYS = 0.6
+"""Share by which means inside and outside may differ more or less than the steps tell: a click goes back at once."""
+_LIMIT = 0.015
+_LAGS = np.abs(np.arange(_ORDER)[:, None] - np.arange(_ORDER))
+Samples = NDArray[np.float64]
+
+
+class Step(NamedTuple):
+    """Where (samples since listening began), and by how much."""
+
+    at: int
+    size: float
+    alone: bool
+
+
+class DcSteps(Detector):
+    KIND = DcOffset.KIND
+    CURVE = False
+    DELAY_S = _LONGEST_S + (_BESIDE_HOPS + 2) / HOPS_A_SECOND
+
+    def open(self) -> None:
+        self._reach = _AROUND_HOPS * self.hop_samples
+        self._wait = (_BESIDE_HOPS + 1) * self.hop_samples
+        self._taper = np.hanning(2 * self._reach)
+
+    def clear(self) -> None:
+        self._sound: Block = np.zeros((self.channels, 0), np.float32)
+        """The latest hops."""
+        self._from = 0
+        """The sample that is its first."""
+        self._maybe: list[int] = []
+        """Samples that jump, still without the hops after them."""
+        self._means: Samples = np.zeros(0)
+        """Of the latest hops' middle; the last ends where the sound does."""
+        self._open_steps: list[Step] = []
+
+    def hear(self, hops: HopBlock) -> list[Span]:
+        first = self._from + self._sound.shape[1]
+        before = self._sound[:, -2:].mean(axis=0) if first else np.zeros(2, np.float32)
+        self._maybe += [first + at for at in self._jumps(hops, before)]
+        self._sound = np.concatenate([self._sound, hops.samples.transpose(1, 0, 2).reshape(self.channels, -1)], axis=1)
+        self._means = np.concatenate([self._means, hops.mono.mean(axis=1, dtype=np.float64)])[-_REMEMBERED_HOPS:]
+        end = self._from + self._sound.shape[1]
+        ready = [at for at in self._maybe if at + self._wait <= end]
+        self._maybe = self._maybe[len(ready) :]
+        spans = [span for at in ready if at - self._reach >= self._from for span in self._closed(self._measured(at))]
+        kept = min([end, *self._maybe]) - self._reach
+        if kept > self._from:
+            self._sound, self._from = self._sound[:, kept - self._from :], kept
+        return spans
+
+    def _jumps(self, hops: HopBlock, before: Block) -> list[int]:
+        """Where each hop's middle leaves most what the two samples before tell, if that may be a step."""
+        middle = np.concatenate([before, hops.mono.reshape(-1)])
+        left = np.abs(middle[2:] + _ROUGH[0] * middle[1:-1] + _ROUGH[1] * middle[:-2]).reshape(-1, self.hop_samples)
+        places = left.argmax(axis=1)
+        most = left[np.arange(len(places)), places]
+        found = np.flatnonzero(most >= np.maximum(_LEAST, _STANDS_OUT * left.mean(axis=1)))
+        return [int(hop * self.hop_samples + places[hop]) for hop in found]
+
+    def _measured(self, at: int) -> Step | None:
+        """The step at a sample, or None where it is something else."""
+        place, first = self._reach, at - self._from - self._reach
+        around = self._sound[:, first : first + 2 * self._reach].astype(np.float64)
+        jumps = (around[:, place] - around[:, place - 1]).tolist()
+        if abs(jumps[0] - jumps[-1]) > _SAME * abs(jumps[0] + jumps[-1]):
+            return None
+        middle = around.mean(axis=0)
+        predictor = _predictor(middle * self._taper)
+        pattern = np.cumsum(predictor)  # what is left of a step of 1
+        weight = float(pattern @ pattern)
+        left = np.convolve(middle, predictor)[: len(middle)]
+        here = left[place : place + len(pattern)]
+        size = float(here @ pattern) / weight
+        near = round(_NEAR_S * self.rate)
+        others = np.abs(np.concatenate([left[_ORDER : place - near], left[place + near :]]))
+        deviation = 1.48 * float(np.median(others)) + 1e-9
+        if abs(size) < max(_LEAST, _SURE * deviation / weight**0.5):
+            return None
+        side = np.convolve((around[0] - middle)[place - _ORDER : place + len(pattern)], predictor, "valid")
+        if abs(float(side[: len(pattern)] @ pattern[: len(side)])) > _SAME * abs(size) * weight:
+            return None
+        rest, spike = here - size * pattern, here - here[0] * predictor
+        alone = bool(others.max() <= _ALONE * abs(here[0]))
+        return Step(at, size, alone) if rest @ rest < spike @ spike else None
+
+    def _closed(self, step: Step | None) -> list[Span]:
+        """The offset that ends with a step, if one does."""
+        if step is None:
+            return []
+        earliest = step.at - round(_LONGEST_S * self.rate)
+        self._open_steps = [one for one in self._open_steps if one.at >= earliest]
+        before = [
+            one
+            for one in self._open_steps
+            if (one.alone or step.alone)
+            and step.at - one.at >= _SHORTEST_S * self.rate
+            and abs(one.size + step.size) <= _BACK * max(abs(one.size), abs(step.size))
+        ]
+        if not before:
+            self._open_steps.append(step)
+            return []
+        start = before[-1]
+        size = (abs(start.size) + abs(step.size)) / 2
+        if abs(self._offset(start.at, step.at) * np.sign(start.size) - size) > _STAYS * size:
+            return []
+        self._open_steps = []
+        return [Span(start.at, step.at, size / (size + _LIMIT))]
+
+    def _offset(self, start: int, end: int) -> float:
+        """How far the mean between two samples lies from the mean of what is around them."""
+        last = (self._from + self._sound.shape[1]) // self.hop_samples
+        first, stop = (at // self.hop_samples - last + len(self._means) for at in (start, end))
+        outside = np.concatenate(
+            [self._means[max(0, first - _BESIDE_HOPS) : first], self._means[stop + 1 : stop + _BESIDE_HOPS]]
+        )
+        return float(self._means[first + 1 : stop].mean() - (outside.mean() if len(outside) else 0.0))
+
+    def band(self) -> tuple[float, float]:
+        return 0.0, 20.0
+
+
+def _predictor(wave: Samples) -> Samples:
+    """The filter ``(order + 1,)`` that leaves of a wave what its past does not tell; by autocorrelation."""
+    power = np.array([wave[lag:] @ wave[: len(wave) - lag] for lag in range(_ORDER + 1)])
+    power[0] = power[0] * (1 + 1e-6) + 1e-12
+    return np.concatenate([[1.0], -np.linalg.solve(power[_LAGS], power[1:])])
