@@ -466,13 +466,13 @@ def test_a_line_that_grows_and_stays_is_evidence_and_notes_are_none(rate: int, h
 
 @pytest.mark.parametrize("rate", [16000, 44100, 96000])
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("lasts", [0.5, 3.0, 9.0])
+@pytest.mark.parametrize("lasts", [0.5, 3.0, 7.5])
 def test_an_offset_switched_on_and_off_is_told_to_the_sample_where_waves_are_lopsided(
     rate: int, channels: int, lasts: float
 ) -> None:
     audio = band(16, rate, channels)
     t = np.arange(audio.shape[1]) / rate
-    audio += (0.02 * (np.sin(2 * np.pi * 0.3 * t) + np.sin(2 * np.pi * 1.1 * t))).astype(np.float32)
+    audio += (0.01 * (np.sin(2 * np.pi * 0.3 * t) + np.sin(2 * np.pi * 1.1 * t))).astype(np.float32)
     first, last = round(3.21 * rate), round((3.21 + lasts) * rate)
     faulty = audio.copy()
     faulty[:, first:last] += 0.06

@@ -28,18 +28,18 @@ _SAME = 0.25
 """Share of a jump in the middle that may be in the sides."""
 _AROUND_HOPS = 2
 _ORDER = 16
-_SURE = 8.0
+_SURE = 10.0
 """Deviations of what is left that a step must be."""
 _ALONE, _NEAR_S = 0.7, 0.002
 """At one of the two steps what else is left within `_AROUND_HOPS`, but for so near, is at most so large a share of it:
 pulses come again."""
 _BACK = 0.15
 """Share by which the step back may differ."""
-_SHORTEST_S, _LONGEST_S = 0.4, 15.0
+_SHORTEST_S, _LONGEST_S = 0.4, 8.0
 _BESIDE_HOPS = 100
 """So much before and after is what an offset is one from."""
 _REMEMBERED_HOPS = round(_LONGEST_S * HOPS_A_SECOND) + 2 * _BESIDE_HOPS + 2 * BATCH_HOPS
-_STAYS = 0.6
+_STAYS = 0.3
 """Share by which means inside and outside may differ more or less than the steps tell: a click goes back at once."""
 _LIMIT = 0.015
 _LAGS = np.abs(np.arange(_ORDER)[:, None] - np.arange(_ORDER))
