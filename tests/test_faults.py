@@ -473,7 +473,7 @@ def test_an_offset_switched_on_and_off_is_told_to_the_sample_where_waves_are_lop
     audio = band(16, rate, channels)
     t = np.arange(audio.shape[1]) / rate
     audio += (0.01 * (np.sin(2 * np.pi * 0.3 * t) + np.sin(2 * np.pi * 1.1 * t))).astype(np.float32)
-    first, last = round(3.21 * rate), round((3.21 + lasts) * rate)
+    first, last = round(3.27 * rate), round((3.27 + lasts) * rate)
     faulty = audio.copy()
     faulty[:, first:last] += 0.06
     detector = DcSteps()

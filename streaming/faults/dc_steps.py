@@ -26,7 +26,7 @@ _STANDS_OUT = 5.0
 """A predictor of any music, and times the mean of what it leaves of a hop: from there on it is worth a better one."""
 _SAME = 0.25
 """Share of a jump in the middle that may be in the sides."""
-_AROUND_HOPS = 2
+_AROUND_HOPS = 1
 _ORDER = 16
 _SURE = 10.0
 """Deviations of what is left that a step must be."""
@@ -84,7 +84,8 @@ class DcSteps(Detector):
         end = self._from + self._sound.shape[1]
         ready = [at for at in self._maybe if at + self._wait <= end]
         self._maybe = self._maybe[len(ready) :]
-        spans = [span for at in ready if at - self._reach >= self._from for span in self._closed(self._measured(at))]
+        steps = self._measured([at for at in ready if at - self._reach >= self._from])
+        spans = [span for step in steps for span in self._closed(step)]
         kept = min([end, *self._maybe]) - self._reach
         if kept > self._from:
             self._sound, self._from = self._sound[:, kept - self._from :], kept
@@ -99,36 +100,39 @@ class DcSteps(Detector):
         found = np.flatnonzero(most >= np.maximum(_LEAST, _STANDS_OUT * left.mean(axis=1)))
         return [int(hop * self.hop_samples + places[hop]) for hop in found]
 
-    def _measured(self, at: int) -> Step | None:
-        """The step at a sample, or None where it is something else."""
-        place, first = self._reach, at - self._from - self._reach
-        around = self._sound[:, first : first + 2 * self._reach].astype(np.float64)
-        jumps = (around[:, place] - around[:, place - 1]).tolist()
-        if abs(jumps[0] - jumps[-1]) > _SAME * abs(jumps[0] + jumps[-1]):
-            return None
-        middle = around.mean(axis=0)
-        predictor = _predictor(middle * self._taper)
-        pattern = np.cumsum(predictor)  # what is left of a step of 1
-        weight = float(pattern @ pattern)
-        left = np.convolve(middle, predictor)[: len(middle)]
-        here = left[place : place + len(pattern)]
-        size = float(here @ pattern) / weight
-        near = round(_NEAR_S * self.rate)
-        others = np.abs(np.concatenate([left[_ORDER : place - near], left[place + near :]]))
-        deviation = 1.48 * float(np.median(others)) + 1e-9
-        if abs(size) < max(_LEAST, _SURE * deviation / weight**0.5):
-            return None
-        side = np.convolve((around[0] - middle)[place - _ORDER : place + len(pattern)], predictor, "valid")
-        if abs(float(side[: len(pattern)] @ pattern[: len(side)])) > _SAME * abs(size) * weight:
-            return None
-        rest, spike = here - size * pattern, here - here[0] * predictor
-        alone = bool(others.max() <= _ALONE * abs(here[0]))
-        return Step(at, size, alone) if rest @ rest < spike @ spike else None
-
-    def _closed(self, step: Step | None) -> list[Span]:
-        """The offset that ends with a step, if one does."""
-        if step is None:
+    def _measured(self, places: list[int]) -> list[Step]:
+        """The steps among samples that jump."""
+        middle, reach = self._reach, self._reach
+        if not places:
             return []
+        around = np.stack(
+            [self._sound[:, at - self._from - reach :][:, : 2 * reach] for at in places], dtype=np.float64
+        )
+        jumps = around[:, :, middle] - around[:, :, middle - 1]
+        alike = np.abs(jumps[:, 0] - jumps[:, -1]) <= _SAME * np.abs(jumps[:, 0] + jumps[:, -1])
+        around, at = around[alike], np.array(places)[alike]
+        wave = around.mean(axis=1)
+        predictor = _predictors(wave * self._taper)
+        whiten = predictor.astype(np.float32)
+        pattern = np.cumsum(predictor, axis=1)  # what is left of a step of 1
+        weight = np.square(pattern).sum(axis=1)
+        left = _filtered(wave, whiten)
+        here = left[:, middle - _ORDER : middle + 1]
+        size = (here * pattern).sum(axis=1) / weight
+        near = round(_NEAR_S * self.rate)
+        others = np.abs(np.concatenate([left[:, : middle - _ORDER - near], left[:, middle - _ORDER + near :]], axis=1))
+        deviation = 1.48 * np.median(others, axis=1) + 1e-9
+        side = _filtered((around[:, 0] - wave)[:, middle - _ORDER : middle + _ORDER + 1], whiten)
+        apart = (side * pattern).sum(axis=1) / weight
+        rest = np.square(here - size[:, None] * pattern).sum(axis=1)
+        spike = np.square(here - here[:, :1] * predictor).sum(axis=1)
+        sure = np.abs(size) >= np.maximum(_LEAST, _SURE * deviation / np.sqrt(weight))
+        told = sure & (np.abs(apart) <= _SAME * np.abs(size)) & (rest < spike)
+        alone = others.max(axis=1, initial=0.0) <= _ALONE * np.abs(here[:, 0])
+        return [Step(int(at[i]), float(size[i]), bool(alone[i])) for i in np.flatnonzero(told)]
+
+    def _closed(self, step: Step) -> list[Span]:
+        """The offset that ends with a step, if one does."""
         earliest = step.at - round(_LONGEST_S * self.rate)
         self._open_steps = [one for one in self._open_steps if one.at >= earliest]
         before = [
@@ -161,8 +165,21 @@ class DcSteps(Detector):
         return 0.0, 20.0
 
 
-def _predictor(wave: Samples) -> Samples:
-    """The filter ``(order + 1,)`` that leaves of a wave what its past does not tell; by autocorrelation."""
-    power = np.array([wave[lag:] @ wave[: len(wave) - lag] for lag in range(_ORDER + 1)])
-    power[0] = power[0] * (1 + 1e-6) + 1e-12
-    return np.concatenate([[1.0], -np.linalg.solve(power[_LAGS], power[1:])])
+def _predictors(waves: Samples) -> Samples:
+    """Filters ``(n, order + 1)`` that leave of waves ``(n, samples)`` what their past does not tell."""
+    count = waves.shape[1]
+    lags = [np.einsum("ns,ns->n", waves[:, lag:], waves[:, : count - lag]) for lag in range(_ORDER + 1)]
+    power = np.stack(lags, axis=1)
+    power[:, 0] = power[:, 0] * (1 + 1e-6) + 1e-12
+    solved = np.linalg.solve(power[:, _LAGS], power[:, 1:, None])[..., 0]
+    return np.concatenate([np.ones((len(waves), 1)), -solved], axis=1)
+
+
+def _filtered(waves: Block, filters: Block) -> Block:
+    """Waves ``(n, samples)``, each through its filter ``(n, order + 1)``: what hangs on their whole past alone."""
+    taps = filters.shape[1]
+    count = waves.shape[1] - taps + 1
+    left = np.zeros((len(waves), count), np.float32)
+    for tap in range(taps):
+        left += filters[:, tap, None] * waves[:, taps - 1 - tap :][:, :count]
+    return left

@@ -90,6 +90,11 @@ class Howl(Detector):
 
 def _moments(rows: Array, length: int) -> tuple[Array, Array]:
     """Mean and standard deviation of so many rows from each on, ``(n - length + 1, bands)`` each."""
-    windows = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0)
-    mean = windows.mean(axis=-1)
-    return mean, np.sqrt(np.maximum((windows * windows).mean(axis=-1) - mean * mean, 0))
+    count = len(rows) - length + 1
+    total, squares = np.zeros((2, count, rows.shape[1]), np.float32)
+    for i in range(length):
+        total += rows[i : i + count]
+        squares += rows[i : i + count] ** 2
+    mean: Array = total / np.float32(length)
+    deviation: Array = np.sqrt(np.maximum(squares / np.float32(length) - mean * mean, 0))
+    return mean, deviation
