@@ -16,7 +16,7 @@ from streaming.errors import AudioError, RequestError
 
 from .audio_files import AudioReader
 
-BLOCK = 65536
+BLOCK = 176_400
 
 Block = NDArray[np.float32]
 Progress = Callable[[float], None]

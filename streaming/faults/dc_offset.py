@@ -48,7 +48,7 @@ class DcOffset(Steady):
     def clear(self) -> None:
         super().clear()
         self._past: deque[Features] = deque(maxlen=_USUAL_STEPS)
-        self._usual: Features = np.zeros((self.channels, 1))
+        self._usual: Features = np.zeros(self.channels)
 
     def features(self, hops: HopBlock) -> Features:
         means: Features = hops.samples.mean(axis=2, dtype=np.float32).astype(np.float64)
@@ -61,22 +61,23 @@ class DcOffset(Steady):
             smooth = (self._smoothing @ window).T
         else:
             smooth = np.stack([np.convolve(channel, self._smooth, "valid") for channel in window.T])
-        self._past.append(smooth.mean(axis=1))
+        count, half = smooth.shape[1], smooth.shape[1] // 2
+        means, squares = (
+            np.stack([some[:, :half].sum(axis=1), some[:, half:].sum(axis=1)]) for some in (smooth, smooth**2)
+        )
+        counts = np.array([[half], [count - half], [count]])
+        means, squares = (np.concatenate([some, some.sum(axis=0)[None]]) / counts for some in (means, squares))
+        self._past.append(means[-1])
         if len(self._past) < _ANEW_STEPS or self._step // self.STEP_HOPS % _ANEW_STEPS == 0:
-            self._usual = np.median(self._past, axis=0)[:, None]
-        beside = smooth - self._usual
-        if max(np.abs(smooth).max(), np.abs(beside).max()) < _NOTHING:
+            self._usual = np.median(self._past, axis=0)
+        beside = np.abs(means - self._usual)
+        if max(np.abs(smooth).max(), np.abs(smooth - self._usual[:, None]).max()) < _NOTHING:
             return 0.0, 0.0
-        half = max(1, smooth.shape[1] // 2)
-        parts = beside, beside[:, :half], beside[:, half:]
-        return self._strength(smooth), max(self._strength(part) for part in parts)
-
-    def _strength(self, means: Features) -> float:
-        """Of smoothed means ``(channels, n)``."""
-        middle = means.mean(axis=1)
-        spread = np.sqrt(np.maximum(np.square(means).mean(axis=1) - np.square(middle), 0))
-        offset = max(0.0, float((np.abs(middle) - _SWING * spread).max()))
-        return offset / (offset + _LIMIT)
+        swing = _SWING * np.sqrt(np.maximum(squares - means**2, 0))
+        there, shown = (
+            max(0.0, float((off - swing)[rows].max())) for off, rows in ((np.abs(means), -1), (beside, slice(None)))
+        )
+        return there / (there + _LIMIT), shown / (shown + _LIMIT)
 
     def refine(self, span: Span) -> Span:
         """As it is, or without strength where it is how the music's waves lie."""
