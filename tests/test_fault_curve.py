@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.flagger.fault_evidence import KINDS, Judged, chosen
-from streaming.fault_curve import EVIDENCE, GRADES, FaultCurve, evidence_of
+from streaming.fault_curve import BEGUN, EVIDENCE, GRADES, FaultCurve, evidence_of
 from streaming.faults.detector import Strengths
 from streaming.faults.faults import HINTS
 from streaming.faults.faults import KINDS as TOLD
@@ -54,6 +54,19 @@ def test_a_curve_holds_the_strongest_of_every_step_in_any_pieces(size: int) -> N
     np.testing.assert_allclose(curve.evidence(100), total)
     assert not curve.evidence(100, without=("click",)).any()
     assert not curve.strengths("hum", 5).any()
+
+
+@pytest.mark.parametrize("size", [7, 160, 100_000])
+def test_where_a_fault_that_grows_begins_is_known_in_any_pieces(size: int) -> None:
+    values = np.zeros(1600, np.float32)
+    values[400:700] = np.linspace(0.1, 0.8, 300)
+    values[900:910] = 0.3
+    values[1200:1300] = 0.6
+    curve = FaultCurve(STEP)
+    for i in range(0, len(values), size):
+        curve.add({kind: Strengths(i * 80, 80, values[i : i + size]) for kind in ("howl", "hum")})
+    first = 400 + int(np.argmax(values[400:] >= BEGUN))
+    assert curve.beginnings == pytest.approx([first / 16, 1200 / 16])
 
 
 def test_small_clicks_that_come_on_are_a_crackle_and_one_is_none() -> None:

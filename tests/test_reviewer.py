@@ -61,6 +61,18 @@ def test_spans_keep_their_order_and_the_ends_of_the_file() -> None:
     np.testing.assert_allclose([moved[0][1], moved[2][1], moved[3][0]], [5, 14, 28], atol=0.05)
 
 
+def test_edges_that_others_know_of_cost_little_and_none_is_lost() -> None:
+    edge = np.full(1000, 0.02, np.float32)
+    edge[300] = 0.9
+    review = Review(np.zeros(1000, np.float32), edge, FRAME_S)
+    told = review.with_edges([5 * 0.16, 300 * FRAME_S, -3.0, 1e6])
+    before, after = (some.change_costs(100, 0.16) for some in (review, told))
+    assert after[5] < before[5] - 50
+    assert told.edge[300] == review.edge[300]
+    np.testing.assert_array_equal(np.delete(after, [5, 6]), np.delete(before, [5, 6]))
+    assert review.edge[round(5 * 0.16 / FRAME_S)] == np.float32(0.02)  # another review, not this one
+
+
 @pytest.mark.parametrize("count", [1, 7, 80])
 def test_a_change_costs_little_where_an_edge_is_heard(count: int) -> None:
     """One just before step 5 and one within half a step of 20's beginning; the rest is even, beyond the end too."""
