@@ -252,7 +252,7 @@ def test_reapers_surface_tells_time_play_and_tempo() -> None:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reaper:
             end = time.monotonic() + 10
-            while not heard:
+            while not (heard and heard[-1].tempo):  # what comes before the port is open is lost
                 assert time.monotonic() < end
                 for address, value in (("/tempo/raw", 97.5), ("/play", 1.0), ("/time", 600.1)):
                     reaper.sendto(write_message(address, (value,)), ("127.0.0.1", port))
