@@ -357,9 +357,9 @@ def test_faders_move_the_engines(reaper: Session, daemon: Daemon) -> None:
                 press(box[1] + 3, box[2] + 3, True)
                 press(box[1] + 3, box[2] + 3, False)
                 end = time.monotonic() + 1.0
-                script.wait(
-                    until=lambda end=end, state=state, wanted=wanted: state("bass") == wanted or time.monotonic() > end
-                )
+                while state("bass") != wanted and time.monotonic() < end:
+                    script.turn()
+                    time.sleep(0.01)
                 time.sleep(0.4)
                 if state("bass") == wanted:
                     break
