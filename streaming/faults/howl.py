@@ -31,6 +31,8 @@ _HELD, _FADES, _FORGETS = 1.0, 0.05, 1.5
 _LONGEST_STEPS = 90
 _GOOD, _LIMIT = 4.0, 0.7
 """Good music reaches the one now and then."""
+_GREW = _GOOD - _MOST_CONTRAST
+"""What grew by less is never told, however it is held."""
 
 
 class Howl(Detector):
@@ -45,6 +47,7 @@ class Howl(Detector):
         self._step = 0
         """Of the first of them."""
         self._grew: Array = np.full(BANDS, _NONE, np.float32)
+        self._growing = False
         self._since = np.zeros(BANDS, int)
         """The step from which on each band grew."""
 
@@ -55,7 +58,10 @@ class Howl(Detector):
             return []
         stands = contrast(self._levels, 0.0)
         grown, held = self._growth(stands)[:count], self._hold(stands)[_GROWN_STEPS:]
+        busy = grown.max(axis=1) >= _GREW
         for i in range(count):
+            if not busy[i] and not self._growing:
+                continue
             newer = grown[i] > self._grew
             self._grew = np.where(newer, grown[i], self._grew)
             self._since = np.where(newer, self._step + i, self._since)
@@ -67,6 +73,9 @@ class Howl(Detector):
                 last = self._step + i + _GROWN_STEPS + _HELD_STEPS
                 self.paint(first * BAND_STEP_HOPS, np.full((last - first) * BAND_STEP_HOPS, strength, np.float32))
             self._grew = np.maximum(self._grew - np.where(held[i] > _HELD, _FADES, _FORGETS), _NONE)
+            self._growing = bool(self._grew.max() >= _GREW)
+            if not self._growing:
+                self._grew[:] = _NONE
         self._levels, self._step = self._levels[count:], self._step + count
         return []
 
