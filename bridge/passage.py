@@ -17,6 +17,7 @@ from streaming.errors import AudioError, RequestError
 from .audio_files import AudioReader
 
 BLOCK = 176_400
+"""Four seconds at 44.1 kHz, whole batches of what the fault detectors hear at once: fewer and larger steps."""
 
 Block = NDArray[np.float32]
 Progress = Callable[[float], None]

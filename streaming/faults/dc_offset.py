@@ -13,6 +13,7 @@ from .detector import Span
 from .hops import HopBlock
 from .steady import Features, Steady
 
+BAND_HZ = 0.0, 20.0
 _SMOOTH_HOPS = 25
 _SWING = 2.0
 """Times their deviation: so far do means move without an offset."""
@@ -92,4 +93,4 @@ class DcOffset(Steady):
         return span
 
     def band(self) -> tuple[float, float]:
-        return 0.0, 20.0
+        return BAND_HZ

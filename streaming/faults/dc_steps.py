@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .dc_offset import DcOffset
+from .dc_offset import BAND_HZ, DcOffset
 from .detector import Detector, Span
 from .hops import BATCH_HOPS, HOPS_A_SECOND, Block, HopBlock
 
@@ -105,9 +105,7 @@ class DcSteps(Detector):
         middle, reach = self._reach, self._reach
         if not places:
             return []
-        around = np.stack(
-            [self._sound[:, at - self._from - reach :][:, : 2 * reach] for at in places], dtype=np.float64
-        )
+        around = np.stack([self._sound[:, at - self._from - reach :][:, : 2 * reach] for at in places])
         jumps = around[:, :, middle] - around[:, :, middle - 1]
         alike = np.abs(jumps[:, 0] - jumps[:, -1]) <= _SAME * np.abs(jumps[:, 0] + jumps[:, -1])
         around, at = around[alike], np.array(places)[alike]
@@ -162,7 +160,7 @@ class DcSteps(Detector):
         return float(self._means[first + 1 : stop].mean() - (outside.mean() if len(outside) else 0.0))
 
     def band(self) -> tuple[float, float]:
-        return 0.0, 20.0
+        return BAND_HZ
 
 
 def _predictors(waves: Samples) -> Samples:

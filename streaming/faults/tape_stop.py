@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 
 from .detector import Detector, Span, strength_of
 from .hops import HOPS_A_SECOND, HopBlock
-from .log_bands import BAND_STEP_HOPS, BAND_WINDOW_HOPS, BANDS, contrast
-
-Array = NDArray[np.float32]
+from .log_bands import BAND_STEP_HOPS, BAND_WINDOW_HOPS, BANDS, Array, contrast
 
 _LEAST_CONTRAST = -1.0
 _STILL, _FASTEST = 1, 14
