@@ -22,6 +22,8 @@ from .errors import ModelError
 
 COMPRESSION = 1e7
 """Log-mel frames are log10(1 + COMPRESSION * power): 0 for silence, 7 for a full-scale sine, -70 dBFS the bend."""
+_PIECE = 100
+"""Frames transformed at once: their spectra stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,14 @@ class MelFrames:
         return frames
 
     def _analyse(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        spectra = np.fft.rfft(frames * self._window, self._fft, axis=1)
-        power = np.square(spectra.real) + np.square(spectra.imag)
-        bands: NDArray[np.float32] = np.log10(1 + COMPRESSION * (power.astype(np.float32) @ self._bank))
+        power = np.concatenate([self._power(frames[i : i + _PIECE]) for i in range(0, len(frames), _PIECE)])
+        bands: NDArray[np.float32] = np.log10(1 + COMPRESSION * (power @ self._bank))
         return bands
+
+    def _power(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        spectra = np.fft.rfft(frames * self._window, self._fft, axis=1).astype(np.complex64, copy=False)
+        power: NDArray[np.float32] = np.square(spectra.real) + np.square(spectra.imag)
+        return power
 
 
 def mel_bank(features: Features, rate: int, fft: int) -> NDArray[np.float32]:
