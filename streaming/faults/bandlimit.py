@@ -10,6 +10,7 @@ off by and by; a limit leaves what is below as it was and takes all that is abov
 from collections import deque
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .detector import strength_of
 from .hops import HopBlock
@@ -52,6 +53,7 @@ class BandLimit(Steady):
     def clear(self) -> None:
         super().clear()
         self._past: deque[Features] = deque(maxlen=_USUAL_STEPS)
+        self._learned_steps = 0
         self._usual = np.zeros(len(self._edges))
         self._cut = 0
         """The first band beyond the step, of the passage that goes on."""
@@ -64,38 +66,32 @@ class BandLimit(Steady):
         bands = np.add.reduceat(power[:, : self._edges[-1]], self._edges[:-1], axis=1) / np.diff(self._edges)
         return np.concatenate([low, bands], axis=1)
 
-    def judge(self, window: Features) -> tuple[float, float]:
-        if len(self._edges) < _STEP_BANDS + 3 or not len(window):
-            return 0.0, 0.0
-        half = max(1, len(window) // 2)
-        levels = np.stack([decibels(part.mean(axis=0)) for part in (window, window[:half], window[-half:])])
-        self._past.append(levels[0])
-        if len(self._past) < _ANEW_STEPS or self._step // self.STEP_HOPS % _ANEW_STEPS == 0:
+    def weigh(self, windows: Features) -> list[tuple[float, float, int]]:
+        """The strength, the one to be shown, and the first band beyond the step."""
+        if len(self._edges) < _STEP_BANDS + 3:
+            return [(0.0, 0.0, 0)] * len(windows)
+        half = max(1, windows.shape[1] // 2)
+        parts = [part.mean(axis=1) for part in (windows, windows[:, :half], windows[:, -half:])]
+        levels = decibels(np.stack(parts, axis=1))  # (n, parts, 1 + bands)
+        usual = np.stack([self._learned(whole) for whole in levels[:, 0]])
+        falls, cuts = _falls(levels, usual[:, None])
+        strengths = strength_of(np.stack([falls[:, 0], falls.max(axis=1)], axis=1), _LIMIT_DB)
+        return [(*both, cut) for both, cut in zip(strengths.tolist(), cuts.tolist(), strict=True)]
+
+    def judge(self, weighed: tuple[float, float, int]) -> tuple[float, float]:
+        strength, shown, cut = weighed
+        if strength >= self.threshold:
+            self._cut = cut
+        return strength, shown
+
+    def _learned(self, level: Features) -> Features:
+        """The usual level of all bands, this step's known."""
+        self._past.append(level)
+        if len(self._past) < _ANEW_STEPS or self._learned_steps % _ANEW_STEPS == 0:
             past = np.array(self._past)
             self._usual = np.median(past[past[:, 0] >= past[:, 0].max() - _LOUD_DB], axis=0)
-        falls, cut = self._falls(levels)
-        whole, shown = (float(s) for s in strength_of(np.array([falls[0], falls.max()]), _LIMIT_DB))
-        if whole >= self.threshold:
-            self._cut = cut
-        return whole, shown
-
-    def _falls(self, levels: Features) -> tuple[Features, int]:
-        """How much more is missing beyond the likeliest step than below it, ``(n,)`` dB; and the band after it."""
-        missing = self._usual - levels
-        bands = missing[:, 1:]
-        there = self._usual[1:] > _USUAL_DB
-        above = np.where(there, bands, np.inf)[:, ::-1]
-        beyond = np.minimum.accumulate(above, axis=1)[:, ::-1]  # the least missing of this band and all above
-        last = int(np.flatnonzero(there).max(initial=-1))
-        count = max(0, last - _STEP_BANDS + 1)
-        if not count:
-            return np.zeros(len(levels)), 0
-        below = np.concatenate([bands[:, :1], (bands[:, 1:] + bands[:, :-1]) / 2], axis=1)[:, :count]
-        below = np.maximum(below, missing[:, :1])
-        steps = beyond[:, _STEP_BANDS : _STEP_BANDS + count] - below
-        heard = levels[:, 0] > _HEARD_DB
-        found: Features = np.where(heard, np.maximum(steps.max(axis=1), 0.0), 0.0)
-        return found, int(steps[0].argmax()) + _STEP_BANDS
+        self._learned_steps += 1
+        return self._usual
 
     def edge_features(self, window: Features) -> Features:
         """Whether a hop lacks what the emptiest lack, ``(hops, 1)``: 1, or if it is clear of them a little below 0."""
@@ -112,3 +108,19 @@ def decibels(power: Features) -> Features:
     """Of mean powers, from -100 up."""
     level: Features = 10 * np.log10(power + _FLOOR)
     return level
+
+
+def _falls(levels: Features, usual: Features) -> tuple[Features, NDArray[np.int64]]:
+    """How much more is missing beyond the likeliest step than below it, ``(n, parts)`` dB; and the band after it, of
+    the first part ``(n,)``."""
+    missing = usual - levels
+    bands = missing[..., 1:]
+    there = usual[..., 1:] > _USUAL_DB
+    above = np.where(there, bands, np.inf)[..., ::-1]
+    beyond = np.minimum.accumulate(above, axis=-1)[..., ::-1]  # the least missing of this band and all above
+    below = np.concatenate([bands[..., :1], (bands[..., 1:] + bands[..., :-1]) / 2], axis=-1)
+    below = np.maximum(below, missing[..., :1])
+    steps = np.where(np.isfinite(beyond[..., _STEP_BANDS:]), beyond[..., _STEP_BANDS:] - below[..., :-_STEP_BANDS], 0.0)
+    heard = levels[..., 0] > _HEARD_DB
+    found: Features = np.where(heard, np.maximum(steps.max(axis=-1), 0.0), 0.0)
+    return found, steps[:, 0].argmax(axis=-1) + _STEP_BANDS

@@ -78,28 +78,31 @@ def _sums(counts: NDArray[np.int64], around: int) -> NDArray[np.float64]:
 def _count_flat(run: NDArray[np.float32], sizes: Array, counts: NDArray[np.int64], edges: NDArray[np.int64]) -> None:
     """Add the flat samples of each hop to ``counts``, and widen ``edges`` (first, end). ``run`` is the hops in one
     piece, after the two samples before; ``sizes`` are their magnitudes."""
-    count, size = sizes.shape
+    size = sizes.shape[1]
     peaks = sizes.max(axis=1)
     flat = np.maximum(_NOISE, _FLAT * peaks)
-    steps = np.abs(np.diff(run))  # steps[1 + n] leads to sample n
-    same = (steps[1:].reshape(count, size) <= flat[:, None]) & (sizes >= (_HIGH * peaks)[:, None])
-    same &= (peaks > 10 * flat)[:, None]
-    pair = same[:, 1:] & same[:, :-1]  # at n: samples n - 1 to n + 1 are one top
-    if not pair.any():
+    least = np.where(peaks > 10 * flat, _HIGH * peaks, np.float32(np.inf))
+    high = sizes >= least[:, None]
+    pairs = np.flatnonzero(high[:, 1:] & high[:, :-1])  # few, and nothing else is looked at
+    rows = pairs // (size - 1)
+    at = pairs + rows + 3  # in the run, of the second of the pair: samples at - 2 to at may be one top
+    top = (np.abs(run[at] - run[at - 1]) <= flat[rows]) & (np.abs(run[at - 1] - run[at - 2]) <= flat[rows])
+    at, rows = at[top], rows[top]
+    if not len(at):
         return
-    padded = np.zeros((count, size + 1), np.int8)
-    padded[:, 1:-1] = pair
-    turns = np.diff(padded, axis=1)
-    rows, starts = np.nonzero(turns == 1)
-    ends = np.nonzero(turns == -1)[1]
-    places = rows * size
-    into = steps[places + starts]
-    beyond = np.minimum(places + ends + 2, len(steps) - 1)
-    out = np.where(ends + 1 < size, steps[beyond], 0)
+    begins = np.diff(at, prepend=0) > 1
+    rows, first, last = rows[begins], at[begins], at[np.append(begins[1:], True)]
+    starts, ends = first - 3 - rows * size, last - 2 - rows * size
+    into = np.abs(run[first - 2] - run[first - 3])
+    beyond = np.minimum(last + 1, len(run) - 1)
+    out = np.where(ends + 1 < size, np.abs(run[beyond] - run[beyond - 1]), 0)
     steep = np.maximum(into, out)
-    moving = steps[1:].reshape(count, size)
-    grain = np.where(moving > flat[:, None], moving, np.inf).min(axis=1)  # of 8 bits, the step: all that moves is steep
-    good = (steep >= _STEEP * np.maximum(flat, grain)[rows]) & (steep <= _SQUARE * peaks[rows])
+    some, each = np.unique(rows, return_inverse=True)
+    moving = np.abs(np.diff(run[some[:, None] * size + np.arange(1, size + 2)], axis=1))
+    grain = np.where(moving > flat[some, None], moving, np.inf).min(
+        axis=1
+    )  # of 8 bits, the step: all that moves is steep
+    good = (steep >= _STEEP * np.maximum(flat[some], grain)[each]) & (steep <= _SQUARE * peaks[rows])
     rows, starts, ends = rows[good], starts[good], ends[good]
     np.add.at(counts, rows, ends - starts + 2)
     np.minimum.at(edges[:, 0], rows, np.maximum(0, starts - 1))

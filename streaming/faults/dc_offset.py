@@ -42,43 +42,43 @@ class DcOffset(Steady):
         super().open()
         window = np.hanning(_SMOOTH_HOPS + 2)[1:-1]
         self._smooth = window / window.sum()
-        count = 2 * self.HALF_HOPS - len(self._smooth) + 1
-        self._smoothing = np.stack([np.pad(self._smooth, (i, count - 1 - i)) for i in range(count)])
-        """The same for whole windows, as a product."""
 
     def clear(self) -> None:
         super().clear()
         self._past: deque[Features] = deque(maxlen=_USUAL_STEPS)
+        self._learned_steps = 0
         self._usual: Features = np.zeros(self.channels)
 
     def features(self, hops: HopBlock) -> Features:
         means: Features = hops.samples.mean(axis=2, dtype=np.float32).astype(np.float64)
         return means
 
-    def judge(self, window: Features) -> tuple[float, float]:
-        if len(window) < 2 * _SMOOTH_HOPS:
-            return 0.0, 0.0
-        if len(window) == self._smoothing.shape[1]:
-            smooth = (self._smoothing @ window).T
-        else:
-            smooth = np.stack([np.convolve(channel, self._smooth, "valid") for channel in window.T])
-        count, half = smooth.shape[1], smooth.shape[1] // 2
-        means, squares = (
-            np.stack([some[:, :half].sum(axis=1), some[:, half:].sum(axis=1)]) for some in (smooth, smooth**2)
+    def weigh(self, windows: Features) -> list[tuple[float, float]]:
+        """How far off zero, and how far off zero or the usual, but for how much that moves about."""
+        if windows.shape[1] < 2 * _SMOOTH_HOPS:
+            return [(0.0, 0.0)] * len(windows)
+        smooth = np.lib.stride_tricks.sliding_window_view(windows, _SMOOTH_HOPS, axis=1) @ self._smooth
+        means = _mean_of_parts(smooth)
+        usual = np.stack([self._learned(whole) for whole in means[:, -1]])[:, None]
+        swing = _SWING * np.sqrt(np.maximum(_mean_of_parts(smooth**2) - means**2, 0))
+        there, beside = np.abs(means[:, -1]) - swing[:, -1], np.abs(means - usual) - swing
+        most = np.maximum(np.abs(smooth), np.abs(smooth - usual)).max(axis=(1, 2))
+        whole, shown = (
+            np.where(most < _NOTHING, 0.0, np.maximum(off, 0.0)) for off in (there.max(axis=1), beside.max(axis=(1, 2)))
         )
-        counts = np.array([[half], [count - half], [count]])
-        means, squares = (np.concatenate([some, some.sum(axis=0)[None]]) / counts for some in (means, squares))
-        self._past.append(means[-1])
-        if len(self._past) < _ANEW_STEPS or self._step // self.STEP_HOPS % _ANEW_STEPS == 0:
-            self._usual = np.median(self._past, axis=0)
-        beside = np.abs(means - self._usual)
-        if max(np.abs(smooth).max(), np.abs(smooth - self._usual[:, None]).max()) < _NOTHING:
-            return 0.0, 0.0
-        swing = _SWING * np.sqrt(np.maximum(squares - means**2, 0))
-        there, shown = (
-            max(0.0, float((off - swing)[rows].max())) for off, rows in ((np.abs(means), -1), (beside, slice(None)))
-        )
+        return list(zip(whole.tolist(), shown.tolist(), strict=True))
+
+    def judge(self, weighed: tuple[float, float]) -> tuple[float, float]:
+        there, shown = weighed
         return there / (there + _LIMIT), shown / (shown + _LIMIT)
+
+    def _learned(self, mean: Features) -> Features:
+        """The usual offset of each channel, this step's known."""
+        self._past.append(mean)
+        if len(self._past) < _ANEW_STEPS or self._learned_steps % _ANEW_STEPS == 0:
+            self._usual = np.median(self._past, axis=0)
+        self._learned_steps += 1
+        return self._usual
 
     def refine(self, span: Span) -> Span:
         """As it is, or without strength where it is how the music's waves lie."""
@@ -94,3 +94,11 @@ class DcOffset(Steady):
 
     def band(self) -> tuple[float, float]:
         return BAND_HZ
+
+
+def _mean_of_parts(rows: Features) -> Features:
+    """Of the first half of rows ``(n, hops, channels)``, of the rest and of all, ``(n, 3, channels)``."""
+    half, count = rows.shape[1] // 2, rows.shape[1]
+    first, rest = rows[:, :half].sum(axis=1), rows[:, half:].sum(axis=1)
+    means: Features = np.stack([first / half, rest / (count - half), (first + rest) / count], axis=1)
+    return means

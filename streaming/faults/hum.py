@@ -44,17 +44,17 @@ class Hum(Steady):
         super().open()
         self._lines = np.concatenate([mains * np.arange(1, _LINES + 1) for mains in _MAINS_HZ])
         self._demodulated = Lines(self._lines, self.rate, self.hop_samples)
+        hops = 2 * self.HALF_HOPS
         window = np.hanning(_PIECE_HOPS + 2)[1:-1]
-        times = np.arange(2 * self.HALF_HOPS // (_PIECE_HOPS // 2)) * (_PIECE_HOPS // 2 * self.hop_samples / self.rate)
-        off = np.outer(_DRIFTS, self._lines)
-        self._drift = np.exp(-2j * np.pi * off[:, None] * times[:, None])  # (drifts, pieces, lines)
-        self._taper = np.hanning(2 * self.HALF_HOPS + 2)[1:-1]
-        turns = np.outer(_BESIDE_HZ, np.arange(2 * self.HALF_HOPS)) * (self.hop_samples / self.rate)
-        self._beside = self._taper * np.exp(-2j * np.pi * turns)
-        starts = range(0, 2 * self.HALF_HOPS - _PIECE_HOPS + 1, _PIECE_HOPS // 2)
-        self._pieces = np.zeros((len(starts), 2 * self.HALF_HOPS))
+        starts = np.arange(0, hops - _PIECE_HOPS + 1, _PIECE_HOPS // 2)
+        self._pieces = np.zeros((len(starts), hops), complex)
         for piece, start in zip(self._pieces, starts, strict=True):
             piece[start : start + _PIECE_HOPS] = window / window.sum()
+        turns = np.multiply.outer(np.outer(_DRIFTS, starts * (self.hop_samples / self.rate)), self._lines)
+        self._drift = np.exp(-2j * np.pi * turns)  # (drifts, pieces, lines)
+        turns = np.outer(np.concatenate([[0.0], _BESIDE_HZ]), np.arange(hops)) * (self.hop_samples / self.rate)
+        self._beside = np.hanning(hops + 2)[1:-1] * np.exp(-2j * np.pi * turns)
+        """Takes a window to each line's amplitude there and beside it."""
 
     def clear(self) -> None:
         super().clear()
@@ -64,30 +64,31 @@ class Hum(Steady):
         """The lines' amplitude in each hop, ``(T, lines)`` complex."""
         return self._demodulated.amplitudes(hops, self._heard)
 
-    def judge(self, window: Features) -> tuple[float, float]:
-        if len(window) < 2 * self.HALF_HOPS:
-            return 0.0, 0.0
-        alone = self._alone(window)
-        if not alone.any():
-            return 0.0, 0.0
-        pieces = self._pieces @ window
-        power = np.square(np.abs(pieces)).mean(axis=0)
-        line = np.square(np.abs((pieces * self._drift[:, : len(pieces)]).mean(axis=1)))  # (drifts, lines)
-        ratio = -0.8 * len(pieces) * np.log(np.maximum(1e-6, 1 - line / (power + 1e-15)))
-        sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0) * alone
-        sums = sure.reshape(len(_DRIFTS), len(_MAINS_HZ), _LINES).sum(axis=2)
-        most = float(sums.max())
+    def weigh(self, windows: Features) -> list[tuple[float, int]]:
+        """How sure the surest mains are, and which of all drifts and mains they are."""
+        if windows.shape[1] < 2 * self.HALF_HOPS:
+            return [(0.0, 0)] * len(windows)
+        alone = self._alone(windows)
+        pieces = self._pieces @ windows  # (n, pieces, lines)
+        power = np.square(np.abs(pieces)).mean(axis=1)
+        line = np.square(np.abs(np.einsum("npl,dpl->ndl", pieces, self._drift) / pieces.shape[1]))  # (n, drifts, lines)
+        ratio = -0.8 * pieces.shape[1] * np.log(np.maximum(1e-6, 1 - line / (power[:, None] + 1e-15)))
+        sure = np.where(line > _QUIET**2, np.clip(ratio - _CHANCE, 0, _SHARE), 0) * alone[:, None]
+        sums = sure.reshape(len(windows), -1, _LINES).sum(axis=2)  # (n, drifts × mains)
+        return list(zip(sums.max(axis=1).tolist(), sums.argmax(axis=1).tolist(), strict=True))
+
+    def judge(self, weighed: tuple[float, int]) -> tuple[float, float]:
+        most, at = weighed
         strength = most / (most + _LIMIT)
         if strength >= self.threshold:  # edges are looked for later, when other things are heard
-            drift, self._found = (int(i) for i in np.unravel_index(sums.argmax(), sums.shape))
+            drift, self._found = divmod(at, len(_MAINS_HZ))
             self._off = float(_DRIFTS[drift])
         return strength, strength
 
-    def _alone(self, window: Features) -> Features:
-        """How far each line stands above what is beside it, 0 … 1."""
-        there = np.square(np.abs((window * self._taper[:, None]).sum(axis=0)))
-        beside = np.square(np.abs(self._beside @ window)).max(axis=0)
-        alone: Features = np.clip(there / (beside + 1e-20) - 1, 0, 1)
+    def _alone(self, windows: Features) -> Features:
+        """How far each line stands above what is beside it, 0 … 1, ``(n, lines)``."""
+        power = np.square(np.abs(self._beside @ windows))
+        alone: Features = np.clip(power[:, 0] / (power[:, 1:].max(axis=1) + 1e-20) - 1, 0, 1)
         return alone
 
     def edge_features(self, window: Features) -> Features:

@@ -66,14 +66,19 @@ class Phase(Steady):
         left, right = hops.spectra[:, :, 1 : self._bins + 1].transpose(1, 0, 2)
         return np.stack([left * right.conj(), np.abs(left) * np.abs(right)], axis=1)
 
-    def judge(self, window: Features) -> tuple[float, float]:
-        common, power = window.sum(axis=0)
-        heard = float(power.real.sum())
-        if heard <= _QUIET * len(window):
+    def weigh(self, windows: Features) -> list[tuple[Features, float]]:
+        """Sums, and how much is heard a hop."""
+        sums = windows.sum(axis=1)
+        heard = sums[:, 1].real.sum(axis=1) / windows.shape[1]
+        return list(zip(sums, heard.tolist(), strict=True))
+
+    def judge(self, weighed: tuple[Features, float]) -> tuple[float, float]:
+        (common, power), heard = weighed
+        if heard <= _QUIET:
             return 0.0, 0.0
         turned = max(0.0, self._usual.turned(common, power.real))
         strength = turned / (turned + _LIMIT)
-        if common.real.sum() <= -_OPPOSED * heard:
+        if common.real.sum() <= -_OPPOSED * power.real.sum():
             strength = max(strength, _OPPOSED_STRENGTH)
         self._lately.append((self._step, strength))
         return strength, strength

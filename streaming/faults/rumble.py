@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 
-from .detector import strength_of
 from .hops import HopBlock
 from .lines import Lines
 from .steady import Features, Steady
@@ -45,11 +44,16 @@ class Rumble(Steady):
         """The lines' amplitude in each hop, ``(T, lines)`` complex."""
         return self._lines.amplitudes(hops, self._heard)
 
-    def judge(self, window: Features) -> tuple[float, float]:
-        if len(window) < self.HALF_HOPS:
+    def weigh(self, windows: Features) -> list[float]:
+        """The level of the valleys (dB)."""
+        hops = windows.shape[1]
+        taper = self._taper if hops == len(self._taper) else np.hanning(hops + 2)[1:-1]
+        lines = np.einsum("h,nhl->nl", taper, windows) / taper.sum()
+        power = np.sort(np.square(np.abs(lines)), axis=1)[:, _VALLEY]
+        return (10 * np.log10(power + _FLOOR)).tolist() if hops >= self.HALF_HOPS else [-math.inf] * len(windows)
+
+    def judge(self, weighed: float) -> tuple[float, float]:
+        if weighed == -math.inf:
             return 0.0, 0.0
-        taper = self._taper if len(window) == len(self._taper) else np.hanning(len(window) + 2)[1:-1]
-        power = np.sort(np.square(np.abs(taper @ window) / taper.sum()))
-        level = 10 * math.log10(float(power[_VALLEY]) + _FLOOR)
-        risen = max(0.0, level - self._usual.add(level))
-        return 0.0, float(strength_of(np.array(risen), _LIMIT_DB))
+        risen = max(0.0, weighed - self._usual.add(weighed))
+        return 0.0, risen / (risen + _LIMIT_DB)

@@ -11,6 +11,7 @@ At the beginning and the end of the audio windows are shorter.
 """
 
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,9 +40,14 @@ class Steady(Detector):
         """One row a hop, ``(T, F)``, real or complex."""
 
     @abstractmethod
-    def judge(self, window: Features) -> tuple[float, float]:
-        """The strength of a window ``(hops, F)``, which is short at both ends of the audio: the one that decides, and
-        the one of its middle for the curve, which may know less of what lasts and more of where it begins."""
+    def weigh(self, windows: Features) -> Sequence[Any]:
+        """What is to be known of each of the windows ``(n, hops, F)`` that follow on those before, heard at once for
+        numpy's sake; at both ends of the audio they are short."""
+
+    @abstractmethod
+    def judge(self, weighed: Any) -> tuple[float, float]:
+        """The strength of a window: the one that decides, and the one of its middle for the curve, which may know less
+        of what lasts and more of where it begins. Edges are looked for between one and the next."""
 
     def edge_features(self, window: Features) -> Features:
         """What changes at an edge, ``(hops, F)``."""
@@ -88,15 +94,28 @@ class Steady(Detector):
 
     def _steps(self, heard: int, at_end: bool = False) -> list[Span]:
         """Judge every window that is whole; at the end also those that reach beyond it."""
-        spans = []
-        while self._step + (0 if at_end else self.HALF_HOPS) < heard:
+        spans, curve, first = [], [], self._step - self.STEP_HOPS // 2
+        for weighed in self._weighed(
+            range(self._step, heard if at_end else heard - self.HALF_HOPS, self.STEP_HOPS), heard
+        ):
             spans += self._move_on(self._step)
-            strength, shown = self.judge(self._window(self._step - self.HALF_HOPS, self._step + self.HALF_HOPS))
-            first = self._step - self.STEP_HOPS // 2
-            self.paint(first, np.full(self.STEP_HOPS, shown, np.float32))
+            strength, shown = self.judge(weighed)
+            curve.append(shown)
             spans += self._follow(strength, self._step)
             self._step += self.STEP_HOPS
+        self.paint(first, np.repeat(np.array(curve, np.float32), self.STEP_HOPS))
         return spans
+
+    def _weighed(self, steps: Sequence[int], heard: int) -> Iterator[Any]:
+        """Of the window around each step, whole ones together."""
+        half, whole = self.HALF_HOPS, [step for step in steps if self.HALF_HOPS <= step <= heard - self.HALF_HOPS]
+        for step in steps:
+            if step not in whole:
+                yield from self.weigh(self._window(step - half, min(heard, step + half))[None])
+            elif step == whole[0]:
+                rows = self._window(step - half, whole[-1] + half)
+                windows = np.lib.stride_tricks.sliding_window_view(rows, 2 * half, axis=0)[:: self.STEP_HOPS]
+                yield from self.weigh(np.moveaxis(windows, -1, 1))
 
     def _follow(self, strength: float, step: int) -> list[Span]:
         inside = self._begun is not None or self._risen is not None

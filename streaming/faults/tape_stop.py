@@ -75,6 +75,8 @@ class _Tracks:
         self._step = 0
         self._gains = np.zeros(_FASTEST - _STILL)
         """Of the best track that ends in each shift."""
+        self._tracking = False
+        """Whether any of them gained."""
         self._starts = np.zeros(_FASTEST - _STILL, int)
         self._early = np.zeros(_FASTEST - _STILL, int)
         """The shift of each track as soon as both its spectra lay in the fall."""
@@ -85,8 +87,10 @@ class _Tracks:
         """Go on with spectra ``(n + lag, bands)``, all but the first ``lag`` new; of the tracks that are over the first
         hop, the one after the last, and what they gained."""
         over = []
-        for gained in self._gained(rows) if len(rows) > self.lag else ():
-            over += self._go_on(gained)
+        gained = self._gained(rows) if len(rows) > self.lag else np.zeros((0, len(_SHIFTS)))
+        for shifts, rises in zip(gained, (gained > 0).any(axis=1).tolist(), strict=True):
+            if rises or self._tracking:
+                over += self._go_on(shifts)
             self._step += 1
         return [
             (
@@ -112,8 +116,6 @@ class _Tracks:
         return gained
 
     def _go_on(self, gained: NDArray[np.float64]) -> list[tuple[int, int, int, float]]:
-        if not self._gains.any() and gained.max(initial=0.0) <= 0:
-            return []
         reached = np.where(_INSIDE, self._gains[_FROM], 0.0)
         best = reached.argmax(axis=1)
         before = reached[_SHIFTS, best]
@@ -124,6 +126,7 @@ class _Tracks:
         self._gains = np.maximum(0.0, before + gained)
         at = int(self._gains.argmax())
         most, start = float(self._gains[at]), int(self._starts[at])
+        self._tracking = most > 0
         first, last, early, gain = self._best
         over = []
         if gain and (start > last or not most or self._step - first > _LONGEST_STEPS):
