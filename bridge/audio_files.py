@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -233,6 +234,7 @@ class AudioWriter:
         self._part = path.with_name(path.name + ".part")
         self._integer = subtype != "float"
         self._steps = np.float32(2.0 ** (int(subtype) - 1) if self._integer else 0)
+        self._sample_type: type[np.signedinteger[Any]] = np.int32 if subtype == "24" else np.int16
         self._file_rate = file_rate or rate
         self._resampler = Resampler(rate, self._file_rate, channels) if self._file_rate != rate else None
         sample_bytes = {"float": 4, "24": 3, "16": 2}[subtype]
@@ -261,14 +263,18 @@ class AudioWriter:
         if self._limit is not None and self.frames + block.shape[1] > self._limit:
             self.discard()
             raise AudioError(f"{self.path}: a wav ends at 4 GB; write flac, or shorter takes")
+        samples: NDArray[Any] = block.T
         if self._integer:
             if block.size and (block.max() > 1.0 or block.min() < -1.0):  # many times faster than asking every sample
                 self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
-            block = block * self._steps  # libsndfile would cut off what lies between, half a step too low
-            np.rint(block, out=block)
-            block /= self._steps
+            block = block * self._steps
+            np.rint(block, out=block)  # libsndfile would cut off what lies between, half a step too low
+            np.clip(block, -self._steps, self._steps - 1, out=block)
+            samples = block.T.astype(self._sample_type, order="C")
+            if self._sample_type == np.int32:
+                samples <<= 8  # 24 bits are the upper ones
         try:
-            self._file.write(block.T)
+            self._file.write(samples)
         except (OSError, soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts on a short write
             raise self._failure(error) from None
         self.frames += block.shape[1]

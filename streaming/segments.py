@@ -33,6 +33,7 @@ _BATCH = 64
 """Segments given to the network at once."""
 
 Array = NDArray[np.float32]
+Double = NDArray[np.float64]
 
 
 class Segments(NamedTuple):
@@ -63,13 +64,13 @@ class Segmenter:
         kept = np.concatenate([self._frames, frames])
         count = 0 if len(kept) < self._length else (len(kept) - self._length) // self._step + 1
         contexts = np.zeros((count, 2, self._bands), np.float32)
-        for i in range(count):
-            end = i * self._step + self._length
-            self._hear(kept[end - self._waiting : end])
-            self._waiting = self._step
-            contexts[i, 0] = self._mean
-            contexts[i, 1] = np.sqrt(np.maximum(0, self._square - self._mean**2))
         if count:
+            first, last = self._length - self._waiting, self._length + (count - 1) * self._step
+            starts = np.concatenate([[0], self._waiting + np.arange(count - 1) * self._step])
+            for i, new in enumerate(zip(*_sums(kept[first:last], starts), strict=True)):
+                self._hear(*new)
+                contexts[i] = self._mean, np.sqrt(np.maximum(0, self._square - self._mean**2))
+            self._waiting = self._step
             segments = np.lib.stride_tricks.sliding_window_view(kept, self._length, axis=0)[:: self._step][:count]
             segments = segments.transpose(0, 2, 1)
         else:
@@ -77,14 +78,21 @@ class Segmenter:
         self._frames = kept[count * self._step :]
         return Segments(segments, contexts)
 
-    def _hear(self, frames: Array) -> None:
-        sounding = frames[frames.mean(axis=1) > SILENT].astype(np.float64)
-        if not len(sounding):
+    def _hear(self, sounding: int, total: Double, squares: Double) -> None:
+        if not sounding:
             return
-        self._heard += len(sounding)
-        share = len(sounding) / min(self._heard, self._reach)
-        self._mean += share * (sounding.mean(axis=0) - self._mean)
-        self._square += share * (np.square(sounding).mean(axis=0) - self._square)
+        self._heard += sounding
+        share = sounding / min(self._heard, self._reach)
+        self._mean += share * (total / sounding - self._mean)
+        self._square += share * (squares / sounding - self._square)
+
+
+def _sums(frames: Array, starts: NDArray[np.int64]) -> tuple[NDArray[np.int64], Double, Double]:
+    """Of the frames from each start to the next: how many sound, the sum of these, and that of their squares."""
+    sounding = frames.mean(axis=1) > SILENT
+    heard = np.where(sounding[:, None], frames, 0).astype(np.float64)
+    count, total, squares = (np.add.reduceat(some, starts) for some in (sounding.astype(int), heard, heard**2))
+    return count, total, squares
 
 
 class SegmentNetwork:

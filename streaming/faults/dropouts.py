@@ -60,8 +60,8 @@ class Dropouts(Detector):
         position = self._heard * size
         new = hops.samples.transpose(1, 0, 2).reshape(channels, -1)
         last = self._past[:, -1:] if self._past.shape[1] else np.full((channels, 1), np.inf, np.float32)
-        steps = np.abs(np.diff(np.concatenate([last, new], axis=1), axis=1))
-        quiet = np.logical_or(np.abs(new) <= _QUIET, steps <= 1e-7)
+        steps = np.diff(new, axis=1, prepend=last)
+        quiet = (np.abs(new) <= _QUIET) | (np.abs(steps, out=steps) <= 1e-7)
         self._past = np.concatenate([self._past, new], axis=1)[:, -(self._keep + count * size) :]
         end = position + count * size
         masks: list[Mask] = [*quiet, np.logical_and.reduce(quiet)]

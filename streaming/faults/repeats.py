@@ -94,12 +94,11 @@ def _alike(audio: Array, anchors: NDArray[np.intp]) -> tuple[NDArray[np.intp], N
     mixed[1:] ^= bits[:-1] * _MIX[1]
     mixed[2:] ^= bits[:-2] * _MIX[2]
     keys = mixed >> np.uint32(16)
-    wanted = np.zeros(1 << 16, np.bool_)
-    wanted[keys[anchors]] = True
-    places = np.flatnonzero(wanted[keys])
     order = np.argsort(keys[anchors], kind="stable")
-    ordered = keys[anchors][order]
-    first, last = (np.searchsorted(ordered, keys[places], side) for side in ("left", "right"))
-    counts = last - first
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return anchors[order][np.repeat(first, counts) + within], np.repeat(places, counts)
+    hashes, firsts, counts = np.unique(keys[anchors][order], return_index=True, return_counts=True)
+    first_of, count_of = np.zeros((2, 1 << 16), np.intp)  # of a hash, among the ordered anchors
+    first_of[hashes], count_of[hashes] = firsts, counts
+    places = np.flatnonzero((count_of > 0)[keys])
+    first, count = first_of[keys[places]], count_of[keys[places]]
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return anchors[order][np.repeat(first, count) + within], np.repeat(places, count)

@@ -88,7 +88,7 @@ class _Tracks:
         hop, the one after the last, and what they gained."""
         over = []
         gained = self._gained(rows) if len(rows) > self.lag else np.zeros((0, len(_SHIFTS)))
-        for shifts, rises in zip(gained, (gained > 0).any(axis=1).tolist(), strict=True):
+        for shifts, rises in zip(gained, gained.max(axis=1) > 0, strict=True):
             if rises or self._tracking:
                 over += self._go_on(shifts)
             self._step += 1

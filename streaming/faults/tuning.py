@@ -58,23 +58,34 @@ class Tuning(Detector):
 
     def hear(self, hops: HopBlock) -> list[Span]:
         self._mono = np.concatenate([self._mono, hops.mono])
-        while len(self._mono) >= 2 * _HALF_HOPS:
-            self._judge(self._vote(self._mono[: 2 * _HALF_HOPS].ravel()))
-            self._mono = self._mono[_STEP_HOPS:]
+        count = max(0, (len(self._mono) - 2 * _HALF_HOPS) // _STEP_HOPS + 1)
+        windows = [self._mono[i * _STEP_HOPS :][: 2 * _HALF_HOPS].ravel() for i in range(count)]
+        for vote in self._votes(np.array(windows)) if windows else ():
+            self._judge(vote)
             self._step += 1
+        self._mono = self._mono[count * _STEP_HOPS :]
         return []
 
-    def _vote(self, samples: NDArray[np.float32]) -> complex:
-        """The mean angle of the strongest partials, by amplitude: at most 1 long, and 0 of silence."""
-        level = np.log(np.abs(np.fft.rfft(samples * self._taper, self._length)[self._bins]) + _FLOOR)
-        middle = level[1:-1]
-        peaks = np.flatnonzero((middle > level[:-2]) & (middle > level[2:])) + 1
-        peaks = peaks[np.argsort(level[peaks], kind="stable")[-_PARTIALS:]]
-        left, here, right = level[peaks - 1], level[peaks], level[peaks + 1]
-        hz = (peaks + self._bins.start + 0.5 * (left - right) / (left - 2 * here + right)) * self._spacing
-        length = np.exp(here)
+    def _votes(self, windows: NDArray[np.float32]) -> list[complex]:
+        """Of windows ``(n, samples)`` the mean angle of the strongest partials, by amplitude: at most 1 long, and 0 of
+        silence."""
+        spectra = np.fft.rfft(windows * self._taper, self._length)[:, self._bins]
+        levels = np.log(np.abs(spectra) + _FLOOR)
+        middle = levels[:, 1:-1]
+        are_peaks = (middle > levels[:, :-2]) & (middle > levels[:, 2:])
+        places = np.ones((len(windows), _PARTIALS), np.int64)
+        found = np.zeros(places.shape, np.bool_)
+        for i, level in enumerate(levels):
+            peaks = np.flatnonzero(are_peaks[i]) + 1
+            peaks = peaks[np.argsort(level[peaks], kind="stable")[-_PARTIALS:]]
+            places[i, : len(peaks)], found[i, : len(peaks)] = peaks, True
+        left, here, right = (np.take_along_axis(levels, places + side, axis=1) for side in (-1, 0, 1))
+        bend = np.where(found, left - 2 * here + right, -1)
+        hz = (places + self._bins.start + 0.5 * (left - right) / bend) * self._spacing
+        length = np.where(found, np.exp(here), 0)
         angles = np.exp(2j * np.pi * 12 * np.log2(hz / _REFERENCE_HZ))
-        return complex((length * angles).sum() / (length.sum() + _FLOOR))
+        votes: list[complex] = ((length * angles).sum(axis=1) / (length.sum(axis=1) + _FLOOR)).tolist()
+        return votes
 
     def _judge(self, vote: complex) -> None:
         """How far the votes around a step have left the usual direction, now that the last of them is known."""
