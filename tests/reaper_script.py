@@ -78,6 +78,15 @@ class Script:
             function()
         self._end_if_done()
 
+    def press(self, x: float, y: float, down: bool) -> None:
+        """A turn with the mouse there, its button down or not."""
+        self.gfx.mouse_x, self.gfx.mouse_y, self.gfx.mouse_cap = x, y, int(down)
+        self.turn()
+
+    def click(self, x: float, y: float) -> None:
+        self.press(x, y, True)
+        self.press(x, y, False)
+
     def _end_if_done(self) -> None:
         if not self._deferred:
             self.end()

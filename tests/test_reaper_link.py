@@ -1,5 +1,6 @@
 """How scripts reach the daemon: the helper and its files, a daemon started, or ended; settings, monitor."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -320,31 +321,31 @@ def test_settings_are_asked_for_until_they_fit(reaper: Session) -> None:
     assert (api.ext["Sidechop", "chop_count"], api.ext["Sidechop", "port"]) == ("8", "9191")
 
 
+def pure_faders() -> Any:
+    """`faders.lua`, for where things lie."""
+    lua = lua54.LuaRuntime(unpack_returned_tuples=True)
+    lua.execute(f'package.path = "{SCRIPTS}/lib/?.lua"')
+    return lua.eval('(require("faders"))')
+
+
 def test_faders_move_the_engines(reaper: Session, daemon: Daemon) -> None:
     """Drag, double-click, mute, solo, close; levels come in."""
     api = reaper.project()
     script = Script(api, MONITOR)
     controls = daemon.lane.controls
     script.wait(until=lambda: "vocals" in script.drawn, limit_s=30)
-    lua = lua54.LuaRuntime(unpack_returned_tuples=True)
-    lua.execute(f'package.path = "{SCRIPTS}/lib/?.lua"')
-    faders = lua.eval('(require("faders"))')
+    faders = pure_faders()
     strips = faders.layout(4, script.gfx.w, script.gfx.h)
-
-    def press(x: float, y: float, down: bool) -> None:
-        script.gfx.mouse_x, script.gfx.mouse_y, script.gfx.mouse_cap = x, y, int(down)
-        script.turn()
-
     drums = strips[2].fader
-    press(drums[1] + 3, drums[2] + 100, True)
-    press(drums[1] + 3, faders.y_of(drums, -20.0), True)
-    press(drums[1] + 3, faders.y_of(drums, -20.0), False)
+    script.press(drums[1] + 3, drums[2] + 100, True)
+    script.press(drums[1] + 3, faders.y_of(drums, -20.0), True)
+    script.press(drums[1] + 3, faders.y_of(drums, -20.0), False)
     script.wait(until=lambda: abs(controls.gain_db("drums") + 20.0) < 0.01, limit_s=30)
     assert "-20.0" in script.drawn
     for _ in range(20):  # a busy machine may be too slow for one
         time.sleep(0.4)
-        for down in (True, False, True, False):
-            press(drums[1] + 3, drums[2] + 100, down)
+        for _ in range(2):
+            script.click(drums[1] + 3, drums[2] + 100)
         end = time.monotonic() + 1.0
         script.wait(until=lambda end=end: controls.gain_db("drums") == 0.0 or time.monotonic() > end)
         if controls.gain_db("drums") == 0.0:
@@ -353,21 +354,54 @@ def test_faders_move_the_engines(reaper: Session, daemon: Daemon) -> None:
     for part, state in (("mute", controls.mute), ("solo", controls.solo)):
         box = strips[3][part]
         for wanted in (True, False):
-            for _ in range(20):  # what is shown may lag on a busy machine, and a click ask for what is there already
-                press(box[1] + 3, box[2] + 3, True)
-                press(box[1] + 3, box[2] + 3, False)
-                end = time.monotonic() + 1.0
-                while state("bass") != wanted and time.monotonic() < end:
-                    script.turn()
-                    time.sleep(0.01)
-                time.sleep(0.4)
-                if state("bass") == wanted:
-                    break
-            assert state("bass") == wanted
+            script.click(box[1] + 3, box[2] + 3)
+            script.wait(until=lambda state=state, wanted=wanted: state("bass") == wanted, limit_s=30)
     assert script.running
     script.key = 27
     script.wait(limit_s=5)
     assert api.messages == []
+
+
+def test_a_status_asked_before_a_click_does_not_undo_it(tmp_path: Path) -> None:
+    """A server that takes long to say how things were before a click: the next click takes the first one back."""
+    muted, statuses = [False], 0
+    asked, free = threading.Event(), threading.Event()
+
+    def status() -> tuple[str]:
+        nonlocal statuses
+        statuses += 1
+        told = json.dumps({"stems": [{"name": "bass", "gain_db": 0.0, "mute": muted[-1], "solo": False}]})
+        if statuses == 2:
+            asked.set()
+            free.wait(30)
+        return (told,)
+
+    def mute(_: str, on: bool) -> tuple[()]:
+        muted.append(on)
+        return ()
+
+    own = ("subscribe", "unsubscribe", "authorise", "cancel")
+    handlers: dict[str, Any] = {
+        message.address: lambda *_: () for message in REQUESTS if message.address[10:] not in own
+    }
+    server = OscServer({**handlers, "/sidechop/status": status, "/sidechop/stem/mute": mute}, "127.0.0.1", 0)
+    server.start()
+    try:
+        with session(tmp_path, server.address[1]) as opened:
+            script = Script(opened.project(), MONITOR, sockets=True)
+            script.wait(until=lambda: "bass" in script.drawn and asked.is_set(), limit_s=30)
+            box = pure_faders().layout(1, script.gfx.w, script.gfx.h)[1].mute
+            script.click(box[1] + 3, box[2] + 3)
+            free.set()
+            script.wait(until=lambda: len(muted) == 2, limit_s=30)
+            script.turn()  # the status was sent before: it is heard now
+            script.click(box[1] + 3, box[2] + 3)
+            script.wait(until=lambda: len(muted) == 3, limit_s=30)
+            script.end()
+    finally:
+        free.set()
+        server.close()
+    assert muted == [False, True, False]
 
 
 def test_a_daemon_that_ends_is_told_by_the_monitor(tmp_path: Path, clip: Path) -> None:

@@ -65,12 +65,14 @@ function monitor.open()
   local state = { stems = {}, levels = {} }
   local link, problem
   local next_lease_s, next_status_s = 0, 0
+  local changes = 0
 
   local function fail(text)
     problem = problem or text
   end
 
   local function send(what, stem, value)
+    changes = changes + 1
     if what == "gain" then
       stem.gain_db = value
       link:request("/sidechop/stem/gain", "sf", { stem.name, value }, { error = fail })
@@ -87,10 +89,11 @@ function monitor.open()
     end
     if now >= next_status_s and not state.down then
       next_status_s = now + STATUS_S
+      local known = changes
       link:request("/sidechop/status", "", {}, {
         done = function(reply)
           local status = json.decode(reply[1])
-          if status and not state.down then
+          if status and changes == known then -- else it may tell what was before the last of them
             state.stems, state.about = status.stems, status
           end
         end,
