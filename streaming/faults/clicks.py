@@ -172,13 +172,13 @@ def steady_powers(pieces: Array) -> NDArray[np.float64]:
 
 def predictors(powers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Prediction-error filters ``(T, order + 1)`` from autocorrelations of that shape: Levinson's recursion."""
-    order = powers.shape[1] - 1
-    lags = np.ascontiguousarray(powers.T)  # in rows, where the recursion runs through all hops at once
-    error = lags[0] * (1 + _FLOOR) + 1e-9
-    weights = np.zeros_like(lags)
-    weights[0] = 1.0
+    count, order = powers.shape[0], powers.shape[1] - 1
+    error = powers[:, 0] * (1 + _FLOOR) + 1e-9
+    weights = np.zeros((count, order + 1))
+    weights[:, 0] = 1.0
     for k in range(1, order + 1):
-        reflected = np.clip(-(weights[:k] * lags[k:0:-1]).sum(axis=0) / error, -0.999, 0.999)
-        weights[1 : k + 1] += reflected * weights[k - 1 :: -1]
+        reflected = -(weights[:, :k] * powers[:, k:0:-1]).sum(axis=1) / error
+        reflected = np.clip(reflected, -0.999, 0.999)
+        weights[:, 1 : k + 1] += reflected[:, None] * weights[:, k - 1 :: -1][:, :k]
         error *= 1 - reflected**2
-    return weights.T
+    return weights

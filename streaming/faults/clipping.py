@@ -99,9 +99,8 @@ def _count_flat(run: NDArray[np.float32], sizes: Array, counts: NDArray[np.int64
     steep = np.maximum(into, out)
     some, each = np.unique(rows, return_inverse=True)
     moving = np.abs(np.diff(run[some[:, None] * size + np.arange(1, size + 2)], axis=1))
-    grain = np.where(moving > flat[some, None], moving, np.inf).min(
-        axis=1
-    )  # of 8 bits, the step: all that moves is steep
+    # of 8 bits, the step: all that moves is steep
+    grain = np.where(moving > flat[some, None], moving, np.inf).min(axis=1)
     good = (steep >= _STEEP * np.maximum(flat[some], grain)[each]) & (steep <= _SQUARE * peaks[rows])
     rows, starts, ends = rows[good], starts[good], ends[good]
     np.add.at(counts, rows, ends - starts + 2)

@@ -41,7 +41,9 @@ class DcOffset(Steady):
     def open(self) -> None:
         super().open()
         window = np.hanning(_SMOOTH_HOPS + 2)[1:-1]
-        self._smooth = window / window.sum()
+        count = 2 * self.HALF_HOPS - _SMOOTH_HOPS + 1
+        self._smoothing = np.stack([np.pad(window / window.sum(), (i, count - 1 - i)) for i in range(count)])
+        """Takes a whole window to its smoothed one, and a short one by its first rows and columns."""
 
     def clear(self) -> None:
         super().clear()
@@ -55,9 +57,10 @@ class DcOffset(Steady):
 
     def weigh(self, windows: Features) -> list[tuple[float, float]]:
         """How far off zero, and how far off zero or the usual, but for how much that moves about."""
-        if windows.shape[1] < 2 * _SMOOTH_HOPS:
+        hops = windows.shape[1]
+        if hops < 2 * _SMOOTH_HOPS:
             return [(0.0, 0.0)] * len(windows)
-        smooth = np.lib.stride_tricks.sliding_window_view(windows, _SMOOTH_HOPS, axis=1) @ self._smooth
+        smooth = self._smoothing[: hops - _SMOOTH_HOPS + 1, :hops] @ windows
         means = _mean_of_parts(smooth)
         usual = np.stack([self._learned(whole) for whole in means[:, -1]])[:, None]
         swing = _SWING * np.sqrt(np.maximum(_mean_of_parts(smooth**2) - means**2, 0))

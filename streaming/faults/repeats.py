@@ -96,7 +96,7 @@ def _alike(audio: Array, anchors: NDArray[np.intp]) -> tuple[NDArray[np.intp], N
     keys = mixed >> np.uint32(16)
     order = np.argsort(keys[anchors], kind="stable")
     hashes, firsts, counts = np.unique(keys[anchors][order], return_index=True, return_counts=True)
-    first_of, count_of = np.zeros((2, 1 << 16), np.intp)  # of a hash, among the ordered anchors
+    first_of, count_of = np.zeros((2, 1 << 16), np.int32)  # of a hash, among the ordered anchors
     first_of[hashes], count_of[hashes] = firsts, counts
     places = np.flatnonzero((count_of > 0)[keys])
     first, count = first_of[keys[places]], count_of[keys[places]]

@@ -94,23 +94,22 @@ class Steady(Detector):
 
     def _steps(self, heard: int, at_end: bool = False) -> list[Span]:
         """Judge every window that is whole; at the end also those that reach beyond it."""
-        spans, curve, first = [], [], self._step - self.STEP_HOPS // 2
-        for weighed in self._weighed(
-            range(self._step, heard if at_end else heard - self.HALF_HOPS, self.STEP_HOPS), heard
-        ):
+        spans, curve = [], []
+        steps = range(first := self._step, heard if at_end else heard - self.HALF_HOPS, self.STEP_HOPS)
+        for weighed in self._weighed(steps, heard):
             spans += self._move_on(self._step)
             strength, shown = self.judge(weighed)
             curve.append(shown)
             spans += self._follow(strength, self._step)
             self._step += self.STEP_HOPS
-        self.paint(first, np.repeat(np.array(curve, np.float32), self.STEP_HOPS))
+        self.paint(first - self.STEP_HOPS // 2, np.repeat(np.array(curve, np.float32), self.STEP_HOPS))
         return spans
 
     def _weighed(self, steps: Sequence[int], heard: int) -> Iterator[Any]:
-        """Of the window around each step, whole ones together."""
+        """Of the window around each step; those that are whole together, if there are some."""
         half, whole = self.HALF_HOPS, [step for step in steps if self.HALF_HOPS <= step <= heard - self.HALF_HOPS]
         for step in steps:
-            if step not in whole:
+            if len(whole) < 2 or step not in whole:
                 yield from self.weigh(self._window(step - half, min(heard, step + half))[None])
             elif step == whole[0]:
                 rows = self._window(step - half, whole[-1] + half)
