@@ -103,7 +103,7 @@ def listen(passage: Passage, flagger: Flagger, report: Progress) -> Heard:
 
 
 def _keep_memory() -> None:
-    """Have glibc keep what is freed for the next block. Else it gives megabytes back after each, and a sixth of the
+    """Have glibc keep what is freed for the next block. Else it gives megabytes back after each, and a tenth of the
     time goes to the kernel's filling of new pages with zeros. It keeps twice the largest piece that was ever freed, if
     that was less than 32 MB (mallopt(3), M_MMAP_THRESHOLD); one that nobody touches costs nothing."""
     np.empty(_KEPT_BYTES, np.uint8)
