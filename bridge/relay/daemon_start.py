@@ -22,8 +22,9 @@ from ..osc_packet import MalformedError, read_packet, write_message
 PROBE_EVERY_S = 0.05
 START_S = 60.0
 """A first start measures which model is faster, and reads everything from disk."""
-UNANSWERED_S = 0.6
-"""Nothing there, where the system tells nobody of a closed port."""
+UNANSWERED_S = 2.0
+"""Nothing there, where the system tells nobody of a closed port. Less, and one that has just begun on a busy machine
+would be taken for none."""
 AUDIO_S = 10.0
 """A daemon whose audio has neither begun nor failed for so long is taken as it is."""
 SILENCE = "silence.wav"
