@@ -7,14 +7,13 @@ off by and by; a limit leaves what is below as it was and takes all that is abov
                                                                   └─ the fall beyond the step less that below it
 """
 
-from collections import deque
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .detector import strength_of
 from .hops import HopBlock
 from .steady import Features, Steady
+from .usual import UsualRows
 
 _EDGES_HZ = (2000, 2500, 3150, 4000, 5000, 6300, 8000, 10000, 12500, 16000)
 _LOW_HZ = (300, 2000)
@@ -52,9 +51,7 @@ class BandLimit(Steady):
 
     def clear(self) -> None:
         super().clear()
-        self._past: deque[Features] = deque(maxlen=_USUAL_STEPS)
-        self._learned_steps = 0
-        self._usual = np.zeros(len(self._edges))
+        self._usual = UsualRows(_USUAL_STEPS, _ANEW_STEPS, _usual_of_loud)
         self._cut = 0
         """The first band beyond the step, of the passage that goes on."""
 
@@ -73,7 +70,7 @@ class BandLimit(Steady):
         half = max(1, windows.shape[1] // 2)
         parts = [part.mean(axis=1) for part in (windows, windows[:, :half], windows[:, -half:])]
         levels = decibels(np.stack(parts, axis=1))  # (n, parts, 1 + bands)
-        usual = np.stack([self._learned(whole) for whole in levels[:, 0]])
+        usual = np.stack([self._usual.add(whole) for whole in levels[:, 0]])
         falls, cuts = _falls(levels, usual[:, None])
         strengths = strength_of(np.stack([falls[:, 0], falls.max(axis=1)], axis=1), _LIMIT_DB)
         return [(*both, cut) for both, cut in zip(strengths.tolist(), cuts.tolist(), strict=True)]
@@ -83,15 +80,6 @@ class BandLimit(Steady):
         if strength >= self.threshold:
             self._cut = cut
         return strength, shown
-
-    def _learned(self, level: Features) -> Features:
-        """The usual level of all bands, this step's known."""
-        self._past.append(level)
-        if len(self._past) < _ANEW_STEPS or self._learned_steps % _ANEW_STEPS == 0:
-            past = np.array(self._past)
-            self._usual = np.median(past[past[:, 0] >= past[:, 0].max() - _LOUD_DB], axis=0)
-        self._learned_steps += 1
-        return self._usual
 
     def edge_features(self, window: Features) -> Features:
         """Whether a hop lacks what the emptiest lack, ``(hops, 1)``: 1, or if it is clear of them a little below 0."""
@@ -108,6 +96,12 @@ def decibels(power: Features) -> Features:
     """Of mean powers, from -100 up."""
     level: Features = 10 * np.log10(power + _FLOOR)
     return level
+
+
+def _usual_of_loud(levels: Features) -> Features:
+    """The median of rows ``(n, 1 + bands)`` whose lowest band is not far under the loudest."""
+    usual: Features = np.median(levels[levels[:, 0] >= levels[:, 0].max() - _LOUD_DB], axis=0)
+    return usual
 
 
 def _falls(levels: Features, usual: Features) -> tuple[Features, NDArray[np.int64]]:

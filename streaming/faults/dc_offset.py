@@ -5,13 +5,14 @@ is an offset from zero. What a moment is worth as evidence is its offset from th
 lopsided waves lie off zero from the first bar to the last, and no bar is odder than the others.
 """
 
-from collections import deque
+from functools import partial
 
 import numpy as np
 
 from .detector import Span
 from .hops import HopBlock
 from .steady import Features, Steady
+from .usual import UsualRows
 
 BAND_HZ = 0.0, 20.0
 _SMOOTH_HOPS = 25
@@ -47,9 +48,7 @@ class DcOffset(Steady):
 
     def clear(self) -> None:
         super().clear()
-        self._past: deque[Features] = deque(maxlen=_USUAL_STEPS)
-        self._learned_steps = 0
-        self._usual: Features = np.zeros(self.channels)
+        self._usual = UsualRows(_USUAL_STEPS, _ANEW_STEPS, partial(np.median, axis=0))
 
     def features(self, hops: HopBlock) -> Features:
         means: Features = hops.samples.mean(axis=2, dtype=np.float32).astype(np.float64)
@@ -62,7 +61,7 @@ class DcOffset(Steady):
             return [(0.0, 0.0)] * len(windows)
         smooth = self._smoothing[: hops - _SMOOTH_HOPS + 1, :hops] @ windows
         means = _mean_of_parts(smooth)
-        usual = np.stack([self._learned(whole) for whole in means[:, -1]])[:, None]
+        usual = np.stack([self._usual.add(whole) for whole in means[:, -1]])[:, None]
         swing = _SWING * np.sqrt(np.maximum(_mean_of_parts(smooth**2) - means**2, 0))
         there, beside = np.abs(means[:, -1]) - swing[:, -1], np.abs(means - usual) - swing
         most = np.maximum(np.abs(smooth), np.abs(smooth - usual)).max(axis=(1, 2))
@@ -75,20 +74,12 @@ class DcOffset(Steady):
         there, shown = weighed
         return there / (there + _LIMIT), shown / (shown + _LIMIT)
 
-    def _learned(self, mean: Features) -> Features:
-        """The usual offset of each channel, this step's known."""
-        self._past.append(mean)
-        if len(self._past) < _ANEW_STEPS or self._learned_steps % _ANEW_STEPS == 0:
-            self._usual = np.median(self._past, axis=0)
-        self._learned_steps += 1
-        return self._usual
-
     def refine(self, span: Span) -> Span:
         """As it is, or without strength where it is how the music's waves lie."""
         last = self._step // self.STEP_HOPS - 1  # of the past
-        first = last - len(self._past) + 1
+        first = last - len(self._usual.past) + 1
         begun, ended = (at // (self.STEP_HOPS * self.hop_samples) - first for at in (span.start, span.end))
-        means = np.array(list(self._past)[max(0, begun + _EDGE_STEPS) : max(0, ended - _EDGE_STEPS)])
+        means = np.array(list(self._usual.past)[max(0, begun + _EDGE_STEPS) : max(0, ended - _EDGE_STEPS)])
         if len(means) >= _LEAST_STEPS:
             channel = int(np.abs(means.mean(axis=0)).argmax())
             if means[:, channel].std() > _UNSTEADY * abs(means[:, channel].mean()):
