@@ -101,8 +101,8 @@ def query(
     """Export what separates by words, live or for files."""
     from export.query import export_query
 
-    files, rows = export_query(checkpoint, output, name, text_encoder)
-    _report(checkpoint, files, rows, as_json)
+    file, rows = export_query(checkpoint, output, name, text_encoder)
+    _report(checkpoint, [file], rows, as_json)
 
 
 def _report(checkpoint: Path, files: Sequence[Path], rows: Sequence[Any], as_json: bool) -> None:

@@ -1,7 +1,6 @@
 """A query model's checkpoint as an ONNX file that the engine plays, live or for files, proven equal to it."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,12 +16,11 @@ from streaming.card import ModelCard, Source
 from streaming.engine import Engine
 from streaming.queries import Queries
 from streaming.query_network import FilmLayers
-from streaming.session import OnnxModel, read_card
+from streaming.session import OnnxModel
 
 from . import query_live, query_reference, reference
 from .cards import write_card
-from .parity import INT8_LIMIT_DB, RATE, Parity, must_hold, near, test_signal
-from .quantise import quantise
+from .parity import RATE, Parity, must_hold, near, test_signal
 from .query_clip import clip_card, write_clip
 
 STUDIO = (
@@ -34,11 +32,11 @@ SECONDS = 1.5
 
 def export_query(
     checkpoint: Path, folder: Path, name: str | None = None, text_encoder: str = "minilm"
-) -> tuple[list[Path], list[Parity]]:
-    """Write ``folder/NAME.onnx`` (query-live or query-studio unless named), of the live one an int8 twin, or nothing.
+) -> tuple[Path, list[Parity]]:
+    """Write ``folder/NAME.onnx`` (query-live or query-studio unless named), or nothing.
 
     Returns:
-        The files, and how near they are to the checkpoint.
+        The file, and how near it is to the checkpoint.
 
     Raises:
         ModelError: the checkpoint cannot be read, or the file does not do what it does.
@@ -50,14 +48,9 @@ def export_query(
     with TemporaryDirectory(dir=folder, prefix=".export-") as aside:
         file = Path(aside) / f"{name}.onnx"
         rows = write_query(network, file, name, sources, text_encoder)
-        files = [file]
-        if isinstance(network, LiveQuery):
-            files.append(file.with_name(f"{name}-int8.onnx"))
-            rows.append(write_int8(file, files[1]))
         must_hold(rows)
-        for path in files:
-            os.replace(path, folder / path.name)
-    return [folder / path.name for path in files], rows
+        os.replace(file, folder / file.name)
+    return folder / file.name, rows
 
 
 def default_name(network: LiveQuery | ResUNet30) -> str:
@@ -101,23 +94,6 @@ def check_live(network: LiveQuery, file: Path, card: ModelCard, seed: int = 0) -
     rows.append(near("onnxruntime, hop by hop", waves, truth))
     rows.append(near("engine, random blocks", _through_engine(file, mix, embedding, seed), truth))
     return rows
-
-
-def write_int8(fp32: Path, target: Path, seed: int = 0) -> Parity:
-    """Write an int8 twin and say how far its stem is from the fp32 file's, over the same embeddings."""
-    quantise(fp32, target)
-    card = read_card(fp32)
-    write_card(target, replace(card, name=target.stem, precision="int8"))
-    mix = test_signal(seed)[:, : int(SECONDS * RATE)]
-    rng = np.random.default_rng(seed)
-    value = np.inf
-    for _ in range(3):
-        embedding = rng.standard_normal(card.condition.embedding if card.condition else 0)
-        embedding /= np.linalg.norm(embedding)
-        exact, got = (_through_engine(file, mix, embedding, seed).astype(np.float64) for file in (fp32, target))
-        ratio = (np.sum(exact**2) + 1e-9) / (np.sum((exact - got) ** 2) + 1e-9)
-        value = min(value, float(10 * np.log10(ratio)))
-    return Parity("engine, int8", "SDR to fp32, dB", value, INT8_LIMIT_DB, value >= INT8_LIMIT_DB)
 
 
 def _through_engine(

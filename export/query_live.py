@@ -1,10 +1,18 @@
 """query-live as an ONNX graph that takes one hop: kind ``stft-hop``, with the film as an input.
 
-The BatchNorms are folded into the Linears before them and the GRU cells are plain products, as in `separator`. The
-small network from embedding to film is carried along as constants, which the engine evaluates itself, once a query.
+The BatchNorms are folded into the convolutions before them and the GRU cell is plain products, as in `separator`. What
+the graph remembers of a hop is one row: the levels of the bands, what goes into each convolution, and the GRU's output.
+Of the last eight rows a hop looks at two, and the one that it makes takes the place of the oldest::
+
+    state   ▪ □ □ □ ▪ □ □ □        looks back by two and by one time `SPREAD` hops
+              □ □ □ ▪ □ □ □ ▪      next state
+
+The small network from embedding to film is carried along as constants, which the engine evaluates itself, once a query.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import onnx
@@ -13,67 +21,172 @@ import torch.nn.functional as F
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from models.query.network import EMBEDDING, WINDOWS, LiveQuery
-from models.separator.network import BANDS, CHANNELS, band_of_bin, features
+from models.query.network import (
+    BANDS,
+    EMBEDDING,
+    FLOOR,
+    KERNEL,
+    LAG,
+    QUIET,
+    SPREAD,
+    WINDOWS,
+    CausalConv,
+    Down,
+    LiveQuery,
+    Up,
+    band_of_bin,
+    filmed,
+    pooling,
+)
+from models.separator.network import CHANNELS
 from streaming.card import Condition, ModelCard, Source, State
 from streaming.card import Tensor as CardTensor
 
 from .graph import write_graph
-from .separator import before_norm, gru_cell, multiply, product
+from .separator import affine, gru_cell, product
 
 DESCRIPTION = (
-    "What you describe, stereo, live: a recurrent complex-mask network over low-latency frames that a sentence tells "
-    "what to keep. It knows the sounds that it learned from and what resembles them; of anything else it may give "
-    "silence, or the wrong thing."
+    "What you describe, stereo, live: a causal convolutional mask network over low-latency frames that a sentence "
+    "tells what to keep. It knows the sounds that it learned from and what resembles them; of anything else it may "
+    "give silence, or the wrong thing."
 )
 LAYERS = ("condition_1", "condition_1_bias", "condition_2", "condition_2_bias")
+ROWS = SPREAD * (KERNEL - 1)
+
+
+class Row:
+    """What is remembered of the hops before, read part by part; what is kept of this one is written in that order."""
+
+    def __init__(self, state: Tensor) -> None:
+        """``(1, ROWS, K)``, the oldest first."""
+        self._state, self._at = state, 0
+        self._new: list[Tensor] = []
+
+    def before(self, shape: Sequence[int], *hops: int) -> list[Tensor]:
+        """The next part as it was so many hops ago, each of that shape."""
+        start, self._at = self._at, self._at + math.prod(shape)
+        return [self._state[:, ROWS - ago, start : self._at].view(*shape) for ago in hops]
+
+    def keep(self, now: Tensor) -> None:
+        self._new.append(now.flatten())
+
+    def next_state(self) -> Tensor:
+        return torch.cat([self._state[:, 1:], torch.cat(self._new)[None, None]], dim=1)
+
+
+class LookConv(nn.Module):
+    """A `CausalConv` at one hop, its norm folded in: ``(1, C, 1, bands)``."""
+
+    def __init__(self, trained: CausalConv) -> None:
+        super().__init__()
+        gain, bias = affine(trained.norm)
+        self.weight, self.bias = nn.Parameter(trained.conv.weight * gain.view(-1, 1, 1, 1)), nn.Parameter(bias)
+        self.stride = trained.conv.stride
+
+    def forward(self, x: Tensor, row: Row) -> Tensor:
+        looks = row.before(x.shape, *(SPREAD * back for back in range(KERNEL - 1, 0, -1)))
+        row.keep(x)
+        return F.conv2d(torch.cat([*looks, x], dim=2), self.weight, self.bias, self.stride, (0, 1))
+
+
+class LookDown(nn.Module):
+    """A `Down` at one hop."""
+
+    def __init__(self, trained: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(trained, Down)
+        self.first, self.second, self.around = LookConv(trained.first), LookConv(trained.second), trained.around
+
+    def forward(self, x: Tensor, row: Row) -> Tensor:
+        return F.relu(self.around(x) + self.second(F.relu(self.first(x, row)), row))
+
+
+class LookUp(nn.Module):
+    """An `Up` at one hop."""
+
+    def __init__(self, trained: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(trained, Up)
+        gain, bias = affine(trained.norm)
+        self.below, self.across = (
+            nn.Parameter(conv.weight * gain.view(-1, 1, 1, 1)) for conv in (trained.below, trained.across)
+        )
+        self.bias = nn.Parameter(bias)
+        self.conv = LookConv(trained.conv)
+
+    def forward(self, x: Tensor, across: Tensor, film: Tensor, row: Row) -> Tensor:
+        joining, leaving = film.chunk(2, dim=1)
+        risen = F.conv2d(x, self.below)
+        risen = torch.stack([risen, risen], dim=-1).flatten(-2)  # each band twice
+        risen = F.relu(filmed(risen + F.conv2d(across, self.across, self.bias), joining))
+        return risen + F.relu(filmed(self.conv(risen, row), leaving))
 
 
 class LiveStep(nn.Module):
-    """One frame through the trained network with its state in one packed tensor."""
+    """One frame through the trained network with its state in one tensor."""
 
+    pooling: Tensor
+    bands: Tensor
     shift: Tensor
     scale: Tensor
-    bands: Tensor
 
     def __init__(self, network: LiveQuery) -> None:
         super().__init__()
         self.size = network.size
-        self.register_buffer("shift", network.shift.clone())
-        self.register_buffer("scale", network.scale.clone())
+        self.register_buffer("pooling", pooling())
         self.register_buffer("bands", torch.tensor(band_of_bin()))
-        self.encode = product(*before_norm(network.enter, network.encode.weight, network.encode.bias))
-        self.widen = product(*before_norm(network.leave, network.widen.weight, network.widen.bias))
-        self.decode = product(network.decode.weight, network.decode.bias)
-        first, second = (dict(gru.named_parameters()) for gru in (network.first, network.second))
-        self.inward = nn.ModuleList(product(w["weight_ih_l0"], w["bias_ih_l0"]) for w in (first, second))
-        self.around = nn.ModuleList(product(w["weight_hh_l0"], w["bias_hh_l0"]) for w in (first, second))
+        scale, shift = affine(network.enter)
+        self.register_buffer("scale", scale.view(1, -1, 1, BANDS))
+        self.register_buffer("shift", shift.view(1, -1, 1, BANDS))
+        self.first = LookConv(network.first)
+        self.down = nn.ModuleList(LookDown(down) for down in network.down)
+        gru = dict(network.memory.named_parameters())
+        self.into, self.out = (product(layer.weight, layer.bias) for layer in (network.into, network.out))
+        self.inward = product(gru["weight_ih_l0"], gru["bias_ih_l0"])
+        self.back = product(gru["weight_hh_l0"], gru["bias_hh_l0"])
+        self.up = nn.ModuleList(LookUp(up) for up in network.up)
+        self.mask = network.mask
 
     @property
-    def state_shape(self) -> tuple[int, int]:
-        return (1, 2 * self.size.width)
+    def state_shape(self) -> tuple[int, int, int]:
+        return (1, ROWS, sum(self._widths()))
+
+    def _widths(self) -> Iterator[int]:
+        """Of the parts of a row: levels, what each convolution takes, the GRU's output."""
+        channels = self.size.channels
+        yield BANDS
+        yield self.first.weight.shape[1] * BANDS
+        for level, (below, above) in enumerate(pairwise(channels)):
+            yield below * (BANDS >> level)
+            yield above * (BANDS >> level + 1)
+        yield self.size.memory
+        yield from (c * (BANDS >> level) for level, c in reversed(list(enumerate(channels[:-1]))))
 
     def forward(self, spectrum: Tensor, film: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """``(1, 2, bins, 2)``, ``(1, film)`` and ``(1, K)`` to ``(1, 1, 2, bins, 2)`` and the next ``(1, K)``."""
-        first, second, third = film.split(list(self.size.film), dim=1)
-        left, right = spectrum.permute(0, 1, 3, 2).split(1, dim=1)  # planar from here: (1, 1, 2, bins)
+        """``(1, 2, bins, 2)``, ``(1, film)`` and ``(1, ROWS, K)`` to ``(1, 1, 2, bins, 2)`` and the next state."""
+        row, parts = Row(state), film.split(list(self.size.film), dim=1)
+        left, right = spectrum.split(1, dim=1)
         mid_side = torch.cat([left + right, left - right], dim=1) * 0.5
-        encoded = self.encode((features(mid_side) - self.shift) * self.scale)
-        encoded = filmed(encoded, first).tanh()
-        old_first, old_second = state.split(self.size.width, 1)
-        below = gru_cell(self.inward[0](encoded), self.around[0](old_first), old_first)
-        above = gru_cell(self.inward[1](filmed(below, second)), self.around[1](old_second), old_second)
-        wide = F.relu(filmed(self.widen(above + encoded), third))
-        mask = self.decode(wide).unflatten(1, (CHANNELS, 2, BANDS))[..., self.bands]  # (1, 2, 2, bins)
-        mid, side = multiply(mask, mid_side).split(1, dim=1)
-        stem = torch.cat([mid + side, mid - side], dim=1).permute(0, 1, 3, 2).unsqueeze(1)
-        return stem.contiguous(), torch.cat([below, above], dim=1)
-
-
-def filmed(x: Tensor, film: Tensor) -> Tensor:
-    """``(1, units)`` with the gain and offset of each."""
-    gain, offset = film.chunk(2, dim=1)
-    return x * (1 + gain) + offset
+        power = mid_side.square().sum(-1) @ self.pooling  # (1, 2, BANDS)
+        both, side = power.sum(1), power[:, 1]
+        (before,) = row.before(both.shape, LAG)
+        row.keep(both)
+        seen = torch.stack([(both + FLOOR).log(), (before + FLOOR).log(), side / (both + QUIET)], dim=1)[:, :, None]
+        x = F.relu(self.first(seen * self.scale + self.shift, row))
+        across = [x]
+        for down in self.down:
+            across.append(x := down(x, row))
+        x = across.pop()
+        (held,) = row.before((1, self.size.memory), SPREAD)
+        held = gru_cell(self.inward(F.relu(self.into(x.flatten(1)))), self.back(held), held)
+        row.keep(held)
+        x = x + self.out(held).view(x.shape)
+        x = F.relu(filmed(x, parts[0]))
+        for up, part in zip(self.up, parts[1:], strict=True):
+            x = up(x, across.pop(), part, row)
+        mask = torch.sigmoid(self.mask(x)).flatten()[self.bands]
+        stem = (spectrum * mask[:, None]).unsqueeze(1)
+        return stem, row.next_state()
 
 
 def export_graph(network: LiveQuery, target: Path) -> None:
@@ -105,7 +218,7 @@ def add_constants(target: Path, constants: dict[str, Tensor]) -> None:
 
 def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_encoder: str = "minilm") -> ModelCard:
     """The card, still without figures: `sidechop evaluate` adds them."""
-    bins, state = WINDOWS.bins, (1, 2 * network.size.width)
+    bins, state = WINDOWS.bins, LiveStep(network).state_shape
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
         name=name, version="0.1.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",

@@ -5,6 +5,7 @@ a matter of the exports alone.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,18 +95,38 @@ def resunet(w: Weights, spectrum: NDArray[np.complexfloating], condition: Array)
 
 def live(w: Weights, left_right: NDArray[np.complexfloating], embedding: Array) -> NDArray[np.complexfloating]:
     """query-live: ``(T, 2, bins)`` complex to the same shape, from the state dict of `LiveQuery`."""
-    groups = ((0, 256, 1), (256, 512, 2), (512, 1024, 4))
+    bins, count = left_right.shape[-1], 64
+    hz = 700 * (np.exp(np.linspace(0, np.log1p(20000 / 700), count + 1)) - 1)
+    edges = np.round(hz * 2048 / 44100).astype(int)
+    for i in range(count):
+        edges[i + 1] = max(edges[i + 1], edges[i] + 1)
+    level = np.square(np.abs(np.stack([left_right.sum(1) / 2, (left_right[:, 0] - left_right[:, 1]) / 2], axis=1)))
+    bands = np.stack([level[..., a:b].sum(-1) for a, b in pairwise(edges)], axis=-1)  # (T, 2, 64)
+    both = bands.sum(1)
+    before = np.concatenate([np.zeros((2, count)), both])[: len(both)]
+    seen = np.stack([np.log(both + 1e-5), np.log(before + 1e-5), bands[:, 1] / (both + 1e-7)], axis=1)
+    masks = np.zeros((len(seen), count))
+    for turn in range(4):  # every fourth hop belongs together
+        if len(seen) > turn:
+            masks[turn::4] = _looks(w, seen[turn::4], embedding)
+    of_bin = np.minimum(np.searchsorted(edges, np.arange(bins), "right") - 1, count - 1)
+    kept: NDArray[np.complexfloating] = left_right * masks[:, None, of_bin]
+    return kept
 
-    def bands(x: Array) -> Array:
-        parts = [x[..., a:b].reshape(*x.shape[:-1], -1, n).mean(-1) for a, b, n in groups]
-        return np.concatenate(parts, axis=-1)
+
+def _looks(w: Weights, seen: Array, embedding: Array) -> Array:
+    """``(T, 3, bands)`` to masks ``(T, bands)``."""
 
     def dense(x: Array, name: str) -> Array:
         return np.asarray(x @ np.asarray(w[f"{name}.weight"]).T + w[f"{name}.bias"])
 
-    def told(x: Array, film: Array) -> Array:
-        gain, offset = np.split(film, 2)
-        return x * (1 + gain) + offset
+    def causal(x: Array, name: str, stride: int = 1) -> Array:
+        y = convolve(x, np.asarray(w[f"{name}.conv.weight"]), (2, 1), (0, 1))[..., ::stride]
+        return normalise(y, w, f"{name}.norm")
+
+    def told(x: Array, gain_and_offset: Array) -> Array:
+        gain, offset = np.split(gain_and_offset[:, None, None], 2)
+        return np.maximum(x * (1 + gain) + offset, 0)
 
     def gru(x: Array, name: str) -> Array:
         wi, wh = np.asarray(w[f"{name}.weight_ih_l0"]).T, np.asarray(w[f"{name}.weight_hh_l0"]).T
@@ -118,29 +139,28 @@ def live(w: Weights, left_right: NDArray[np.complexfloating], embedding: Array) 
             out.append(old)
         return np.array(out)
 
+    levels = sum(name.startswith("down.") and name.endswith("around.bias") for name in w)
     hidden = np.maximum(dense(embedding * np.sqrt(len(embedding)), "condition.first"), 0)
     film = dense(hidden, "condition.second")
-    width, wide = len(w["encode.bias"]), len(w["widen.bias"])
-    first, second, third = np.split(film, [2 * width, 4 * width])
-    assert len(third) == 2 * wide
-
-    left, right = left_right[:, 0], left_right[:, 1]
-    mid_side = np.stack([left + right, left - right], axis=1) / 2  # (T, 2, bins)
-    levels = np.maximum(bands(np.abs(mid_side) ** 2), 1e-8) ** 0.25
-    low = mid_side[..., :256]
-    low = low / np.sqrt(np.abs(low) + 1e-4)
-    fine = np.stack([low.real, low.imag], axis=2)  # (T, 2, re or im, 256)
-    seen = np.concatenate([levels.reshape(len(levels), -1), fine.reshape(len(fine), -1)], axis=1)
-    encoded = dense((seen - w["shift"]) * w["scale"], "encode")
-    encoded = np.tanh(told(normalise(encoded.T, w, "enter").T, first))
-    above = gru(told(gru(encoded, "first"), second), "second") + encoded
-    hidden = np.maximum(told(normalise(dense(above, "widen").T, w, "leave").T, third), 0)
-    maps = dense(hidden, "decode").reshape(len(hidden), 2, 2, -1)  # (T, mid or side, re or im, bands)
-    of_bin: list[int] = []
-    for a, b, n in groups:
-        start = of_bin[-1] + 1 if of_bin else 0
-        of_bin += [start + i // n for i in range(b - a)]
-    of_bin.append(of_bin[-1])
-    mask = (maps[:, :, 0] + 1j * maps[:, :, 1])[:, :, of_bin]
-    mid, side = (mask * mid_side).transpose(1, 0, 2)
-    return np.stack([mid + side, mid - side], axis=1)
+    frames = len(seen)
+    x = normalise(seen.reshape(frames, -1).T, w, "enter").T.reshape(seen.shape).transpose(1, 0, 2)  # (3, T, bands)
+    across = [np.maximum(causal(x, "first"), 0)]
+    for i in range(levels):
+        x, name = across[-1], f"down.{i}"
+        around = np.einsum("ctfj,dcj->dtf", x.reshape(*x.shape[:2], -1, 2), w[f"{name}.around.weight"][:, :, 0])
+        x = causal(np.maximum(causal(x, f"{name}.first", 2), 0), f"{name}.second")
+        across.append(np.maximum(x + around + w[f"{name}.around.bias"][:, None, None], 0))
+    x = across.pop()
+    flat = x.transpose(1, 0, 2).reshape(frames, -1)
+    held = dense(gru(np.maximum(dense(flat, "into"), 0), "memory"), "out")
+    x = x + held.reshape(frames, len(x), -1).transpose(1, 0, 2)
+    x, film = told(x, film[: 2 * len(x)]), film[2 * len(x) :]
+    for i in range(levels):
+        beside, name = across.pop(), f"up.{i}"
+        part, film = film[: 4 * len(beside)], film[4 * len(beside) :]
+        x = np.repeat(convolve(x, np.asarray(w[f"{name}.below.weight"])), 2, axis=2)
+        x = normalise(x + convolve(beside, np.asarray(w[f"{name}.across.weight"])), w, f"{name}.norm")
+        x = told(x, part[: 2 * len(beside)])
+        x = x + told(causal(x, f"{name}.conv"), part[2 * len(beside) :])
+    assert not len(film)
+    return sigmoid(convolve(x, np.asarray(w["mask.weight"]))[0] + w["mask.bias"][0])

@@ -13,10 +13,21 @@ from models.flagger.recordings import RATE
 from models.query.captions import Captions, embed, load, save
 from models.query.classes import SoundClass, class_of_file, class_of_label, classes
 from models.query.evaluation import mixtures, sdr, si_sdr
-from models.query.growth import grown
 from models.query.loss import query_loss
 from models.query.mixing import QUERIES, Mixer, shares
-from models.query.network import LiveQuery, LiveSize
+from models.query.network import (
+    BANDS,
+    SPREAD,
+    WINDOWS,
+    LiveQuery,
+    LiveSize,
+    band_edges,
+    band_of_bin,
+    described,
+    in_turn,
+    interleaved,
+    pooling,
+)
 from models.query.own import find_own
 from models.query.pool import LEVEL, Place, Pool, build, prepare
 from models.query.sounds import find_sounds
@@ -182,22 +193,38 @@ def test_the_loss_knows_the_answer_from_the_mix_and_from_silence() -> None:
     assert query_loss(nothing, nothing, mix, ~there) < query_loss(mix * 0.1, nothing, mix, ~there)
 
 
-def test_a_network_that_has_grown_does_the_same() -> None:
+def test_every_bin_has_its_band_and_every_band_a_bin() -> None:
+    edges, bands = band_edges(), band_of_bin()
+    assert len(bands) == WINDOWS.bins
+    assert np.all(np.diff(edges) > 0)
+    assert sorted(set(bands)) == list(range(BANDS))
+    assert np.all(np.diff(bands) >= 0)
+    power = torch.rand(2, WINDOWS.bins)
+    torch.testing.assert_close((power @ pooling()).sum(1), power[:, : edges[-1]].sum(1))
+
+
+@pytest.mark.parametrize("hops", [1, 3, 4, 9, 16])
+def test_hops_are_taken_apart_and_put_together(hops: int) -> None:
+    x = torch.rand(3, hops, 2)
+    apart = interleaved(x)
+    assert apart.shape == (3 * SPREAD, -(-hops // SPREAD), 2)
+    torch.testing.assert_close(in_turn(apart, hops), x)
+
+
+def test_masks_hear_no_future_and_what_training_sees_is_what_is_live() -> None:
     torch.manual_seed(0)
-    small, large = LiveQuery(LiveSize(24, 32, 16)).eval(), LiveQuery(LiveSize(40, 48, 16)).eval()
-    for norm in (small.enter, small.leave):
-        norm.running_mean.normal_()
-        norm.running_var.uniform_(0.5, 2)
-    large.load_state_dict(grown(small.state_dict(), large))
-    planar, words = torch.randn(2, 7, 2, 2, 1025), torch.nn.functional.normalize(torch.randn(4, 384), dim=-1)
+    network = LiveQuery(LiveSize((3, 4, 6), 5, 16)).eval()
+    power, words = torch.rand(2, 27, 2, BANDS), torch.nn.functional.normalize(torch.randn(4, 384), dim=-1)
     with torch.no_grad():
-        before, after = (network(planar, network.condition(words)) for network in (small, large))
-        torch.testing.assert_close(after, before)
-        assert before.std() > 0.01
-    assert large.train()(planar, large.condition(words)).square().sum().backward() is None
-    assert large.decode.weight.grad[:, 32:].abs().max() > 0  # what is new can learn
-    same = grown(small.state_dict(), small)
-    assert all(torch.equal(value, small.state_dict()[name]) for name, value in same.items())
+        film = network.condition(words)
+        masks = network.every_hop(power, film)
+        assert masks.shape == (4, 27, BANDS)
+        changed = power.clone()
+        changed[:, 20:] = 0
+        assert torch.equal(network.every_hop(changed, film)[:, :20], masks[:, :20])
+        assert (network.every_hop(changed, film)[:, 20:] - masks[:, 20:]).abs().max() > 1e-4
+        seen = described(power[:, ::2], lag=1)[:, 1::2]  # as a training reads them
+        torch.testing.assert_close(network(seen, film), masks[:, 2::SPREAD])
 
 
 def test_captions_survive_their_file(tmp_path: Path) -> None:

@@ -23,25 +23,26 @@ from torch import Tensor, nn
 from models.checkpoint import checkpoint, write_checkpoint
 from models.flagger.recordings import RATE
 from models.processor import keep_memory, no_denormals
-from models.separator.masking import masked_waves, to_mid_side, to_planar
 from models.separator.stft import Stft
 from streaming.card import Source
 from streaming.errors import ModelError
 
 from .captions import Captions, load
 from .classes import Vocabulary
-from .growth import grown
 from .loss import ABSENT, query_loss
 from .mixing import Batch, Mixer
-from .network import EMBEDDING, WINDOWS, LiveQuery, LiveSize
+from .network import EMBEDDING, LAG, WINDOWS, LiveQuery, LiveSize, band_of_bin, described, pooling
 from .pool import Place, Pool
 from .resunet import ResUNet30
 
 Kind = Literal["live", "studio"]
+PEAK_RATES: dict[Kind, float] = {"live": 2e-3, "studio": 1e-3}
 STUDIO_RATE = 32000
 STUDIO_WIDTHS = (16, 32, 64, 128, 128, 128)
 STUDIO_FFT = 1024
 """As the paper has it."""
+LEVELS = ((1.0, 0.6), (0.5, 0.4))
+"""Of query-live's loss: exponents of the bands' amplitudes, and their shares."""
 FILM_GAIN = 4.0
 """Of the words to begin with: as published they are a twentieth of what they speak to."""
 
@@ -54,7 +55,8 @@ class Settings:
     minutes: float = 60.0
     batch: int = 8
     seconds: float = 3.0
-    peak_rate: float = 1e-3
+    peak_rate: float | None = None
+    """That of `PEAK_RATES` if not said."""
     warm_up: float = 0.04
     """Share of the budget."""
     absent: float = ABSENT
@@ -65,31 +67,50 @@ class Settings:
 
 
 class LiveTask(nn.Module):
-    """query-live: stereo through the engine's own transform."""
+    """query-live: stereo, trained on the levels of bands, played through the engine's own transform."""
 
     rate = RATE
+    pooling: Tensor
+    band_of_bin: Tensor
 
     def __init__(self, size: LiveSize | None = None) -> None:
         super().__init__()
         self.network = LiveQuery(size)
         self.stft = Stft(WINDOWS)
+        self.register_buffer("pooling", pooling(), persistent=False)
+        self.register_buffer("band_of_bin", torch.tensor(band_of_bin()), persistent=False)
 
     def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
         """``(M, 2, samples)`` and ``(M * Q, D)`` to ``(M * Q, 2, samples less a hop)``."""
-        with torch.no_grad():
-            spectra = to_mid_side(self.stft, mix)  # (B, T, 2, bins)
-            planar = to_planar(spectra)
-        masks = self.network(planar, self.network.condition(embedding)).float()
-        masks = masks.unflatten(0, (len(mix), -1)).transpose(1, 2)  # (M, T, Q, 2, 2, BANDS)
-        mid, side = masked_waves(masks, spectra, self.stft).flatten(0, 1).unbind(1)
-        return torch.stack([mid + side, mid - side], dim=1)
+        asked = len(embedding) // len(mix)
+        spectra = self.stft.analyse(mix)  # (M, 2, T, bins)
+        left, right = spectra.unbind(1)
+        power = torch.stack([left + right, left - right], dim=2).mul(0.5).abs().square() @ self.pooling
+        masks = self.network.every_hop(power, self.network.condition(embedding))[..., self.band_of_bin]
+        return self.stft.synthesise(spectra.repeat_interleave(asked, 0) * masks[:, None])
 
     def loss(self, batch: Batch, absent: float) -> Tensor:
-        samples = batch.mix.shape[-1] // WINDOWS.hop_samples * WINDOWS.hop_samples
-        estimate = self.separate(batch.mix[..., :samples], batch.embedding)
-        n, asked = estimate.shape[-1], len(batch.target) // len(batch.mix)
-        mix = batch.mix[..., :n].repeat_interleave(asked, 0)
-        return query_loss(estimate, batch.target[..., :n], mix, batch.present, absent)
+        """Of the newest frame of every look, with levels as they are and with quiet ones brought up."""
+        with torch.no_grad():
+            power = self._power(batch.mix)
+            seen = described(power, lag=1)[:, 1::2]
+            mix, target = (some[:, 1::2].sum(2) for some in (power, self._power(batch.target)))
+        masks = self.network(seen, self.network.condition(batch.embedding))
+        mix = mix.repeat_interleave(len(target) // len(mix), 0)
+        losses = [
+            share
+            * query_loss(
+                (masks * mix.sqrt()) ** power, target.sqrt() ** power, mix.sqrt() ** power, batch.present, absent
+            )
+            for power, share in LEVELS
+        ]
+        return torch.stack(losses).sum()
+
+    def _power(self, waves: Tensor) -> Tensor:
+        """``(B, 2, samples)`` to that of mid and side at every second hop ``(B, T, 2, BANDS)``."""
+        left, right = waves.unbind(1)
+        mid_side = torch.stack([left + right, left - right], dim=1) * 0.5
+        return (self.stft.analyse(mid_side, every=LAG).abs().square() @ self.pooling).transpose(1, 2)
 
 
 class StudioTask(nn.Module):
@@ -168,13 +189,12 @@ def train(
     task = make_task(settings.kind).to(device)
     if resume is not None:
         state = read_checkpoint(resume)["state"]
-        task.network.load_state_dict(grown(state, task.network) if isinstance(task, LiveTask) else state)
+        task.network.load_state_dict(state)
     samples, places, sources = pool_at(pool, "train", task.rate)
     on_device = torch.from_numpy(np.array(samples)).to(device)
     mixer = Mixer(on_device, places, captions, task.rate, settings.seconds, settings.seed, known)
-    if isinstance(task, LiveTask) and resume is None:
-        task.network.standardise(to_planar(to_mid_side(task.stft, mixer.batch(16).mix)))
-    optimiser = torch.optim.AdamW(task.parameters(), settings.peak_rate, weight_decay=0.01, fused=device.type == "cuda")
+    peak_rate = settings.peak_rate or PEAK_RATES[settings.kind]
+    optimiser = torch.optim.AdamW(task.parameters(), peak_rate, weight_decay=0.01, fused=device.type == "cuda")
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
@@ -188,7 +208,7 @@ def train(
     started = saved = told = time.monotonic()
     step, running = 0, 0.0
     while (share := (time.monotonic() - started) / (60 * settings.minutes)) < 1:
-        rate = settings.peak_rate * schedule(share, settings.warm_up)
+        rate = peak_rate * schedule(share, settings.warm_up)
         for group in optimiser.param_groups:
             group["lr"] = rate
         with torch.no_grad():
