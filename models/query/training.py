@@ -31,7 +31,7 @@ from .captions import Captions, load
 from .classes import Vocabulary
 from .loss import ABSENT, query_loss
 from .mixing import Batch, Mixer
-from .network import EMBEDDING, LAG, WINDOWS, LiveQuery, LiveSize, band_of_bin, described, pooling
+from .network import EMBEDDING, LAG, SPREAD, WINDOWS, LiveQuery, LiveSize, band_of_bin, described, pooling
 from .pool import Place, Pool
 from .resunet import ResUNet30
 
@@ -41,7 +41,9 @@ STUDIO_RATE = 32000
 STUDIO_WIDTHS = (16, 32, 64, 128, 128, 128)
 STUDIO_FFT = 1024
 """As the paper has it."""
-LEVELS = ((1.0, 0.6), (0.5, 0.4))
+LOOK = SPREAD // LAG
+"""Frames, `LAG` hops apart, from one look to the next."""
+POWERS = ((1.0, 0.6), (0.5, 0.4))
 """Of query-live's loss: exponents of the bands' amplitudes, and their shares."""
 FILM_GAIN = 4.0
 """Of the words to begin with: as published they are a twentieth of what they speak to."""
@@ -90,27 +92,25 @@ class LiveTask(nn.Module):
         return self.stft.synthesise(spectra.repeat_interleave(asked, 0) * masks[:, None])
 
     def loss(self, batch: Batch, absent: float) -> Tensor:
-        """Of the newest frame of every look, with levels as they are and with quiet ones brought up."""
+        """On the bands' amplitudes in the newest frame of every look, as they are and with what is quiet brought up."""
         with torch.no_grad():
-            power = self._power(batch.mix)
-            seen = described(power, lag=1)[:, 1::2]
-            mix, target = (some[:, 1::2].sum(2) for some in (power, self._power(batch.target)))
+            heard = self._power(batch.mix, LAG)
+            seen = described(heard, lag=1)[:, LOOK - 1 :: LOOK]
+            mix = heard[:, LOOK - 1 :: LOOK].sum(2).sqrt()
+            target = self._power(batch.target, SPREAD, SPREAD - LAG).sum(2).sqrt()
         masks = self.network(seen, self.network.condition(batch.embedding))
         mix = mix.repeat_interleave(len(target) // len(mix), 0)
         losses = [
-            share
-            * query_loss(
-                (masks * mix.sqrt()) ** power, target.sqrt() ** power, mix.sqrt() ** power, batch.present, absent
-            )
-            for power, share in LEVELS
+            share * query_loss((masks * mix) ** power, target**power, mix**power, batch.present, absent)
+            for power, share in POWERS
         ]
         return torch.stack(losses).sum()
 
-    def _power(self, waves: Tensor) -> Tensor:
-        """``(B, 2, samples)`` to that of mid and side at every second hop ``(B, T, 2, BANDS)``."""
+    def _power(self, waves: Tensor, every: int, first: int = 0) -> Tensor:
+        """``(B, 2, samples)`` to that of mid and side ``(B, T, 2, BANDS)``, at some of the hops."""
         left, right = waves.unbind(1)
         mid_side = torch.stack([left + right, left - right], dim=1) * 0.5
-        return (self.stft.analyse(mid_side, every=LAG).abs().square() @ self.pooling).transpose(1, 2)
+        return (self.stft.analyse(mid_side, every, first).abs().square() @ self.pooling).transpose(1, 2)
 
 
 class StudioTask(nn.Module):

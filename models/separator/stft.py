@@ -28,10 +28,10 @@ class Stft(nn.Module):
         self.register_buffer("analysis_window", analysis, persistent=False)
         self.register_buffer("synthesis_window", synthesis, persistent=False)
 
-    def analyse(self, waves: Tensor, every: int = 1) -> Tensor:
-        """``(..., samples)`` to complex ``(..., frames, bins)``, one frame a whole hop of samples, or of every n-th."""
+    def analyse(self, waves: Tensor, every: int = 1, first: int = 0) -> Tensor:
+        """``(..., samples)`` to complex ``(..., frames, bins)``, one frame a whole hop of samples, or of some hops."""
         n, h = self.windows.analysis_samples, self.windows.hop_samples
-        frames = F.pad(waves, (n - h, 0)).unfold(-1, n, every * h)  # (..., frames, N)
+        frames = F.pad(waves, (n - h, 0))[..., first * h :].unfold(-1, n, every * h)  # (..., frames, N)
         spectra: Tensor = torch.fft.rfft(frames * self.analysis_window)
         return spectra
 
