@@ -116,12 +116,14 @@ def described(power: Tensor, lag: int = LAG) -> Tensor:
 def interleaved(x: Tensor) -> Tensor:
     """``(M, T, …)`` to the sequences in it of every `SPREAD`-th hop, ``(M * SPREAD, T / SPREAD, …)``, zeros added."""
     padded = torch.cat([x, x.new_zeros((len(x), -x.shape[1] % SPREAD, *x.shape[2:]))], dim=1)
-    return padded.unflatten(1, (-1, SPREAD)).transpose(1, 2).flatten(0, 1)
+    sequences: Tensor = padded.unflatten(1, (-1, SPREAD)).transpose(1, 2).flatten(0, 1)
+    return sequences
 
 
 def in_turn(x: Tensor, hops: int) -> Tensor:
     """The reverse of `interleaved`: ``(M * SPREAD, T, …)`` to the first ``hops`` of each, ``(M, hops, …)``."""
-    return x.unflatten(0, (-1, SPREAD)).transpose(1, 2).flatten(1, 2)[:, :hops]
+    one_by_one: Tensor = x.unflatten(0, (-1, SPREAD)).transpose(1, 2).flatten(1, 2)
+    return one_by_one[:, :hops]
 
 
 class Condition(nn.Module):
@@ -224,8 +226,9 @@ class LiveQuery(nn.Module):
     def _remembered(self, x: Tensor) -> Tensor:
         looks = F.dropout(x.transpose(1, 2).flatten(2), DROPOUT, self.training)
         held = run_gru(self.memory, F.relu(self.into(looks)))
-        out: Tensor = self.out(F.dropout(held, DROPOUT, self.training))
-        return out.unflatten(2, (-1, x.shape[-1])).transpose(1, 2)
+        out = self.out(F.dropout(held, DROPOUT, self.training))
+        placed: Tensor = out.unflatten(2, (-1, x.shape[-1])).transpose(1, 2)
+        return placed
 
     def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
         """Power of mid and side at every hop ``(M, T, 2, BANDS)`` to masks as they are live ``(M * Q, T, BANDS)``."""
