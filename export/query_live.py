@@ -35,7 +35,6 @@ from models.query.network import (
     LiveQuery,
     Up,
     band_of_bin,
-    filmed,
     pooling,
 )
 from models.separator.network import CHANNELS
@@ -46,9 +45,9 @@ from .graph import write_graph
 from .separator import affine, gru_cell, product
 
 DESCRIPTION = (
-    "What you describe, stereo, live: a causal convolutional mask network over low-latency frames that a sentence "
-    "tells what to keep. It knows the sounds that it learned from and what resembles them; of anything else it may "
-    "give silence, or the wrong thing."
+    "What you describe, stereo, live: a causal convolutional mask network over low-latency frames that compares what "
+    "it hears with a sentence. It knows the sounds that it learned from and what resembles them; of anything else it "
+    "may give silence, or the wrong thing."
 )
 LAYERS = ("condition_1", "condition_1_bias", "condition_2", "condition_2_bias")
 ROWS = SPREAD * (KERNEL - 1)
@@ -114,12 +113,11 @@ class LookUp(nn.Module):
         self.bias = nn.Parameter(bias)
         self.conv = LookConv(trained.conv)
 
-    def forward(self, x: Tensor, across: Tensor, film: Tensor, row: Row) -> Tensor:
-        joining, leaving = film.chunk(2, dim=1)
+    def forward(self, x: Tensor, across: Tensor, row: Row) -> Tensor:
         risen = F.conv2d(x, self.below)
         risen = torch.stack([risen, risen], dim=-1).flatten(-2)  # each band twice
-        risen = F.relu(filmed(risen + F.conv2d(across, self.across, self.bias), joining))
-        return risen + F.relu(filmed(self.conv(risen, row), leaving))
+        risen = F.relu(risen + F.conv2d(across, self.across, self.bias))
+        return risen + F.relu(self.conv(risen, row))
 
 
 class LiveStep(nn.Module):
@@ -145,7 +143,7 @@ class LiveStep(nn.Module):
         self.inward = product(gru["weight_ih_l0"], gru["bias_ih_l0"])
         self.back = product(gru["weight_hh_l0"], gru["bias_hh_l0"])
         self.up = nn.ModuleList(LookUp(up) for up in network.up)
-        self.mask = network.mask
+        self.leave = network.leave
 
     @property
     def state_shape(self) -> tuple[int, int, int]:
@@ -164,7 +162,7 @@ class LiveStep(nn.Module):
 
     def forward(self, spectrum: Tensor, film: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """``(1, 2, bins, 2)``, ``(1, film)`` and ``(1, ROWS, K)`` to ``(1, 1, 2, bins, 2)`` and the next state."""
-        row, parts = Row(state), film.split(list(self.size.film), dim=1)
+        row = Row(state)
         left, right = spectrum.split(1, dim=1)
         mid_side = torch.cat([left + right, left - right], dim=1) * 0.5
         power = mid_side.square().sum(-1) @ self.pooling  # (1, 2, BANDS)
@@ -180,11 +178,12 @@ class LiveStep(nn.Module):
         (held,) = row.before((1, self.size.memory), SPREAD)
         held = gru_cell(self.inward(F.relu(self.into(x.flatten(1)))), self.back(held), held)
         row.keep(held)
-        x = x + self.out(held).view(x.shape)
-        x = F.relu(filmed(x, parts[0]))
-        for up, part in zip(self.up, parts[1:], strict=True):
-            x = up(x, across.pop(), part, row)
-        mask = torch.sigmoid(self.mask(x)).flatten()[self.bands]
+        x = F.relu(x + self.out(held).view(x.shape))
+        for up in self.up:
+            x = up(x, across.pop(), row)
+        weight, offset = film.split([self.size.width, BANDS], dim=1)
+        heard = F.relu(self.leave(x)).view(self.size.width, BANDS)
+        mask = torch.sigmoid(weight @ heard * self.size.width**-0.5 + offset)[0, self.bands]
         stem = (spectrum * mask[:, None]).unsqueeze(1)
         return stem, row.next_state()
 
@@ -192,7 +191,7 @@ class LiveStep(nn.Module):
 def export_graph(network: LiveQuery, target: Path) -> None:
     """Write the graph with the condition's constants, without a card."""
     step = LiveStep(network).eval()
-    film = torch.randn(1, sum(network.size.film)) * 0.1
+    film = torch.randn(1, network.size.film) * 0.1
     example = (torch.randn(1, CHANNELS, WINDOWS.bins, 2), film, torch.zeros(step.state_shape))
     write_graph(step, example, ("spectrum", "film", "state"), ("stems", "next_state"), target)
     add_constants(target, dict(zip(LAYERS, condition_layers(network), strict=True)))
@@ -226,7 +225,7 @@ def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_enc
         latency_samples=WINDOWS.latency_samples, analysis_samples=WINDOWS.analysis_samples,
         stems=("query",), residual="rest",
         inputs=(
-            CardTensor("spectrum", (1, CHANNELS, bins, 2)), CardTensor("film", (1, sum(network.size.film))),
+            CardTensor("spectrum", (1, CHANNELS, bins, 2)), CardTensor("film", (1, network.size.film)),
             CardTensor("state", state),
         ),
         outputs=(CardTensor("stems", (1, 1, CHANNELS, bins, 2)), CardTensor("next_state", state), *layers),

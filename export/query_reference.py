@@ -124,10 +124,6 @@ def _looks(w: Weights, seen: Array, embedding: Array) -> Array:
         y = convolve(x, np.asarray(w[f"{name}.conv.weight"]), (2, 1), (0, 1))[..., ::stride]
         return normalise(y, w, f"{name}.norm")
 
-    def told(x: Array, gain_and_offset: Array) -> Array:
-        gain, offset = np.split(gain_and_offset[:, None, None], 2)
-        return np.maximum(x * (1 + gain) + offset, 0)
-
     def gru(x: Array, name: str) -> Array:
         wi, wh = np.asarray(w[f"{name}.weight_ih_l0"]).T, np.asarray(w[f"{name}.weight_hh_l0"]).T
         old, out = np.zeros(wh.shape[0]), []
@@ -153,14 +149,12 @@ def _looks(w: Weights, seen: Array, embedding: Array) -> Array:
     x = across.pop()
     flat = x.transpose(1, 0, 2).reshape(frames, -1)
     held = dense(gru(np.maximum(dense(flat, "into"), 0), "memory"), "out")
-    x = x + held.reshape(frames, len(x), -1).transpose(1, 0, 2)
-    x, film = told(x, film[: 2 * len(x)]), film[2 * len(x) :]
+    x = np.maximum(x + held.reshape(frames, len(x), -1).transpose(1, 0, 2), 0)
     for i in range(levels):
         beside, name = across.pop(), f"up.{i}"
-        part, film = film[: 4 * len(beside)], film[4 * len(beside) :]
         x = np.repeat(convolve(x, np.asarray(w[f"{name}.below.weight"])), 2, axis=2)
-        x = normalise(x + convolve(beside, np.asarray(w[f"{name}.across.weight"])), w, f"{name}.norm")
-        x = told(x, part[: 2 * len(beside)])
-        x = x + told(causal(x, f"{name}.conv"), part[2 * len(beside) :])
-    assert not len(film)
-    return sigmoid(convolve(x, np.asarray(w["mask.weight"]))[0] + w["mask.bias"][0])
+        x = np.maximum(normalise(x + convolve(beside, np.asarray(w[f"{name}.across.weight"])), w, f"{name}.norm"), 0)
+        x = x + np.maximum(causal(x, f"{name}.conv"), 0)
+    heard = np.maximum(convolve(x, np.asarray(w["leave.weight"])) + w["leave.bias"][:, None, None], 0)
+    weight, offset = film[: len(heard)], film[len(heard) :]
+    return sigmoid(np.tensordot(weight, heard, axes=1) / np.sqrt(len(heard)) + offset)

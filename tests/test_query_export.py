@@ -32,7 +32,7 @@ from models.query.resunet import ResUNet30
 from streaming.errors import ModelError
 from streaming.session import read_card
 
-SMALL = LiveSize(channels=(3, 4, 6), memory=5, hidden=16)
+SMALL = LiveSize(channels=(3, 4, 6), memory=5, width=7, hidden=16)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from models.query.captions import Captions, embed, load, save
 from models.query.classes import SoundClass, class_of_file, class_of_label, classes
 from models.query.evaluation import mixtures, sdr, si_sdr
 from models.query.loss import query_loss
-from models.query.mixing import QUERIES, Mixer, shares
+from models.query.mixing import Mixer, shares
 from models.query.network import (
     BANDS,
     SPREAD,
@@ -141,26 +141,22 @@ def mixer(pool: tuple[Pool, dict[str, SoundClass]], seed: int = 0, seconds: floa
     return Mixer(torch.from_numpy(np.array(held.samples)), held.places, captions, RATE, seconds, seed, known)
 
 
-def test_a_mixture_holds_what_is_asked_for_and_silence_is_asked_for_too(
-    pool: tuple[Pool, dict[str, SoundClass]],
-) -> None:
+def test_a_mixture_is_the_sum_of_its_sounds_and_asks_for_no_kin(pool: tuple[Pool, dict[str, SoundClass]]) -> None:
     source = mixer(pool)
-    absent = 0
     for _ in range(6):
         batch = source.batch(5)
-        assert batch.mix.shape == (5, 2, RATE)
-        assert batch.target.shape == (5 * QUERIES, 2, RATE)
-        assert torch.isfinite(batch.mix).all()
-        assert batch.mix.abs().max() <= 1.0
-        assert torch.allclose(batch.embedding.norm(dim=-1), torch.ones(5 * QUERIES), atol=1e-4)
-        loud = batch.target.abs().amax((1, 2)) > 1e-4
-        assert torch.equal(loud, batch.present)
-        absent += int((~batch.present).sum())
-        for i in range(5):  # with both of two sources asked for, they are the whole
-            both = batch.present[2 * i] and batch.present[2 * i + 1]
-            rest = batch.mix[i] - batch.target[2 * i] - batch.target[2 * i + 1]
-            assert not both or rest.square().mean() <= batch.mix[i].square().mean() * 4
-    assert absent
+        assert batch.sounds.shape[1:] == (2, RATE)
+        assert torch.isfinite(batch.sounds).all()
+        mix = batch.mixed(batch.sounds)
+        assert mix.shape == (5, 2, RATE)
+        assert mix.abs().max() <= 1.0
+        assert torch.equal(batch.owner.unique(), torch.arange(5))
+        assert batch.words.shape == (len(source.keys), 384)
+        assert torch.allclose(batch.words.norm(dim=-1), torch.ones(len(source.keys)), atol=1e-4)
+        for i in range(5):
+            there = set(batch.kind[batch.owner == i].tolist())
+            assert {k for k in range(len(source.keys)) if not batch.absent[i, k]} == there  # kin to itself alone
+            torch.testing.assert_close(mix[i], batch.sounds[batch.owner == i].sum(0))
 
 
 def test_mixtures_come_from_the_seed_alone(pool: tuple[Pool, dict[str, SoundClass]]) -> None:
@@ -169,9 +165,9 @@ def test_mixtures_come_from_the_seed_alone(pool: tuple[Pool, dict[str, SoundClas
     torch.manual_seed(0)
     again = mixer(pool, 3).batch(2)
     other = mixer(pool, 4).batch(2)
-    assert torch.equal(first.mix, again.mix)
-    assert torch.equal(first.target, again.target)
-    assert not torch.equal(first.mix, other.mix)
+    assert torch.equal(first.sounds, again.sounds)
+    assert torch.equal(first.words, again.words)
+    assert first.sounds.shape != other.sounds.shape or not torch.equal(first.sounds, other.sounds)
 
 
 def test_rare_classes_are_drawn_less_and_wanted_ones_more() -> None:
@@ -184,13 +180,13 @@ def test_the_loss_knows_the_answer_from_the_mix_and_from_silence() -> None:
     torch.manual_seed(1)
     target, other = torch.randn(2, 4, 2, 8000).unbind(0)
     mix, there = target + other, torch.ones(4, dtype=torch.bool)
-    perfect, untouched, silent = (float(query_loss(e, target, mix, there)) for e in (target, mix, 0 * mix))
+    perfect, untouched, silent = (float(query_loss(e, target, mix, there, 1.0)) for e in (target, mix, 0 * mix))
     assert perfect == pytest.approx(-29.6, abs=0.1)
     assert untouched == pytest.approx(0, abs=0.1)
     assert silent == pytest.approx(0, abs=0.1)
-    assert query_loss(0.05 * target, target, mix, there) < query_loss(0.05 * other, target, mix, there) - 5
+    assert query_loss(0.05 * target, target, mix, there, 1.0) < query_loss(0.05 * other, target, mix, there, 1.0) - 5
     nothing = torch.zeros_like(target)
-    assert query_loss(nothing, nothing, mix, ~there) < query_loss(mix * 0.1, nothing, mix, ~there)
+    assert query_loss(nothing, nothing, mix, ~there, 1.0) < query_loss(mix * 0.1, nothing, mix, ~there, 1.0)
 
 
 def test_every_bin_has_its_band_and_every_band_a_bin() -> None:
@@ -213,18 +209,32 @@ def test_hops_are_taken_apart_and_put_together(hops: int) -> None:
 
 def test_masks_hear_no_future_and_what_training_sees_is_what_is_live() -> None:
     torch.manual_seed(0)
-    network = LiveQuery(LiveSize((3, 4, 6), 5, 16)).eval()
+    network = LiveQuery(LiveSize((3, 4, 6), 5, 7, 16)).eval()
     power, words = torch.rand(2, 27, 2, BANDS), torch.nn.functional.normalize(torch.randn(4, 384), dim=-1)
     with torch.no_grad():
         film = network.condition(words)
         masks = network.every_hop(power, film)
-        assert masks.shape == (4, 27, BANDS)
+        assert masks.shape == (2, 27, BANDS, 4)
         changed = power.clone()
         changed[:, 20:] = 0
         assert torch.equal(network.every_hop(changed, film)[:, :20], masks[:, :20])
         assert (network.every_hop(changed, film)[:, 20:] - masks[:, 20:]).abs().max() > 1e-4
         seen = described(power[:, ::2], lag=1)[:, 1::2]  # as a training reads them
-        torch.testing.assert_close(network(seen, film), masks[:, 2::SPREAD])
+        torch.testing.assert_close(network.masks(network(seen), film), masks[:, 2::SPREAD])
+
+
+def test_the_loss_on_bands_is_that_on_waveforms(pool: tuple[Pool, dict[str, SoundClass]]) -> None:
+    torch.manual_seed(0)
+    task, batch = LiveTask(LiveSize((3, 4, 6), 5, 7, 16)).eval(), mixer(pool, seconds=2.0).batch(4)
+    with torch.no_grad():
+        mix = batch.mixed(batch.sounds)
+        outputs = torch.stack([task.separate(one, batch.words) for one in mix])  # (4, K, 2, samples)
+        samples = outputs.shape[-1]
+        there = torch.ones(len(batch.kind), dtype=torch.bool)
+        ours = outputs[batch.owner, batch.kind]
+        waves = query_loss(ours, batch.sounds[..., :samples], mix[batch.owner][..., :samples], there, 1.0)
+        assert float(task.loss(batch, 0.0)) == pytest.approx(float(waves), abs=0.3)
+        assert float(task.loss(batch, 1.0)) < float(task.loss(batch, 0.0)) or not batch.absent.any()
 
 
 def test_captions_survive_their_file(tmp_path: Path) -> None:
@@ -259,7 +269,7 @@ def test_a_run_learns_and_its_checkpoint_separates(pool: tuple[Pool, dict[str, S
     assert [s.name for s in sources] == ["mine"]
     assert json.loads(told[-1])["step"] >= 1
     with torch.no_grad():
-        mix = torch.from_numpy(np.stack([tone(110), tone(110)]))[None]
+        mix = torch.from_numpy(np.stack([tone(110), tone(110)]))
         out = task.separate(mix, torch.from_numpy(fake("low hum"))[None])
     assert out.shape[:2] == (1, 2)
     assert torch.isfinite(out).all()

@@ -16,27 +16,35 @@ UNHEARD = 1e-4
 """40 dB under the mix: what an output holds below that is not asked for its shape."""
 QUIET = 3e-3
 """25 dB under the mix: an absent sound that is quieter counts no more."""
-ABSENT = 0.5
-"""Weight of an example with a silent target, at the end of a training. With full weight from the start silence for
-everything is a trap that training falls into and never leaves: it wins 25 dB at once, and what is there has only a few
-dB to offer."""
 
 
-def query_loss(estimate: Tensor, target: Tensor, mix: Tensor, present: Tensor, weight: float = ABSENT) -> Tensor:
+def query_loss(estimate: Tensor, target: Tensor, mix: Tensor, present: Tensor, weight: float) -> Tensor:
     """Mean over a batch, dB.
 
     Args:
         estimate, target, mix: ``(B, ..., samples)``.
         present: ``(B,)`` bool; where it is False the target is silence.
-        weight: of the latter.
+        weight: of the latter. With full weight from the start silence for everything is a trap that training falls
+            into and never leaves: it wins 25 dB at once, and what is there has only a few dB to offer.
     """
     estimate, target = estimate.flatten(1), target.flatten(1)
-    error = (estimate - target).square().sum(-1)
-    wanted = target.square().sum(-1) + 1e-7
-    whole = mix.flatten(1).square().sum(-1) + 1e-7
-    kept = (estimate * target).sum(-1).square() / wanted
-    beside = (estimate.square().sum(-1) - kept).clamp_min(0)
+    kept, whole = estimate.square().sum(-1), mix.flatten(1).square().sum(-1)
+    heard = heard_loss(kept, (estimate * target).sum(-1), target.square().sum(-1), whole)
+    return torch.where(present, heard, weight * leak_loss(kept, whole)).mean()
+
+
+def heard_loss(kept: Tensor, common: Tensor, wanted: Tensor, whole: Tensor) -> Tensor:
+    """dB of each output whose sound is there, from energies ``(B,)``: of the output, of what it has in common with the
+    sound (their product), of the sound, and of the mix."""
+    wanted, whole = wanted + 1e-7, whole + 1e-7
+    error = (kept - 2 * common + wanted).clamp_min(0)
+    along = common.square() / wanted
+    beside = (kept - along).clamp_min(0)
     ratio = torch.log10(error / wanted + CEILING)
-    shape = torch.log10((beside + CEILING * kept + UNHEARD * whole) / (kept + UNHEARD * whole))
-    absent = torch.log10(error / whole + QUIET)
-    return 10 * torch.where(present, (ratio + shape) / 2, weight * absent).mean()
+    shape = torch.log10((beside + CEILING * along + UNHEARD * whole) / (along + UNHEARD * whole))
+    return 5 * (ratio + shape)
+
+
+def leak_loss(kept: Tensor, whole: Tensor) -> Tensor:
+    """dB of each output whose sound is not there."""
+    return 10 * torch.log10(kept / (whole + 1e-7) + QUIET)

@@ -3,17 +3,14 @@
 What is drawn (which sounds, where, how loud, how far) is drawn in numpy from a seed; what is computed (reading with a
 change of speed, tone, rooms, panning, levels) is done for all sounds of the batch in torch::
 
-    pool ─ read at a speed ─ tone ─ room (left, right) ─ pan ─ level ─┬─ targets: each of the first two sources,
-                                                                      │  or silence for what is not there
-                                                                      └─ mix = sum of 1 to 4 sources
+    pool ─ read at a speed ─ tone ─ room (left, right) ─ pan ─ level ─ sounds ─ summed: mixtures of 1 to 4
 
-Every mixture is asked two things: what the words change is then the only difference between two examples.
+A mixture can be asked for each thing in it, and for every class that is no kin to any of them: `Batch.absent`.
 Sounds shorter than an example come again after a pause, as a drum or a door would.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,7 +22,6 @@ from .captions import Captions
 from .classes import Vocabulary, classes
 from .pool import Place
 
-QUERIES = 2
 COUNTS = (0.05, 0.65, 0.2, 0.1)
 """How often a mixture has one, two, three and four sources."""
 LOUDER = {
@@ -41,8 +37,6 @@ LOUDER = {
 CLIPS_FOR_FULL_SHARE = 12
 """A class with fewer sounds is drawn less, or it would be learned by heart."""
 SAME_CONTEXT = 0.5
-ABSENT = 0.16
-"""Share of questions for what is not there."""
 RANGE_DB = 14.0
 """Greatest difference of two sources."""
 SHAPED = 0.75
@@ -53,26 +47,29 @@ TONE_POINTS, TONE_DB = 8, 4.5
 ROOM_S = 0.35
 WORDS_NOISE = 0.01
 TRIES = 50
-"""At a question for what is not there, where few classes are known."""
+"""At one more sound, where few classes are known."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Everything on the device: ``mix (M, 2, samples)``; ``target (2 M, 2, samples)``, ``embedding (2 M, D)`` and
-    ``present (2 M,)`` bool, two questions a mixture."""
+    """M mixtures of N sounds of K classes, everything on the device.
 
-    mix: Tensor
-    target: Tensor
-    embedding: Tensor
-    present: Tensor
+    Attributes:
+        sounds: ``(N, 2, samples)`` as they lie in their mixtures.
+        owner, kind: ``(N,)`` int64: the mixture of each, and its class.
+        absent: ``(M, K)`` bool: classes that are no kin to what is there.
+        words: ``(K, D)``: for each class one of its captions.
+    """
 
+    sounds: Tensor
+    owner: Tensor
+    kind: Tensor
+    absent: Tensor
+    words: Tensor
 
-class _Plan(NamedTuple):
-    places: list[tuple[int, int]]
-    rows: list[int]
-    """Of the captions, one a question."""
-    wanted: list[int]
-    """The source that answers each question, or -1."""
+    def mixed(self, parts: Tensor) -> Tensor:
+        """Sums of the sounds, or of anything about them, for each mixture: ``(N, ...)`` to ``(M, ...)``."""
+        return parts.new_zeros(len(self.absent), *parts.shape[1:]).index_add_(0, self.owner, parts)
 
 
 class Mixer:
@@ -109,13 +106,19 @@ class Mixer:
         self._context = {
             key: np.array([k for k in self.keys if known[k].context == known[key].context]) for key in self.keys
         }
+        self._kin = np.array([[a in known[b].kin for a in self.keys] for b in self.keys])
 
     def batch(self, size: int) -> Batch:
         """Draw and make ``size`` mixtures."""
-        rng, plans = self._rng, [self._plan() for _ in range(size)]
-        places = np.array([place for plan in plans for place in plan.places], np.int64)
-        owner = np.repeat(np.arange(size), [len(plan.places) for plan in plans])
-        first = np.concatenate([[0], np.cumsum([len(plan.places) for plan in plans])[:-1]])
+        rng, drawn = self._rng, [self._drawn() for _ in range(size)]
+        kinds = [key for of in drawn for key in of]
+        places = np.array([self._of[key][rng.integers(len(self._of[key]))] for key in kinds], np.int64)
+        owner = np.repeat(np.arange(size), [len(of) for of in drawn])
+        kind = np.array([self.keys.index(key) for key in kinds])
+        absent = ~np.array([self._kin[kind[owner == i]].any(0) for i in range(size)])
+        rows = torch.tensor([self._captions.draw(rng, key) for key in self.keys], device=self.device)
+        words = self._table[rows]
+        words = F.normalize(words + WORDS_NOISE * torch.randn_like(words), dim=-1)
         sound = self._read(places[:, 0], places[:, 1])[:, None]  # (N, 1, L)
         if rng.random() < SHAPED:
             sound = self._shape(sound[:, 0])
@@ -123,43 +126,29 @@ class Mixer:
         level = 10 ** (rng.uniform(-RANGE_DB / 2, RANGE_DB / 2, len(places)) / 20)
         rms = sound.square().mean((-1, -2)).sqrt().clamp_min(1e-5)
         sound = sound * (self._to(level) / rms)[:, None, None]
-        mix = torch.zeros(size, 2, self.length, device=self.device)
-        mix.index_add_(0, torch.from_numpy(owner).to(self.device), sound)
+        batch = Batch(sound, *(torch.from_numpy(a).to(self.device) for a in (owner, kind, absent)), words)
+        mix = batch.mixed(sound)
         overall = 10 ** (rng.uniform(-32, -12, size) / 20)
         gain = self._to(overall) / mix.square().mean((-1, -2)).sqrt().clamp_min(1e-5)
         gain = torch.minimum(gain, 0.99 / mix.abs().amax((-1, -2)).clamp_min(1e-5))
-        wanted = np.array([w for plan in plans for w in plan.wanted])
-        present = torch.from_numpy(wanted >= 0).to(self.device)
-        source = torch.from_numpy(np.repeat(first, QUERIES) + np.maximum(wanted, 0)).to(self.device)
-        target = sound[source] * (gain.repeat_interleave(QUERIES) * present)[:, None, None]
-        words = self._table[torch.tensor([row for plan in plans for row in plan.rows], device=self.device)]
-        words = F.normalize(words + WORDS_NOISE * torch.randn_like(words), dim=-1)
-        return Batch(mix * gain[:, None, None], target, words, present)
+        return replace(batch, sounds=sound * gain[batch.owner, None, None])
 
     def _to(self, values: NDArray[np.float64]) -> Tensor:
         return torch.from_numpy(np.asarray(values, np.float32)).to(self.device)
 
-    def _plan(self) -> _Plan:
+    def _drawn(self) -> list[str]:
+        """The classes of one mixture, none kin to another."""
         rng, known = self._rng, self._known
         count = 1 + int(rng.choice(len(COUNTS), p=COUNTS))
         drawn = [str(rng.choice(self.keys, p=self._chance))]
-        while len(drawn) < min(count, len(self.keys)):
+        for _ in range(TRIES):
+            if len(drawn) == count:
+                break
             near = self._context[drawn[0]]
             key = str(rng.choice(near)) if rng.random() < SAME_CONTEXT else str(rng.choice(self.keys, p=self._chance))
-            if not any(key in known[other].kin for other in drawn) or rng.random() < 0.002:
+            if not any(key in known[other].kin for other in drawn):
                 drawn.append(key)
-        rows, wanted = [], []
-        for question in range(QUERIES):
-            there = question < len(drawn) and rng.random() >= ABSENT
-            asked = drawn[question] if there else str(rng.choice(self.keys))
-            for _ in range(TRIES):
-                if there or not any(asked in known[other].kin for other in drawn):
-                    break
-                asked = str(rng.choice(self.keys))
-            rows.append(self._captions.draw(rng, asked))
-            wanted.append(question if there else -1)
-        places = [tuple(self._of[key][rng.integers(len(self._of[key]))].tolist()) for key in drawn]
-        return _Plan(places, rows, wanted)
+        return drawn
 
     def _read(self, start: NDArray[np.int64], length: NDArray[np.int64]) -> Tensor:
         """Places ``(N,)`` to sound ``(N, L)``, at a speed of 0.76 to 1.32, from anywhere in it."""

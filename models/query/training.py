@@ -29,7 +29,7 @@ from streaming.errors import ModelError
 
 from .captions import Captions, load
 from .classes import Vocabulary
-from .loss import ABSENT, query_loss
+from .loss import heard_loss, leak_loss, query_loss
 from .mixing import Batch, Mixer
 from .network import EMBEDDING, LAG, SPREAD, WINDOWS, LiveQuery, LiveSize, band_of_bin, described, pooling
 from .pool import Place, Pool
@@ -43,8 +43,10 @@ STUDIO_FFT = 1024
 """As the paper has it."""
 LOOK = SPREAD // LAG
 """Frames, `LAG` hops apart, from one look to the next."""
-POWERS = ((1.0, 0.6), (0.5, 0.4))
-"""Of query-live's loss: exponents of the bands' amplitudes, and their shares."""
+ABSENT: dict[Kind, float] = {"live": 0.1, "studio": 0.25}
+"""Weight of what is asked for and is not there, at the end: it grows with the share of the budget that is spent."""
+ASKED = 32
+"""Classes that query-live's mixtures are asked for in one step, at least all that are there."""
 FILM_GAIN = 4.0
 """Of the words to begin with: as published they are a twentieth of what they speak to."""
 
@@ -61,8 +63,6 @@ class Settings:
     """That of `PEAK_RATES` if not said."""
     warm_up: float = 0.04
     """Share of the budget."""
-    absent: float = ABSENT
-    """Weight of a question for what is not there (`loss`), at the end: it grows with the share of the budget spent."""
     ema_decay: float = 0.998
     seed: int = 0
     save_every_s: float = 60.0
@@ -83,34 +83,49 @@ class LiveTask(nn.Module):
         self.register_buffer("band_of_bin", torch.tensor(band_of_bin()), persistent=False)
 
     def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
-        """``(M, 2, samples)`` and ``(M * Q, D)`` to ``(M * Q, 2, samples less a hop)``."""
-        asked = len(embedding) // len(mix)
-        spectra = self.stft.analyse(mix)  # (M, 2, T, bins)
-        left, right = spectra.unbind(1)
-        power = torch.stack([left + right, left - right], dim=2).mul(0.5).abs().square() @ self.pooling
-        masks = self.network.every_hop(power, self.network.condition(embedding))[..., self.band_of_bin]
-        return self.stft.synthesise(spectra.repeat_interleave(asked, 0) * masks[:, None])
+        """``(2, samples)`` and ``(Q, D)`` to ``(Q, 2, samples less a hop)``."""
+        spectra = self.stft.analyse(mix)  # (2, T, bins)
+        power = _mid_side(spectra[None]).abs().square() @ self.pooling
+        masks = self.network.every_hop(power.transpose(1, 2), self.network.condition(embedding))[0]
+        return self.stft.synthesise(spectra * masks.permute(2, 0, 1)[:, None, :, self.band_of_bin])
 
     def loss(self, batch: Batch, absent: float) -> Tensor:
-        """On the bands' amplitudes in the newest frame of every look, as they are and with what is quiet brought up."""
-        with torch.no_grad():
-            heard = self._power(batch.mix, LAG)
-            seen = described(heard, lag=1)[:, LOOK - 1 :: LOOK]
-            mix = heard[:, LOOK - 1 :: LOOK].sum(2).sqrt()
-            target = self._power(batch.target, SPREAD, SPREAD - LAG).sum(2).sqrt()
-        masks = self.network(seen, self.network.condition(batch.embedding))
-        mix = mix.repeat_interleave(len(target) // len(mix), 0)
-        losses = [
-            share * query_loss((masks * mix) ** power, target**power, mix**power, batch.present, absent)
-            for power, share in POWERS
-        ]
-        return torch.stack(losses).sum()
+        """Of the mixtures' newest frame of every look, each asked for all that is there and much that is not.
 
-    def _power(self, waves: Tensor, every: int, first: int = 0) -> Tensor:
-        """``(B, 2, samples)`` to that of mid and side ``(B, T, 2, BANDS)``, at some of the hops."""
-        left, right = waves.unbind(1)
-        mid_side = torch.stack([left + right, left - right], dim=1) * 0.5
-        return (self.stft.analyse(mid_side, every, first).abs().square() @ self.pooling).transpose(1, 2)
+        What the loss on waveforms needs of an output are three energies, and a mask of bands has them from the bands'
+        own: that of the mix, of each sound, and of what the two have in common.
+        """
+        with torch.no_grad():
+            spectra = _mid_side(batch.mixed(self.stft.analyse(batch.sounds, LAG, LAG - 1)))
+            power = (spectra.abs().square() @ self.pooling).transpose(1, 2)
+            seen = described(power, lag=1)[:, LOOK - 1 :: LOOK]
+            mix = power[:, LOOK - 1 :: LOOK].sum(2)  # (M, T, BANDS)
+            sounds = _mid_side(self.stft.analyse(batch.sounds, SPREAD, SPREAD - 1))
+            wanted = (sounds.abs().square() @ self.pooling).sum((1, 2, 3))
+            common = spectra[batch.owner, :, LOOK - 1 :: LOOK]
+            common = (common * sounds.conj()).real.sum(1) @ self.pooling  # (N, T, BANDS)
+            asked, kind = self._asked(batch)
+        masks = self.network.masks(self.network(seen), self.network.condition(batch.words[asked]))
+        flat, whole = masks.flatten(1, 2), mix.sum((1, 2))
+        kept = torch.bmm(mix.flatten(1)[:, None].to(flat.dtype), flat.square())[:, 0].float()  # (M, asked)
+        ours = masks[batch.owner, ..., kind].float()
+        heard = heard_loss(kept[batch.owner, kind], (ours * common).sum((1, 2)), wanted, whole[batch.owner])
+        leaks = leak_loss(kept, whole[:, None])[batch.absent[:, asked]]
+        return heard.mean() + absent * leaks.sum() / max(1, len(leaks))
+
+    @staticmethod
+    def _asked(batch: Batch) -> tuple[Tensor, Tensor]:
+        """Classes to ask for ``(Q,)``, and where each sound's is among them ``(N,)``."""
+        there, kind = torch.unique(batch.kind, return_inverse=True)
+        order = torch.randperm(len(batch.words), device=there.device)
+        others = order[~torch.isin(order, there)][: max(0, ASKED - len(there))]
+        return torch.cat([there, others]), kind
+
+
+def _mid_side(left_right: Tensor) -> Tensor:
+    """``(B, 2, ...)``."""
+    left, right = left_right.unbind(1)
+    return torch.stack([left + right, left - right], dim=1) * 0.5
 
 
 class StudioTask(nn.Module):
@@ -134,9 +149,16 @@ class StudioTask(nn.Module):
         return torch.istft(kept, STUDIO_FFT, self.network.hop, window=self.window, length=mix.shape[-1])
 
     def loss(self, batch: Batch, absent: float) -> Tensor:
-        mix = batch.mix[:, 0].repeat_interleave(len(batch.target) // len(batch.mix), 0)
-        estimate = self.separate(mix, batch.embedding)
-        return query_loss(estimate, batch.target[:, 0], mix, batch.present, absent)
+        """Of waveforms: each mixture asked for all that is there and for one thing that is not."""
+        sounds = batch.sounds[:, 0]
+        mix = batch.mixed(sounds)
+        some = batch.absent.any(1).nonzero()[:, 0]  # of few classes all may be there
+        strange = torch.multinomial(batch.absent[some].float(), 1)[:, 0]
+        owner = torch.cat([batch.owner, some])
+        target = torch.cat([sounds, torch.zeros_like(mix[some])])
+        present = torch.arange(len(owner), device=mix.device) < len(sounds)
+        estimate = self.separate(mix[owner], batch.words[torch.cat([batch.kind, strange])])
+        return query_loss(estimate, target, mix[owner], present, absent)
 
 
 Task = LiveTask | StudioTask
@@ -215,7 +237,7 @@ def train(
             batch = mixer.batch(settings.batch)
         task.train()
         with torch.autocast(device.type, torch.bfloat16):
-            loss = task.loss(batch, settings.absent * share)
+            loss = task.loss(batch, ABSENT[settings.kind] * share)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(task.parameters(), 5.0)
