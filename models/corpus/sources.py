@@ -40,6 +40,10 @@ PACKAGES = (
 DATA_FOLDERS = ("sung_voice", "instruments", "breaks", "impulse_responses", "speech")
 
 
+ARCHIVES = (".pk3", ".zip")
+"""Packages of games within packages."""
+
+
 class Credit(NamedTuple):
     """Who made a sound and under which terms: what a song and a model card repeat."""
 
@@ -208,7 +212,7 @@ def audio_files(
     for path in sorted(root.rglob("*")) if root.is_dir() else []:
         if path.suffix.lower() in suffixes and not path.is_symlink() and smallest <= path.stat().st_size <= largest:
             found.append(str(path))
-        elif path.suffix == ".pk3":
+        elif path.suffix in ARCHIVES:
             with zipfile.ZipFile(path) as archive:
                 found += [
                     f"{path}::{info.filename}"

@@ -29,12 +29,16 @@ EFFECTS = {
     "torcs-data": ("GPL-2+, Free Art", "TORCS sounds"),
     "minetest-data": ("CC BY-SA 3.0, CC BY 3.0, MIT", "Minetest sounds, credits per file"),
     "warmux-data": ("GPL-2+", "WarMUX sounds"),
+    "0ad-data": ("CC BY-SA 3.0", "0 A.D. sounds by Wildfire Games"),
     "sonic-pi-samples": ("CC0", "Sonic Pi samples by Freesound users, collected by Sam Aaron"),
     "hydrogen-drumkits": ("GPL-2+, CC BY 3.0, CC BY-SA 3.0, CC0", "Hydrogen drum kits, credits per kit"),
     "hydrogen-data": ("GPL-2+", "Hydrogen drum kits, credits per kit"),
     "lmms-common": ("GPL-2+", "LMMS samples by the LMMS authors"),
 }
 TEST_PACKAGES = ("minetest-data", "warmux-data")
+TRAIN_PACKAGES = ("0ad-data",)
+AMBIENCES, AMBIENCE_STARTS_S = "/ambient/", (0.0, 12.0, 24.0, 36.0, 48.0)
+"""Long recordings, taken from several times as far as they last."""
 TEST_KITS = ("ElectricEmpireKit", "Millo_MultiLayered3")
 SPEECH = {
     "tuxpaint-stamps-default": ("GPL-2", "Tux Paint stamps, voices of its translators"),
@@ -144,8 +148,9 @@ def _effects(cache: Path) -> Iterator[Sound]:
             kit = path.split("drumkits/")[-1].split("/")[0] if "drumkits/" in path else ""
             unit = f"{package}/{kit or stem}"
             test = package in TEST_PACKAGES or kit in TEST_KITS
-            split = "test" if test else "train" if kit else _drawn(unit)
-            yield Sound(found.key, split, file, unit, source)
+            split = "test" if test else "train" if kit or package in TRAIN_PACKAGES else _drawn(unit)
+            for start in AMBIENCE_STARTS_S if AMBIENCES in path else (0.0,):
+                yield Sound(found.key, split, file, unit, source, start)
 
 
 def _speech(cache: Path, data: Path) -> Iterator[Sound]:
@@ -208,7 +213,7 @@ def _rendered(cache: Path) -> Iterator[Sound]:
 
 def phrases(sound: SoundClass, split: str) -> int:
     """How many phrases each program of a class plays in a split, so that classes with one have as much as others."""
-    share = {"train": 8, "validation": 3, "test": 3}[split]
+    share = {"train": 24, "validation": 3, "test": 3}[split]
     return -(-share // len(sound.programs))
 
 
