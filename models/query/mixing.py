@@ -126,7 +126,8 @@ class Mixer:
         level = 10 ** (rng.uniform(-RANGE_DB / 2, RANGE_DB / 2, len(places)) / 20)
         rms = sound.square().mean((-1, -2)).sqrt().clamp_min(1e-5)
         sound = sound * (self._to(level) / rms)[:, None, None]
-        batch = Batch(sound, *(torch.from_numpy(a).to(self.device) for a in (owner, kind, absent)), words)
+        where = [torch.from_numpy(table).to(self.device) for table in (owner, kind, absent)]
+        batch = Batch(sound, where[0], where[1], where[2], words)
         mix = batch.mixed(sound)
         overall = 10 ** (rng.uniform(-32, -12, size) / 20)
         gain = self._to(overall) / mix.square().mean((-1, -2)).sqrt().clamp_min(1e-5)
