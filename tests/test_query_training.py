@@ -1,6 +1,7 @@
 """Training of query models: words, splits, mixtures, the loss, and a run of the command on one's own sounds."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from models.query.network import (
 )
 from models.query.own import find_own
 from models.query.pool import LEVEL, Place, Pool, build, prepare
-from models.query.sounds import find_sounds
+from models.query.sounds import AMBIENCE_STARTS_S, find_sounds
 from models.query.training import LiveTask, Settings, load_task, schedule, train
 from streaming.card import Source
 from streaming.errors import AudioError, ModelError, RequestError
@@ -116,6 +117,22 @@ def test_nothing_of_training_is_judged_and_unseen_classes_never_train(
     kept = {Path(item["file"]).name for item in items if item["split"] == "validation"}
     assert kept
     assert not kept & {Path(sound.file).name for sound in sounds if sound.split != "validation"}
+
+
+def test_sounds_in_archives_of_a_game_train_alone_and_long_ones_are_taken_from_several_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no apt-get
+    folder = tmp_path / "0ad-data/usr/share/games/0ad/mods/public"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "public.zip", "w") as archive:
+        for name, size in (("resource/construction/con_saw_01.ogg", 4000), ("ambient/weather/wind_11.ogg", 9000),
+                           ("music/Harvest.ogg", 9000), ("resource/construction/con_saw_02.ogg", 10)):  # fmt: skip
+            archive.writestr(f"audio/{name}", bytes(size))
+    sounds = find_sounds(tmp_path, tmp_path / "no data")
+    assert all(sound.split == "train" for sound in sounds if sound.source.name == "0ad-data")
+    effects = [(s.kind, Path(s.file.split("::")[1]).name, s.start_s) for s in sounds if "::" in s.file]
+    assert effects == [("saw", "con_saw_01.ogg", 0.0)] + [("wind", "wind_11.ogg", at) for at in AMBIENCE_STARTS_S]
 
 
 def test_a_sound_is_trimmed_and_brought_to_one_level() -> None:
