@@ -93,7 +93,8 @@ class Condition:
     """What tells a ``query`` model what to give.
 
     Attributes:
-        input: the tensor that takes it, once a query.
+        input: the tensor that takes it, ``(rows, width)``: as many queries as a run can be asked at once, each a row.
+            An ``stft-hop`` model answers them as so many outputs; a clip is asked one.
         embedding: how many numbers the text encoder gives.
         layers: outputs that are constants of the graph: the small network from the embedding to the input, as weight
             ``(in, out)`` and bias ``(out,)`` of each layer in turn, a ReLU between layers. Without any, the input takes
@@ -250,7 +251,7 @@ class ModelCard:
             spectrum = (1, self.channels, windows.bins, 2)
             require(self.inputs[0].shape == spectrum, "inputs[0].shape", f"is {self.inputs[0].shape}, not {spectrum}")
             if self.stems:
-                stems = (1, len(self.stems), self.channels, windows.bins, 2)
+                stems = (1, self._asked_at_once() or len(self.stems), self.channels, windows.bins, 2)
                 shape = self.outputs[0].shape
                 require(shape == stems, "outputs[0].shape", f"is {shape}, not {stems}")
             require(
@@ -278,6 +279,11 @@ class ModelCard:
         require(len(width) == 2 and width[0] == 1, "outputs[0].shape", f"is {width}, not (1, width of an embedding)")
         require(self.tokenizer_sha256 is not None, "tokenizer_sha256", "missing, and a text model needs its tokenizer")
 
+    def _asked_at_once(self) -> int:
+        """Rows of the condition, 0 without one."""
+        name = self.condition.input if self.condition else None
+        return next((tensor.shape[0] for tensor in self.inputs if tensor.name == name), 0)
+
     def _check_condition(self, require: Callable[[bool, str, str], None]) -> None:
         condition = self.condition
         if condition is None:
@@ -289,7 +295,7 @@ class ModelCard:
         require(condition.embedding > 0, "condition.embedding", "must be positive")
         shapes = {tensor.name: tensor.shape for tensor in self.inputs}
         width = shapes.get(condition.input, ())
-        fits = condition.input != self.inputs[0].name and len(width) == 2 and width[0] == 1
+        fits = condition.input != self.inputs[0].name and len(width) == 2 and (self.kind == "stft-hop" or width[0] == 1)
         require(fits, "condition.input", f"is {condition.input!r}, not an input of shape (1, width)")
         given = {tensor.name: tensor.shape for tensor in self.outputs}
         require(len(condition.layers) % 2 == 0, "condition.layers", "must be weight and bias in turn")

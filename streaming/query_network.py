@@ -1,13 +1,14 @@
-"""Live query networks: one run for each thing asked for, and for each that is not wanted beside it.
+"""Live query networks: what is asked for and what is not wanted beside it, each a row of a run of the network.
 
 ::
 
-    frame ─┬─ network(film of the words)          ─ P ─ × |P|² / (|P|² + |N|²) ─ strength ─┬─ share ─ query
-           └─ network(film of what is not wanted) ─ N ────────┘                           │
-                        … the same once more for the second query, if there is one ... ────┘
+    frame ── network ─┬─ film of the words          ─ P ─ × |P|² / (|P|² + |N|²) ─ strength ─┬─ share ─ query
+                      ├─ film of what is not wanted ─ N ────────┘                           │
+                      └─ … the same once more for the second query, if there is one ... ────┘
 
-The film vector is made once a query, in numpy. A new one holds from the next frame on, states carried over, and the
-overlap of frames fades from the old to the new. What is not asked for costs nothing.
+A run answers as many films as the card's condition has rows, and there are as many runs as that takes. The film vector
+is made once a query, in numpy. A new one holds from the next frame on, states carried over, and the overlap of frames
+fades from the old to the new. A run of which nothing is asked costs nothing.
 """
 
 from collections.abc import Sequence
@@ -46,23 +47,34 @@ class FilmLayers:
         return x
 
 
-class _Voice:
-    """One run of the network: buffers and states of its own, and the film that it was told."""
+class _Run:
+    """One run of the network: buffers and states of its own, and the film that each of its rows was told."""
 
     def __init__(self, model: OnnxModel, channels: int, factor: int) -> None:
         assert model.card.condition is not None
         self._network = OnnxSpectralNetwork(model, channels, factor)
-        self._film = model.buffer(model.card.condition.input)[0]
-        self.run_frame, self.reset = self._network.run_frame, self._network.reset
-        self.on = False
+        self._films = model.buffer(model.card.condition.input)
+        self._told = [False] * len(self._films)
+        self._heard: Frame = np.zeros(
+            (len(self._films), channels, model.card.windows.scaled(factor).bins), np.complex64
+        )
+        self.reset = self._network.reset
 
-    def tell(self, film: NDArray[np.float32] | None) -> None:
-        """Begin afresh if it was silent; None ends it."""
+    def tell(self, row: int, film: NDArray[np.float32] | None) -> None:
+        """Begin afresh if all was silent; None ends a row."""
         if film is not None:
-            self._film[:] = film
-            if not self.on:
+            self._films[row] = film
+            if not any(self._told):
                 self.reset()
-        self.on = film is not None
+        self._told[row] = film is not None
+
+    def listen(self, frame: Frame, always: bool = False) -> None:
+        if always or any(self._told):
+            self._network.run_frame(frame, self._heard)
+
+    def heard(self, row: int) -> Frame | None:
+        """``(channels, bins)`` of the last frame, or None where nothing is asked."""
+        return self._heard[row] if self._told[row] else None
 
 
 class QueryNetwork:
@@ -73,53 +85,56 @@ class QueryNetwork:
         self.stems, self.residual = queries.names, card.residual
         self._queries = queries
         self._film = FilmLayers(model)
-        voices = [_Voice(model.twin(), channels, factor) for _ in range(2 * len(queries))]
-        self._slots = list(zip(voices[::2], voices[1::2], strict=True))
-        bins = card.windows.scaled(factor).bins
-        self._other: Frame = np.zeros((1, channels, bins), np.complex64)
+        assert card.condition is not None
+        rows = len(model.buffer(card.condition.input))
+        places = 2 * len(queries)
+        self._runs = [_Run(model.twin(), channels, factor) for _ in range(-(-places // rows))]
+        # what is wanted comes first, so that runs for what is not are silent as a rule
+        voices = [(self._runs[i // rows], i % rows) for i in range(places)]
+        self._slots = list(zip(voices[: len(queries)], voices[len(queries) :], strict=True))
         self._seen = [-1] * len(queries)
-        quiet: Frame = np.zeros((channels, bins), np.complex64)
+        quiet: Frame = np.zeros((channels, card.windows.scaled(factor).bins), np.complex64)
         for _ in range(WARM_UP_RUNS):
-            voices[0].run_frame(quiet, self._other)
-        for voice in voices:
-            voice.run_frame(quiet, self._other)
+            self._runs[0].listen(quiet, always=True)
+        for run in self._runs:
+            run.listen(quiet, always=True)
         self.reset()
 
     def reset(self) -> None:
-        for pair in self._slots:
-            for voice in pair:
-                voice.reset()
+        for run in self._runs:
+            run.reset()
 
     def run_frame(self, frame: Frame, out: Frame) -> None:
-        heard = 0
-        for slot, (wanted, unwanted) in enumerate(self._slots):
+        for slot in range(len(self._slots)):
             if self._queries.version(slot) != self._seen[slot]:
-                self._listen(slot)
-            stem = out[slot : slot + 1]
-            if not wanted.on:
+                self._learn(slot)
+        for run in self._runs:
+            run.listen(frame)
+        claims = 0
+        for slot, ((run, row), (other, its_row)) in enumerate(self._slots):
+            wanted, unwanted, stem = run.heard(row), other.heard(its_row), out[slot]
+            if wanted is None:
                 stem.fill(0)
                 continue
-            heard += 1
-            wanted.run_frame(frame, stem)
-            if unwanted.on:
-                unwanted.run_frame(frame, self._other)
-                stem *= share(stem, self._other)
+            claims += 1
+            stem[:] = wanted
+            if unwanted is not None:
+                stem *= share(stem, unwanted)
             strength = np.float32(self._queries.strength(slot))
             if strength != 1:
                 stem *= strength
                 stem += (1 - strength) * frame
-        if heard > 1:
+        if claims > 1:
             claim_no_more(frame, out)
 
-    def _listen(self, slot: int) -> None:
+    def _learn(self, slot: int) -> None:
         version = self._queries.version(slot)
         asked = self._queries.read(slot)
         if asked is None:
             return  # being written: the next hop has it
         self._seen[slot] = version
-        films = self._films(asked)
-        for voice, film in zip(self._slots[slot], films, strict=True):
-            voice.tell(film)
+        for (run, row), film in zip(self._slots[slot], self._films(asked), strict=True):
+            run.tell(row, film)
 
     def _films(self, asked: Asked) -> Sequence[NDArray[np.float32] | None]:
         if asked.positive is None or len(asked.positive) != self._film.numbers:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from tiny_models import QUERY_WINDOWS, UNKNOWN_GAIN, WORDS, thirds, tiny_query, tiny_query_clip
 
 from streaming.engine import Engine
-from streaming.errors import ModelError, RequestError
+from streaming.errors import CardError, ModelError, RequestError
 from streaming.queries import EMBEDDING_MAX, QUERY_DTYPE, Queries
 from streaming.query_clip import ClipBands
 from streaming.query_network import FilmLayers, claim_no_more
@@ -43,9 +44,15 @@ INSIDE = slice(4096, -4096)
 """Where no window reaches over an end."""
 
 
+@pytest.fixture(params=[1, 3, 4])
+def rows(request: pytest.FixtureRequest) -> int:
+    """How many queries a run of the network answers: one, fewer than there can be, all."""
+    return int(request.param)
+
+
 @pytest.fixture
-def live(tmp_path: Path) -> Engine:
-    return Engine(tiny_query(tmp_path / "tiny-query.onnx"), queries=Queries())
+def live(tmp_path: Path, rows: int) -> Engine:
+    return Engine(tiny_query(tmp_path / "tiny-query.onnx", rows=rows), queries=Queries())
 
 
 def test_two_queries_and_the_rest_sum_to_the_mix(live: Engine) -> None:
@@ -60,7 +67,9 @@ def test_two_queries_and_the_rest_sum_to_the_mix(live: Engine) -> None:
     assert np.abs(first + second + rest - mix).max() < 1e-6
 
 
-def test_what_is_not_asked_for_is_silent_and_costs_no_run(live: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_asked_for_is_silent_and_costs_no_run(
+    live: Engine, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mix = stereo(LOW)
     engine_runs = []
     run = OnnxModel.run
@@ -73,11 +82,12 @@ def test_what_is_not_asked_for_is_silent_and_costs_no_run(live: Engine, monkeypa
     assert len(engine_runs) == 1
     live.queries.ask(0, UNKNOWN, WORD["mid"])
     live.process(mix[:, 896:1280])
-    assert len(engine_runs) == 4
+    three = 3 if rows == 1 else 1
+    assert len(engine_runs) == 1 + three
     live.queries.clear(0)
     live.queries.clear(1)
     live.process(mix[:, 1280:1664])
-    assert len(engine_runs) == 4
+    assert len(engine_runs) == 1 + three
     outputs = separate(live, mix)
     assert not outputs[:2].any()
     np.testing.assert_array_equal(outputs[2], mix)
@@ -191,6 +201,14 @@ def test_sessions_at_other_rates_and_widths(live: Engine, rate: int, channels: i
     assert np.abs(got - stereo(low)[:channels])[:, 8192:-8192].max() < 1e-3
 
 
+def test_strength_at_twice_the_rate_leaves_what_lies_above_the_network(live: Engine) -> None:
+    mix = stereo(tone(2000, rate=88200), tone(30000, rate=88200))
+    live.queries.ask(0, WORD["mid"])
+    live.queries.set_strength(0, 0.5)
+    got = separate(live, mix, rate=88200)[0]
+    assert np.abs(got - mix / 2)[:, 8192:-8192].max() < 1e-3
+
+
 def test_an_embedding_for_another_model_is_asked_in_vain(live: Engine) -> None:
     live.queries.ask(0, np.ones(7, np.float32))
     assert not separate(live, stereo(LOW))[0].any()
@@ -252,6 +270,14 @@ def test_the_film_is_made_of_the_files_own_layers(tmp_path: Path) -> None:
     film = FilmLayers(OnnxModel.open(tiny_query(tmp_path / "tiny.onnx")))
     embedding = np.asarray([0.5, -0.25, 1, 0], np.float32)
     np.testing.assert_allclose(film(embedding), np.maximum(embedding, 0), atol=1e-7)
+
+
+def test_a_card_must_have_an_output_for_each_row_of_its_condition(tmp_path: Path) -> None:
+    card = OnnxModel.open(tiny_query(tmp_path / "tiny.onnx", rows=3)).card
+    stems = card.outputs[0]
+    short = replace(card, outputs=(replace(stems, shape=(1, 1, *stems.shape[2:])), *card.outputs[1:]))
+    with pytest.raises(CardError, match=r"outputs\[0\].shape: is \(1, 1, 2, \d+, 2\), not \(1, 3, "):
+        short.check()
 
 
 def clip_engine(tmp_path: Path, names: tuple[str, ...] = ("query",)) -> Engine:

@@ -249,13 +249,14 @@ def thirds(bins: int) -> npt.NDArray[np.float32]:
     return np.stack([np.full(bins, UNKNOWN_GAIN), *(third == i for i in range(3))]).astype(np.float32)
 
 
-def tiny_query(path: Path, text_encoder: str | Path = "tiny-text", counting: bool = False) -> Path:
+def tiny_query(path: Path, text_encoder: str | Path = "tiny-text", counting: bool = False, rows: int = 1) -> Path:
     """Write a live query model that lets through the `thirds` of the words; returns ``path``.
 
     The film is ReLU(2 e) / 2 of the embedding e, so that a layer left out or a ReLU too many is heard.
 
     Args:
         counting: multiply the gain of hop t (0, 1, …) by t / (t + 1), as `tiny_live4` does.
+        rows: how many queries a run answers.
     """
     bins, words = QUERY_WINDOWS.bins, len(WORDS)
     nodes = [
@@ -276,16 +277,16 @@ def tiny_query(path: Path, text_encoder: str | Path = "tiny-text", counting: boo
         sample_rates=(44100, 48000), channels=2, analysis_samples=QUERY_WINDOWS.analysis_samples,
         hop_samples=QUERY_WINDOWS.hop_samples, latency_samples=QUERY_WINDOWS.latency_samples, stems=("query",),
         residual="rest",
-        inputs=(Tensor("spectrum", (1, 2, bins, 2)), Tensor("film", (1, words)), Tensor("state", (1, 1))),
+        inputs=(Tensor("spectrum", (1, 2, bins, 2)), Tensor("film", (rows, words)), Tensor("state", (1, 1))),
         outputs=(
-            Tensor("stems", (1, 1, 2, bins, 2)), Tensor("next_state", (1, 1)), Tensor("w1", (words, words)),
+            Tensor("stems", (1, rows, 2, bins, 2)), Tensor("next_state", (1, 1)), Tensor("w1", (words, words)),
             Tensor("b1", (words,)), Tensor("w2", (words, words)), Tensor("b2", (words,)),
         ),
         states=(State("state", "next_state", (1, 1)),),
         condition=Condition("film", words, ("w1", "b1", "w2", "b2")), text_encoder=str(text_encoder),
     )  # fmt: skip
     model = build(
-        card, nodes, one=np.ones((1, 1)), stem_axis=[1], bands=thirds(bins), shape=[1, 1, 1, bins, 1],
+        card, nodes, one=np.ones((1, 1)), stem_axis=[1], bands=thirds(bins), shape=[1, rows, 1, bins, 1],
         w1_values=2 * np.eye(words), b1_values=np.zeros(words), w2_values=np.eye(words) / 2, b2_values=np.zeros(words),
     )  # fmt: skip
     return save(model, card, path)
