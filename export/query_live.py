@@ -51,6 +51,8 @@ DESCRIPTION = (
 )
 LAYERS = ("condition_1", "condition_1_bias", "condition_2", "condition_2_bias")
 ROWS = SPREAD * (KERNEL - 1)
+AT_ONCE = 4
+"""Queries that a hop answers: two, and what each is not. They cost two small products each."""
 
 
 class Row:
@@ -161,7 +163,7 @@ class LiveStep(nn.Module):
         yield from (c * (BANDS >> level) for level, c in reversed(list(enumerate(channels[:-1]))))
 
     def forward(self, spectrum: Tensor, film: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """``(1, 2, bins, 2)``, ``(1, film)`` and ``(1, ROWS, K)`` to ``(1, 1, 2, bins, 2)`` and the next state."""
+        """``(1, 2, bins, 2)``, ``(Q, film)`` and ``(1, ROWS, K)`` to ``(1, Q, 2, bins, 2)`` and the next state."""
         row = Row(state)
         left, right = spectrum.split(1, dim=1)
         mid_side = torch.cat([left + right, left - right], dim=1) * 0.5
@@ -183,15 +185,14 @@ class LiveStep(nn.Module):
             x = up(x, across.pop(), row)
         weight, offset = film.split([self.size.width, BANDS], dim=1)
         heard = F.relu(self.leave(x)).view(self.size.width, BANDS)
-        mask = torch.sigmoid(weight @ heard * self.size.width**-0.5 + offset)[0, self.bands]
-        stem = (spectrum * mask[:, None]).unsqueeze(1)
-        return stem, row.next_state()
+        masks = torch.sigmoid(weight @ heard * self.size.width**-0.5 + offset)[:, self.bands]
+        return spectrum.unsqueeze(1) * masks[None, :, None, :, None], row.next_state()
 
 
 def export_graph(network: LiveQuery, target: Path) -> None:
     """Write the graph with the condition's constants, without a card."""
     step = LiveStep(network).eval()
-    film = torch.randn(1, network.size.film) * 0.1
+    film = torch.randn(AT_ONCE, network.size.film) * 0.1
     example = (torch.randn(1, CHANNELS, WINDOWS.bins, 2), film, torch.zeros(step.state_shape))
     write_graph(step, example, ("spectrum", "film", "state"), ("stems", "next_state"), target)
     add_constants(target, dict(zip(LAYERS, condition_layers(network), strict=True)))
@@ -225,10 +226,10 @@ def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_enc
         latency_samples=WINDOWS.latency_samples, analysis_samples=WINDOWS.analysis_samples,
         stems=("query",), residual="rest",
         inputs=(
-            CardTensor("spectrum", (1, CHANNELS, bins, 2)), CardTensor("film", (1, network.size.film)),
+            CardTensor("spectrum", (1, CHANNELS, bins, 2)), CardTensor("film", (AT_ONCE, network.size.film)),
             CardTensor("state", state),
         ),
-        outputs=(CardTensor("stems", (1, 1, CHANNELS, bins, 2)), CardTensor("next_state", state), *layers),
+        outputs=(CardTensor("stems", (1, AT_ONCE, CHANNELS, bins, 2)), CardTensor("next_state", state), *layers),
         states=(State("state", "next_state", state),),
         condition=Condition("film", EMBEDDING, LAYERS), text_encoder=text_encoder, training=sources,
     )  # fmt: skip
