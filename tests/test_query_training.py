@@ -30,7 +30,7 @@ from models.query.network import (
     pooling,
 )
 from models.query.own import find_own
-from models.query.pool import LEVEL, Place, Pool, build, prepare
+from models.query.pool import BEAT_S, LEVEL, LONGEST_S, Place, Pool, Renderer, build, prepare
 from models.query.sounds import AMBIENCE_STARTS_S, find_sounds
 from models.query.training import LiveTask, Settings, load_task, schedule, train
 from streaming.card import Source
@@ -38,6 +38,7 @@ from streaming.errors import AudioError, ModelError, RequestError
 from tests.command_line import run
 
 SHARED = default_data()
+FONT = "/usr/share/sounds/sf2/TimGM6mb.sf2"
 
 
 def tone(hz: float, seconds: float = 1.0) -> np.ndarray:
@@ -133,6 +134,28 @@ def test_sounds_in_archives_of_a_game_train_alone_and_long_ones_are_taken_from_s
     assert all(sound.split == "train" for sound in sounds if sound.source.name == "0ad-data")
     effects = [(s.kind, Path(s.file.split("::")[1]).name, s.start_s) for s in sounds if "::" in s.file]
     assert effects == [("saw", "con_saw_01.ogg", 0.0)] + [("wind", "wind_11.ogg", at) for at in AMBIENCE_STARTS_S]
+
+
+def test_drum_kits_and_rarer_presets_train_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")  # no apt-get
+    rendered = [s for s in find_sounds(tmp_path, tmp_path / "no data") if s.file.count("#") == 2]
+    more = [s for s in rendered if ":" in s.file]
+    assert {s.split for s in more} == {"train"}
+    assert {s.split for s in rendered} == {"train", "validation", "test"}
+    assert {"hihat", "tom", "whistle", "bird"} <= {s.kind for s in more}
+    assert not any(classes()[s.kind].unseen for s in more)
+
+
+@pytest.mark.skipif(not Path(FONT).is_file(), reason="no timgm6mb-soundfont")
+def test_a_preset_is_rendered_and_one_that_the_font_lacks_is_silence(tmp_path: Path) -> None:
+    (tmp_path / "timgm6mb-soundfont").symlink_to("/")
+    renderer = Renderer(tmp_path)
+    for preset, seconds in (("24", LONGEST_S), ("0:123", LONGEST_S), ("drums:16:42+44+46", BEAT_S)):
+        heard = prepare(renderer.render(f"timgm6mb-soundfont#{preset}#train0"))
+        assert heard is not None, preset
+        assert seconds / 2 < len(heard) / RATE <= seconds, preset
+    for preset in ("8:24", "drums:3:42"):
+        assert not len(renderer.render(f"timgm6mb-soundfont#{preset}#train0")), preset
 
 
 def test_a_sound_is_trimmed_and_brought_to_one_level() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.corpus.instruments import SoundfontPlayer
+from models.corpus.instruments import DRUM_BANK, SoundfontPlayer
 from models.corpus.score import Note
 from models.corpus.sources import SOUNDFONT_FILES, default_cache
 from models.flagger.recordings import RATE, read_file
@@ -97,19 +97,43 @@ class Renderer:
         self._cache = cache
         self._font = ""
         self._player: SoundfontPlayer | None = None
+        self._presets: dict[int, set[int]] = {}
 
     def render(self, file: str) -> Audio:
-        """``FONT#PROGRAM#SEED`` to ``(samples,)``. Raises `OSError` without FluidSynth or the font."""
-        font, program, _ = file.split("#")
+        """``FONT#PRESET#SEED`` to ``(samples,)``, silence where the font has no such preset. Raises `OSError` without
+        FluidSynth or the font."""
+        font, preset, _ = file.split("#")
         if font != self._font:
             if self._player is not None:
                 self._player.close()
             self._player, self._font = SoundfontPlayer(self._cache / font / SOUNDFONT_FILES[font]), font
+            self._presets = {bank: set(self._player.programs(bank)) for bank in (0, 8, 9, 16, DRUM_BANK)}
         assert self._player is not None
         rng = np.random.default_rng([ord(c) for c in file])
-        notes = phrase(rng, int(program))
-        mono: Audio = self._player.play(notes, round(LONGEST_S * RATE), 0, int(program)).mean(axis=0)
+        if preset.startswith("drums:"):
+            _, kit, keys = preset.split(":")
+            bank, program, seconds = DRUM_BANK, int(kit), BEAT_S
+            notes = beat(rng, [int(key) for key in keys.split("+")])
+        else:
+            first, _, last = preset.rpartition(":")
+            bank, program, seconds = int(first or 0), int(last), LONGEST_S
+            notes = phrase(rng, program)
+        if program not in self._presets[bank]:
+            return np.zeros(0, np.float32)
+        mono: Audio = self._player.play(notes, round(seconds * RATE), bank, program).mean(axis=0)
         return mono
+
+
+BEAT_S = 5.0
+
+
+def beat(rng: np.random.Generator, keys: Sequence[int]) -> list[Note]:
+    """A rhythm on one or some percussion keys, `BEAT_S` long."""
+    step = float(rng.uniform(0.1, 0.3))
+    often = float(rng.uniform(0.2, 0.9))
+    chosen = rng.permutation(keys)[: int(rng.integers(1, len(keys) + 1))]
+    times = [0.0, *(t for t in np.arange(step, BEAT_S - 0.5, step) if rng.random() < often)]
+    return [Note(float(t), 0.3, float(rng.choice(chosen)), float(rng.uniform(0.4, 1.0))) for t in times]
 
 
 BASSES = range(32, 40)

@@ -70,13 +70,16 @@ ONE_SHOTS = {
     "doublebass_dsmolken": ("double_bass", "test"),
     "guitar_shiny": ("guitar", "train"),
 }
+MORE_PHRASES, KIT_PHRASES = 4, 1
+"""Of each program that is for training alone, and of each drum kit; what a soundfont lacks is left out."""
 RENDERED = Source("rendered songs", "Apache-2.0", "python -m models.corpus, from the sources named beside")
 STEMS = {"vocals": "singing", "drums": "drums", "bass": "bass_guitar"}
 
 
 @dataclass(frozen=True)
 class Sound:
-    """One sound: a file, ``ARCHIVE::MEMBER``, or ``FONT#PROGRAM#SEED`` for a rendered instrument.
+    """One sound: a file, ``ARCHIVE::MEMBER``, or ``FONT#PRESET#SEED`` for a rendered instrument, whose preset is
+    ``PROGRAM``, ``BANK:PROGRAM``, or ``KIT:PERCUSSION KEYS`` after ``drums:``.
 
     ``unit`` is what it was cut from: all sounds of one unit are in one split. (One soundfont plays other phrases in
     validation and in test; none of training's plays in either.)
@@ -205,10 +208,15 @@ def _rendered(cache: Path) -> Iterator[Sound]:
             credit = CREDITS[font]
             source = Source(credit.name, credit.licence, credit.credit)
             for sound in classes().values():
-                for program in sound.programs:
-                    for seed in range(phrases(sound, split)):
-                        file = f"{font}#{program}#{split}{seed}"
-                        yield Sound(sound.key, split, file, f"{font}/{program}", source)
+                presets = [(str(program), phrases(sound, split)) for program in sound.programs]
+                if split == "train":
+                    presets += [(f"{bank}:{program}", MORE_PHRASES) for bank, program in sound.more]
+                    keys = "+".join(map(str, sound.keys))
+                    presets += [(f"drums:{kit}:{keys}", KIT_PHRASES) for kit in range(49) if keys]
+                for preset, count in presets:
+                    for seed in range(count):
+                        file = f"{font}#{preset}#{split}{seed}"
+                        yield Sound(sound.key, split, file, f"{font}/{preset}", source)
 
 
 def phrases(sound: SoundClass, split: str) -> int:
