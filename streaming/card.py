@@ -251,7 +251,7 @@ class ModelCard:
             spectrum = (1, self.channels, windows.bins, 2)
             require(self.inputs[0].shape == spectrum, "inputs[0].shape", f"is {self.inputs[0].shape}, not {spectrum}")
             if self.stems:
-                stems = (1, self._asked_at_once() or len(self.stems), self.channels, windows.bins, 2)
+                stems = (1, self.asked_at_once or len(self.stems), self.channels, windows.bins, 2)
                 shape = self.outputs[0].shape
                 require(shape == stems, "outputs[0].shape", f"is {shape}, not {stems}")
             require(
@@ -279,8 +279,9 @@ class ModelCard:
         require(len(width) == 2 and width[0] == 1, "outputs[0].shape", f"is {width}, not (1, width of an embedding)")
         require(self.tokenizer_sha256 is not None, "tokenizer_sha256", "missing, and a text model needs its tokenizer")
 
-    def _asked_at_once(self) -> int:
-        """Rows of the condition, 0 without one."""
+    @property
+    def asked_at_once(self) -> int:
+        """Queries that a run answers: rows of the condition, 0 without one."""
         name = self.condition.input if self.condition else None
         return next((tensor.shape[0] for tensor in self.inputs if tensor.name == name), 0)
 

@@ -85,9 +85,7 @@ class QueryNetwork:
         self.stems, self.residual = queries.names, card.residual
         self._queries = queries
         self._film = FilmLayers(model)
-        assert card.condition is not None
-        rows = len(model.buffer(card.condition.input))
-        places = 2 * len(queries)
+        rows, places = card.asked_at_once, 2 * len(queries)
         self._runs = [_Run(model.twin(), channels, factor) for _ in range(-(-places // rows))]
         # what is wanted comes first, so that runs for what is not are silent as a rule
         voices = [(self._runs[i // rows], i % rows) for i in range(places)]

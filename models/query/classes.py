@@ -43,7 +43,7 @@ class SoundClass:
         context: where it is met: music, voice, home, street, nature, machine or game.
         labels, files: regular expressions for the labels of the shared data and for paths in packages.
         programs: General MIDI programs that play it.
-        more: such as are for training alone, as bank and program.
+        more: presets that are for training alone, ``BANK:PROGRAM``.
         keys: General MIDI percussion keys that play it, for training alone.
         kin: classes that hold the same sound, never mixed with it.
         unseen: kept from training as a whole.
@@ -56,7 +56,7 @@ class SoundClass:
     labels: re.Pattern[str] | None = None
     files: re.Pattern[str] | None = None
     programs: tuple[int, ...] = ()
-    more: tuple[tuple[int, int], ...] = ()
+    more: tuple[str, ...] = ()
     keys: tuple[int, ...] = ()
     kin: frozenset[str] = frozenset()
     unseen: bool = False
@@ -98,18 +98,13 @@ def classes() -> Vocabulary:
             re.compile(row["labels"]) if "labels" in row else None,
             re.compile(row["files"]) if "files" in row else None,
             tuple(row.get("programs", ())),
-            tuple(_preset(name) for name in row.get("more", ())),
+            tuple(row.get("more", ())),
             tuple(row.get("keys", ())),
             frozenset(kin[key]),
             row.get("unseen", False),
         )
         for key, row in table.items()
     }
-
-
-def _preset(name: str) -> tuple[int, int]:
-    bank, _, program = name.rpartition(":")
-    return int(bank or 0), int(program)
 
 
 def class_of_label(label: str) -> SoundClass | None:

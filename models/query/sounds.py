@@ -210,7 +210,7 @@ def _rendered(cache: Path) -> Iterator[Sound]:
             for sound in classes().values():
                 presets = [(str(program), phrases(sound, split)) for program in sound.programs]
                 if split == "train":
-                    presets += [(f"{bank}:{program}", MORE_PHRASES) for bank, program in sound.more]
+                    presets += [(preset, MORE_PHRASES) for preset in sound.more]
                     keys = "+".join(map(str, sound.keys))
                     presets += [(f"drums:{kit}:{keys}", KIT_PHRASES) for kit in range(49) if keys]
                 for preset, count in presets:

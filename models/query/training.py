@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from models.checkpoint import checkpoint, write_checkpoint
 from models.flagger.recordings import RATE
 from models.processor import keep_memory, no_denormals
+from models.separator.masking import mid_and_side
 from models.separator.stft import Stft
 from streaming.card import Source
 from streaming.errors import ModelError
@@ -85,7 +86,7 @@ class LiveTask(nn.Module):
     def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
         """``(2, samples)`` and ``(Q, D)`` to ``(Q, 2, samples less a hop)``."""
         spectra = self.stft.analyse(mix)  # (2, T, bins)
-        power = _mid_side(spectra[None]).abs().square() @ self.pooling
+        power = mid_and_side(spectra[None]).abs().square() @ self.pooling
         masks = self.network.every_hop(power.transpose(1, 2), self.network.condition(embedding))[0]
         return self.stft.synthesise(spectra * masks.permute(2, 0, 1)[:, None, :, self.band_of_bin])
 
@@ -96,11 +97,12 @@ class LiveTask(nn.Module):
         own: that of the mix, of each sound, and of what the two have in common.
         """
         with torch.no_grad():
-            spectra = _mid_side(batch.mixed(self.stft.analyse(batch.sounds, LAG, LAG - 1)))
+            waves = mid_and_side(batch.sounds)
+            spectra = self.stft.analyse(batch.mixed(waves), LAG, LAG - 1)
             power = (spectra.abs().square() @ self.pooling).transpose(1, 2)
             seen = described(power, lag=1)[:, LOOK - 1 :: LOOK]
             mix = power[:, LOOK - 1 :: LOOK].sum(2)  # (M, T, BANDS)
-            sounds = _mid_side(self.stft.analyse(batch.sounds, SPREAD, SPREAD - 1))
+            sounds = self.stft.analyse(waves, SPREAD, SPREAD - 1)
             wanted = (sounds.abs().square() @ self.pooling).sum((1, 2, 3))
             common = spectra[batch.owner, :, LOOK - 1 :: LOOK]
             common = (common * sounds.conj()).real.sum(1) @ self.pooling  # (N, T, BANDS)
@@ -120,12 +122,6 @@ class LiveTask(nn.Module):
         order = torch.randperm(len(batch.words), device=there.device)
         others = order[~torch.isin(order, there)][: max(0, ASKED - len(there))]
         return torch.cat([there, others]), kind
-
-
-def _mid_side(left_right: Tensor) -> Tensor:
-    """``(B, 2, ...)``."""
-    left, right = left_right.unbind(1)
-    return torch.stack([left + right, left - right], dim=1) * 0.5
 
 
 class StudioTask(nn.Module):

@@ -27,8 +27,13 @@ def separate(network: Separator, stft: Stft, mix: Tensor, first: int = 0) -> Ten
 
 def to_mid_side(stft: Stft, mix: Tensor) -> Tensor:
     """Left and right ``(batch, 2, samples)`` to complex mid and side ``(batch, frames, 2, bins)``."""
-    left, right = mix.unbind(1)
-    return stft.analyse(torch.stack([left + right, left - right], dim=1) * 0.5).transpose(1, 2)
+    return stft.analyse(mid_and_side(mix)).transpose(1, 2)
+
+
+def mid_and_side(left_right: Tensor) -> Tensor:
+    """``(batch, 2, ...)``, of waves or of spectra."""
+    left, right = left_right.unbind(1)
+    return torch.stack([left + right, left - right], dim=1) * 0.5
 
 
 def to_planar(spectra: Tensor) -> Tensor:
