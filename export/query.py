@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.query.network import WINDOWS, LiveQuery
-from models.query.resunet import ResUNet30
+from models.query.network import WINDOWS, LiveQuery, StudioQuery
 from models.query.training import load_task
 from streaming.card import ModelCard, Source
 from streaming.engine import Engine
@@ -21,12 +20,8 @@ from streaming.session import OnnxModel
 from . import query_live, query_reference, reference
 from .cards import write_card
 from .parity import RATE, Parity, must_hold, near, test_signal
-from .query_clip import clip_card, write_clip
+from .query_studio import write_studio
 
-STUDIO = (
-    "What you describe, from files: AudioSep's network, smaller, told by a sentence what to keep. It knows the "
-    "sounds that it learned from and what resembles them; of anything else it may give silence, or the wrong thing."
-)
 SECONDS = 1.5
 
 
@@ -53,16 +48,16 @@ def export_query(
     return folder / file.name, rows
 
 
-def default_name(network: LiveQuery | ResUNet30) -> str:
+def default_name(network: LiveQuery | StudioQuery) -> str:
     return "query-live" if isinstance(network, LiveQuery) else "query-studio"
 
 
 def write_query(
-    network: LiveQuery | ResUNet30, file: Path, name: str, sources: tuple[Source, ...], text_encoder: str
+    network: LiveQuery | StudioQuery, file: Path, name: str, sources: tuple[Source, ...], text_encoder: str
 ) -> list[Parity]:
     """Write ``file`` with its card and compare it; whoever asks looks whether all holds."""
-    if isinstance(network, ResUNet30):
-        return write_clip(network, file, clip_card(network, name, STUDIO, "Apache-2.0", sources, text_encoder))
+    if isinstance(network, StudioQuery):
+        return write_studio(network, file, name, sources, text_encoder)
     network.eval()
     query_live.export_graph(network, file)
     return check_live(network, file, query_live.card_of(network, name, sources, text_encoder))

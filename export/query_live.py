@@ -22,20 +22,20 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from models.query.network import (
-    BANDS,
     EMBEDDING,
     FLOOR,
     KERNEL,
     LAG,
+    LIVE_BANDS,
     QUIET,
     SPREAD,
     WINDOWS,
-    CausalConv,
+    BandConv,
+    BandQuery,
     Down,
+    Listener,
     LiveQuery,
     Up,
-    band_of_bin,
-    pooling,
 )
 from models.separator.network import CHANNELS
 from streaming.card import Condition, ModelCard, Source, State
@@ -76,9 +76,9 @@ class Row:
 
 
 class LookConv(nn.Module):
-    """A `CausalConv` at one hop, its norm folded in: ``(1, C, 1, bands)``."""
+    """A causal `BandConv` at one hop, its norm folded in: ``(1, C, 1, bands)``."""
 
-    def __init__(self, trained: CausalConv) -> None:
+    def __init__(self, trained: BandConv) -> None:
         super().__init__()
         gain, bias = affine(trained.norm)
         self.weight, self.bias = nn.Parameter(trained.conv.weight * gain.view(-1, 1, 1, 1)), nn.Parameter(bias)
@@ -122,86 +122,110 @@ class LookUp(nn.Module):
         return risen + F.relu(self.conv(risen, row))
 
 
-class LiveStep(nn.Module):
-    """One frame through the trained network with its state in one tensor."""
+class ListenerStep(nn.Module):
+    """A `Listener` at one hop."""
 
-    pooling: Tensor
-    bands: Tensor
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, network: LiveQuery) -> None:
+    def __init__(self, trained: nn.Module) -> None:
         super().__init__()
-        self.size = network.size
-        self.register_buffer("pooling", pooling())
-        self.register_buffer("bands", torch.tensor(band_of_bin()))
-        scale, shift = affine(network.enter)
-        self.register_buffer("scale", scale.view(1, -1, 1, BANDS))
-        self.register_buffer("shift", shift.view(1, -1, 1, BANDS))
-        self.first = LookConv(network.first)
-        self.down = nn.ModuleList(LookDown(down) for down in network.down)
-        gru = dict(network.memory.named_parameters())
-        self.into, self.out = (product(layer.weight, layer.bias) for layer in (network.into, network.out))
+        assert isinstance(trained, Listener)
+        self.shape = trained.shape
+        scale, shift = affine(trained.enter)
+        self.register_buffer("scale", scale.view(1, -1, 1, self.shape.bands))
+        self.register_buffer("shift", shift.view(1, -1, 1, self.shape.bands))
+        self.first = LookConv(trained.first)
+        self.down = nn.ModuleList(LookDown(down) for down in trained.down)
+        gru = dict(trained.memory.named_parameters())
+        self.into, self.out = (product(layer.weight, layer.bias) for layer in (trained.into, trained.out))
         self.inward = product(gru["weight_ih_l0"], gru["bias_ih_l0"])
         self.back = product(gru["weight_hh_l0"], gru["bias_hh_l0"])
-        self.up = nn.ModuleList(LookUp(up) for up in network.up)
-        self.leave = network.leave
+        self.up = nn.ModuleList(LookUp(up) for up in trained.up)
+        self.leave = trained.leave
 
-    @property
-    def state_shape(self) -> tuple[int, int, int]:
-        return (1, ROWS, sum(self._widths()))
-
-    def _widths(self) -> Iterator[int]:
-        """Of the parts of a row: levels, what each convolution takes, the GRU's output."""
-        channels = self.size.channels
-        yield BANDS
-        yield self.first.weight.shape[1] * BANDS
+    def widths(self) -> Iterator[int]:
+        """Of the parts of a row: what each convolution takes, and before the way up the GRU's output."""
+        channels, bands = self.shape.size.channels, self.shape.bands
+        yield self.first.weight.shape[1] * bands
         for level, (below, above) in enumerate(pairwise(channels)):
-            yield below * (BANDS >> level)
-            yield above * (BANDS >> level + 1)
-        yield self.size.memory
-        yield from (c * (BANDS >> level) for level, c in reversed(list(enumerate(channels[:-1]))))
+            yield below * (bands >> level)
+            yield above * (bands >> level + 1)
+        yield self.shape.size.memory
+        yield from (c * (bands >> level) for level, c in reversed(list(enumerate(channels[:-1]))))
 
-    def forward(self, spectrum: Tensor, film: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """``(1, 2, bins, 2)``, ``(Q, film)`` and ``(1, ROWS, K)`` to ``(1, Q, 2, bins, 2)`` and the next state."""
-        row = Row(state)
-        left, right = spectrum.split(1, dim=1)
-        mid_side = torch.cat([left + right, left - right], dim=1) * 0.5
-        power = mid_side.square().sum(-1) @ self.pooling  # (1, 2, BANDS)
-        both, side = power.sum(1), power[:, 1]
-        (before,) = row.before(both.shape, LAG)
-        row.keep(both)
-        seen = torch.stack([(both + FLOOR).log(), (before + FLOOR).log(), side / (both + QUIET)], dim=1)[:, :, None]
+    def forward(self, seen: Tensor, film: Tensor, row: Row) -> Tensor:
+        """``(1, DESCRIBED, 1, bands)`` and ``(Q, film)`` to ``(Q, bands)``, before the sigmoid."""
         x = F.relu(self.first(seen * self.scale + self.shift, row))
         across = [x]
         for down in self.down:
             across.append(x := down(x, row))
         x = across.pop()
-        (held,) = row.before((1, self.size.memory), SPREAD)
+        (held,) = row.before((1, self.shape.size.memory), SPREAD)
         held = gru_cell(self.inward(F.relu(self.into(x.flatten(1)))), self.back(held), held)
         row.keep(held)
         x = F.relu(x + self.out(held).view(x.shape))
         for up in self.up:
             x = up(x, across.pop(), row)
-        weight, offset = film.split([self.size.width, BANDS], dim=1)
-        heard = F.relu(self.leave(x)).view(self.size.width, BANDS)
-        masks = torch.sigmoid(weight @ heard * self.size.width**-0.5 + offset)[:, self.bands]
+        weight, offset = film.split([self.shape.size.width, self.shape.bands], dim=1)
+        heard = F.relu(self.leave(x)).view(self.shape.size.width, self.shape.bands)
+        said: Tensor = weight @ heard * self.shape.size.width**-0.5 + offset
+        return said
+
+
+class LiveStep(nn.Module):
+    """One frame through the trained network with its state in one tensor."""
+
+    pooling: Tensor
+    of_bin: Tensor
+
+    def __init__(self, network: LiveQuery) -> None:
+        super().__init__()
+        self.film = network.shape.film
+        self.register_buffer("pooling", LIVE_BANDS.pooling())
+        self.register_buffer("of_bin", torch.tensor(LIVE_BANDS.of_bin()))
+        self.listeners = nn.ModuleList(ListenerStep(listener) for listener in network.listeners)
+
+    @property
+    def state_shape(self) -> tuple[int, int, int]:
+        """Levels first, then what each listener remembers."""
+        steps = [step for step in self.listeners if isinstance(step, ListenerStep)]
+        return (1, ROWS, LIVE_BANDS.count + sum(sum(step.widths()) for step in steps))
+
+    def forward(self, spectrum: Tensor, film: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """``(1, 2, bins, 2)``, ``(Q, films)`` and ``(1, ROWS, K)`` to ``(1, Q, 2, bins, 2)`` and the next state."""
+        row = Row(state)
+        left, right = spectrum.split(1, dim=1)
+        mid_side = torch.cat([left + right, left - right], dim=1) * 0.5
+        power = mid_side.square().sum(-1) @ self.pooling  # (1, 2, bands)
+        both, side = power.sum(1), power[:, 1]
+        (before,) = row.before(both.shape, LAG)
+        row.keep(both)
+        seen = torch.stack([(both + FLOOR).log(), (before + FLOOR).log(), side / (both + QUIET)], dim=1)[:, :, None]
+        films = film.split(self.film, dim=1)
+        told = [listener(seen, words, row) for listener, words in zip(self.listeners, films, strict=True)]
+        masks = torch.sigmoid(torch.stack(told).mean(0))[:, self.of_bin]
         return spectrum.unsqueeze(1) * masks[None, :, None, :, None], row.next_state()
 
 
 def export_graph(network: LiveQuery, target: Path) -> None:
     """Write the graph with the condition's constants, without a card."""
     step = LiveStep(network).eval()
-    film = torch.randn(AT_ONCE, network.size.film) * 0.1
+    film = torch.randn(AT_ONCE, network.films) * 0.1
     example = (torch.randn(1, CHANNELS, WINDOWS.bins, 2), film, torch.zeros(step.state_shape))
     write_graph(step, example, ("spectrum", "film", "state"), ("stems", "next_state"), target)
     add_constants(target, dict(zip(LAYERS, condition_layers(network), strict=True)))
 
 
-def condition_layers(network: LiveQuery) -> Sequence[Tensor]:
-    """Weight and bias of each layer, the scale of the embedding folded in."""
-    first, second = network.condition.first, network.condition.second
-    return (first.weight.detach().t() * EMBEDDING**0.5, first.bias, second.weight.detach().t(), second.bias)
+def condition_layers(network: BandQuery) -> Sequence[Tensor]:
+    """Weight and bias of each layer, those of all listeners as one, the scale of the embedding folded in."""
+    first, second = zip(*((each.condition.first, each.condition.second) for each in network.each()), strict=True)
+    return (
+        torch.cat([layer.weight.detach().t() * EMBEDDING**0.5 for layer in first], dim=1),
+        torch.cat([layer.bias for layer in first]),
+        torch.block_diag(*(layer.weight.detach().t() for layer in second)),
+        torch.cat([layer.bias for layer in second]),
+    )
 
 
 def add_constants(target: Path, constants: dict[str, Tensor]) -> None:
@@ -221,12 +245,12 @@ def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_enc
     bins, state = WINDOWS.bins, LiveStep(network).state_shape
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
-        name=name, version="0.2.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
+        name=name, version="0.3.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
         sample_rates=(44100, 48000), channels=CHANNELS, hop_samples=WINDOWS.hop_samples,
         latency_samples=WINDOWS.latency_samples, analysis_samples=WINDOWS.analysis_samples,
         stems=("query",), residual="rest",
         inputs=(
-            CardTensor("spectrum", (1, CHANNELS, bins, 2)), CardTensor("film", (AT_ONCE, network.size.film)),
+            CardTensor("spectrum", (1, CHANNELS, bins, 2)), CardTensor("film", (AT_ONCE, network.films)),
             CardTensor("state", state),
         ),
         outputs=(CardTensor("stems", (1, AT_ONCE, CHANNELS, bins, 2)), CardTensor("next_state", state), *layers),

@@ -95,41 +95,78 @@ def resunet(w: Weights, spectrum: NDArray[np.complexfloating], condition: Array)
 
 def live(w: Weights, left_right: NDArray[np.complexfloating], embedding: Array) -> NDArray[np.complexfloating]:
     """query-live: ``(T, 2, bins)`` complex to the same shape, from the state dict of `LiveQuery`."""
-    bins, count = left_right.shape[-1], 64
-    hz = 700 * (np.exp(np.linspace(0, np.log1p(20000 / 700), count + 1)) - 1)
-    edges = np.round(hz * 2048 / 44100).astype(int)
-    for i in range(count):
-        edges[i + 1] = max(edges[i + 1], edges[i] + 1)
+    edges = _edges(64, 20000, 2048 / 44100)
     level = np.square(np.abs(np.stack([left_right.sum(1) / 2, (left_right[:, 0] - left_right[:, 1]) / 2], axis=1)))
-    bands = np.stack([level[..., a:b].sum(-1) for a, b in pairwise(edges)], axis=-1)  # (T, 2, 64)
+    bands = _pooled(level, edges)  # (T, 2, 64)
     both = bands.sum(1)
-    before = np.concatenate([np.zeros((2, count)), both])[: len(both)]
+    before = np.concatenate([np.zeros((2, 64)), both])[: len(both)]
     seen = np.stack([np.log(both + 1e-5), np.log(before + 1e-5), bands[:, 1] / (both + 1e-7)], axis=1)
-    masks = np.zeros((len(seen), count))
-    for turn in range(4):  # every fourth hop belongs together
-        if len(seen) > turn:
-            masks[turn::4] = _looks(w, seen[turn::4], embedding)
-    of_bin = np.minimum(np.searchsorted(edges, np.arange(bins), "right") - 1, count - 1)
-    kept: NDArray[np.complexfloating] = left_right * masks[:, None, of_bin]
+    masks = _masks(w, seen, embedding, 4, ahead=0)
+    kept: NDArray[np.complexfloating] = left_right * masks[:, None, _of_bin(left_right.shape[-1], edges)]
     return kept
 
 
-def _looks(w: Weights, seen: Array, embedding: Array) -> Array:
-    """``(T, 3, bands)`` to masks ``(T, bands)``."""
+def studio(w: Weights, spectrum: NDArray[np.complexfloating], embedding: Array) -> NDArray[np.complexfloating]:
+    """query-studio: a clip ``(T, bins)``, T a multiple of 3, to the same, from the state dict of `StudioQuery`."""
+    edges = _edges(96, 16000, 2048 / 32000)
+    power = _pooled(np.square(np.abs(spectrum)), edges)
+    none = np.zeros((2, 96))
+    before, after = np.concatenate([none, power[:-2]]), np.concatenate([power[2:], none])
+    masks = _masks(w, np.log(np.stack([power, before, after], axis=1) + 1e-5), embedding, 3, ahead=1)
+    kept: NDArray[np.complexfloating] = spectrum * masks[:, _of_bin(spectrum.shape[-1], edges)]
+    return kept
+
+
+def _edges(count: int, top: float, bins_a_hz: float) -> NDArray[np.int64]:
+    """Where mel bands begin and end, in bins."""
+    hz = 700 * (np.exp(np.linspace(0, np.log1p(top / 700), count + 1)) - 1)
+    edges = np.round(hz * bins_a_hz).astype(np.int64)
+    for i in range(count):
+        edges[i + 1] = max(edges[i + 1], edges[i] + 1)
+    return edges
+
+
+def _pooled(power: Array, edges: NDArray[np.int64]) -> Array:
+    return np.stack([power[..., a:b].sum(-1) for a, b in pairwise(edges)], axis=-1)
+
+
+def _of_bin(bins: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = np.minimum(np.searchsorted(edges, np.arange(bins), "right") - 1, len(edges) - 2)
+    return found
+
+
+def _masks(w: Weights, seen: Array, embedding: Array, every: int, ahead: int) -> Array:
+    """``(T, 3, bands)`` to ``(T, bands)``, where every so-manieth frame belongs together."""
+    masks = np.zeros((len(seen), seen.shape[-1]))
+    for turn in range(min(every, len(seen))):
+        said = [_looks(listener, seen[turn::every], embedding, ahead) for listener in _listeners(w)]
+        masks[turn::every] = sigmoid(np.mean(said, axis=0))
+    return masks
+
+
+def _listeners(w: Weights) -> list[Weights]:
+    """The weights of each network of several."""
+    numbers = {name.split(".")[1] for name in w if name.startswith("listeners.")}
+    starts = [f"listeners.{number}." for number in sorted(numbers)]
+    return [{name.removeprefix(start): w[name] for name in w if name.startswith(start)} for start in starts]
+
+
+def _looks(w: Weights, seen: Array, embedding: Array, ahead: int) -> Array:
+    """``(T, 3, bands)`` to masks before the sigmoid ``(T, bands)``. A convolution hears so many looks ``ahead``."""
 
     def dense(x: Array, name: str) -> Array:
         return np.asarray(x @ np.asarray(w[f"{name}.weight"]).T + w[f"{name}.bias"])
 
-    def causal(x: Array, name: str, stride: int = 1) -> Array:
-        y = convolve(x, np.asarray(w[f"{name}.conv.weight"]), (2, 1), (0, 1))[..., ::stride]
+    def conv(x: Array, name: str, stride: int = 1) -> Array:
+        y = convolve(x, np.asarray(w[f"{name}.conv.weight"]), (2 - ahead, 1), (ahead, 1))[..., ::stride]
         return normalise(y, w, f"{name}.norm")
 
-    def gru(x: Array, name: str) -> Array:
-        wi, wh = np.asarray(w[f"{name}.weight_ih_l0"]).T, np.asarray(w[f"{name}.weight_hh_l0"]).T
+    def gru(x: Array, name: str, layer: str = "l0") -> Array:
+        wi, wh = np.asarray(w[f"{name}.weight_ih_{layer}"]).T, np.asarray(w[f"{name}.weight_hh_{layer}"]).T
         old, out = np.zeros(wh.shape[0]), []
         for frame in x:
-            r_in, z_in, n_in = np.split(frame @ wi + w[f"{name}.bias_ih_l0"], 3)
-            r_at, z_at, n_at = np.split(old @ wh + w[f"{name}.bias_hh_l0"], 3)
+            r_in, z_in, n_in = np.split(frame @ wi + w[f"{name}.bias_ih_{layer}"], 3)
+            r_at, z_at, n_at = np.split(old @ wh + w[f"{name}.bias_hh_{layer}"], 3)
             update = sigmoid(z_in + z_at)
             old = update * old + (1 - update) * np.tanh(n_in + sigmoid(r_in + r_at) * n_at)
             out.append(old)
@@ -140,21 +177,26 @@ def _looks(w: Weights, seen: Array, embedding: Array) -> Array:
     film = dense(hidden, "condition.second")
     frames = len(seen)
     x = normalise(seen.reshape(frames, -1).T, w, "enter").T.reshape(seen.shape).transpose(1, 0, 2)  # (3, T, bands)
-    across = [np.maximum(causal(x, "first"), 0)]
+    across = [np.maximum(conv(x, "first"), 0)]
     for i in range(levels):
         x, name = across[-1], f"down.{i}"
         around = np.einsum("ctfj,dcj->dtf", x.reshape(*x.shape[:2], -1, 2), w[f"{name}.around.weight"][:, :, 0])
-        x = causal(np.maximum(causal(x, f"{name}.first", 2), 0), f"{name}.second")
+        x = conv(np.maximum(conv(x, f"{name}.first", 2), 0), f"{name}.second")
         across.append(np.maximum(x + around + w[f"{name}.around.bias"][:, None, None], 0))
     x = across.pop()
     flat = x.transpose(1, 0, 2).reshape(frames, -1)
-    held = dense(gru(np.maximum(dense(flat, "into"), 0), "memory"), "out")
+    looks = np.maximum(dense(flat, "into"), 0)
+    held = gru(looks, "memory")
+    if ahead:
+        held = np.concatenate([held, gru(looks[::-1], "memory", "l0_reverse")[::-1]], axis=1)
+    held = dense(held, "out")
     x = np.maximum(x + held.reshape(frames, len(x), -1).transpose(1, 0, 2), 0)
     for i in range(levels):
         beside, name = across.pop(), f"up.{i}"
         x = np.repeat(convolve(x, np.asarray(w[f"{name}.below.weight"])), 2, axis=2)
         x = np.maximum(normalise(x + convolve(beside, np.asarray(w[f"{name}.across.weight"])), w, f"{name}.norm"), 0)
-        x = x + np.maximum(causal(x, f"{name}.conv"), 0)
+        x = x + np.maximum(conv(x, f"{name}.conv"), 0)
     heard = np.maximum(convolve(x, np.asarray(w["leave.weight"])) + w["leave.bias"][:, None, None], 0)
     weight, offset = film[: len(heard)], film[len(heard) :]
-    return sigmoid(np.tensordot(weight, heard, axes=1) / np.sqrt(len(heard)) + offset)
+    said: Array = np.tensordot(weight, heard, axes=1) / np.sqrt(len(heard)) + offset
+    return said

@@ -177,9 +177,10 @@ def check_shapes(card: ModelCard) -> None:
         raise CardError(
             "latency_samples", f"is {card.latency_samples}; a clip of {segment} samples delays by {segment}"
         )
+    words = {card.condition.input, *card.condition.layers} if card.condition else set()
     for field, tensors, stems in (("inputs", card.inputs, 1), ("outputs", card.outputs, len(card.stems))):
         for i, tensor in enumerate(tensors):
-            if card.condition is not None and tensor.name == card.condition.input:
+            if tensor.name in words:
                 continue
             transform = tensor.constant is None and transform_of(tensor, card)
             if tensor.constant is None:

@@ -6,6 +6,7 @@ Weights are random, and so are the statistics of the norms, or folding them woul
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,20 @@ from torch import Tensor, nn
 from bridge.model_check import check_model
 from bridge.separate import FileSeparator
 from bridge.text_encoder import TextEncoder
-from export import audiosep, query_reference, text_reference
+from export import audiosep, query_reference, query_studio, text_reference
 from export.audiosep import import_audiosep, load_audiosep
+from export.cards import write_card
 from export.clap import import_clap, load_clap
 from export.parity import Parity
 from export.query import check_live, write_query
 from models.query.bert import ROBERTA, TextSize, published_names
 from models.query.bert import TextEncoder as TextNetwork
-from models.query.network import LiveQuery, LiveSize
+from models.query.network import LiveQuery, Size, StudioQuery
 from models.query.resunet import ResUNet30
 from streaming.errors import ModelError
-from streaming.session import read_card
+from streaming.session import OnnxModel, read_card
 
-SMALL = LiveSize(channels=(3, 4, 6), memory=5, width=7, hidden=16)
+SMALL = Size(channels=(3, 4, 6), memory=5, width=7, hidden=16)
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +70,23 @@ def test_live_equals_the_reference_and_does_what_its_card_says(tmp_path: Path, m
     assert (card.latency_samples, card.sample_rates[0]) == (768, 44100)  # 17.4 ms
     monkeypatch.setattr(query_reference, "EPSILON", 1e-2)  # a reference that differs is noticed
     assert not all_hold(check_live(network, file, card))
+
+
+def test_studio_equals_the_reference_and_does_what_its_card_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "query-studio.onnx"
+    network = shaken(StudioQuery(replace(SMALL, memory=6)))
+    rows = write_query(network, file, "query-studio", (), "minilm")
+    assert all_hold(rows), rows
+    assert {finding.what for finding in check_model(file)} >= {"query", "sound", "latency"}
+    card = read_card(file)
+    assert (card.sample_rates[0], card.segment_samples, card.hop_samples) == (32000, 163840, 128000)
+    short = tmp_path / "short.onnx"
+    query_studio.export_graph(network, short, query_studio.SHORT)
+    write_card(short, query_studio.card_of(network, "short", (), "minilm", query_studio.SHORT))
+    monkeypatch.setattr(query_reference, "EPSILON", 1e-2)  # a reference that differs is noticed
+    assert not query_studio.against_reference(network, OnnxModel.open(short)).holds
 
 
 RESUNET = (4, 8, 8, 12, 12, 12)

@@ -2,40 +2,45 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from torch import Tensor
 
 from models.corpus.sources import default_data
 from models.flagger.recordings import RATE
 from models.query.captions import Captions, embed, load, save
 from models.query.classes import SoundClass, class_of_file, class_of_label, classes
 from models.query.evaluation import mixtures, sdr, si_sdr
-from models.query.loss import query_loss
+from models.query.loss import heard_loss, leak_loss
 from models.query.mixing import Mixer, shares
 from models.query.network import (
-    BANDS,
+    LIVE_BANDS,
     SPREAD,
-    WINDOWS,
+    STUDIO_BANDS,
+    STUDIO_SPREAD,
+    Bands,
     LiveQuery,
-    LiveSize,
-    band_edges,
-    band_of_bin,
+    Size,
+    StudioQuery,
     described,
+    described_both_ways,
     in_turn,
     interleaved,
-    pooling,
 )
 from models.query.own import find_own
 from models.query.pool import BEAT_S, LEVEL, LONGEST_S, Place, Pool, Renderer, build, prepare
 from models.query.sounds import AMBIENCE_STARTS_S, find_sounds
-from models.query.training import LiveTask, Settings, load_task, schedule, train
+from models.query.training import Kind, LiveTask, Settings, StudioTask, load_task, make_task, schedule, train
 from streaming.card import Source
 from streaming.errors import AudioError, ModelError, RequestError
 from tests.command_line import run
+
+ONE = Size((3, 4, 6), 6, 7, 16, 1)
 
 SHARED = default_data()
 FONT = "/usr/share/sounds/sf2/TimGM6mb.sf2"
@@ -216,6 +221,14 @@ def test_rare_classes_are_drawn_less_and_wanted_ones_more() -> None:
     assert weights[0] > weights[1] > weights[2]
 
 
+def query_loss(estimate: Tensor, target: Tensor, mix: Tensor, present: Tensor, weight: float) -> Tensor:
+    """The loss of waveforms ``(B, ..., samples)``, where training has bands."""
+    estimate, target = estimate.flatten(1), target.flatten(1)
+    kept, whole = estimate.square().sum(-1), mix.flatten(1).square().sum(-1)
+    heard = heard_loss(kept, (estimate * target).sum(-1), target.square().sum(-1), whole)
+    return torch.where(present, heard, weight * leak_loss(kept, whole)).mean()
+
+
 def test_the_loss_knows_the_answer_from_the_mix_and_from_silence() -> None:
     torch.manual_seed(1)
     target, other = torch.randn(2, 4, 2, 8000).unbind(0)
@@ -229,14 +242,15 @@ def test_the_loss_knows_the_answer_from_the_mix_and_from_silence() -> None:
     assert query_loss(nothing, nothing, mix, ~there, 1.0) < query_loss(mix * 0.1, nothing, mix, ~there, 1.0)
 
 
-def test_every_bin_has_its_band_and_every_band_a_bin() -> None:
-    edges, bands = band_edges(), band_of_bin()
-    assert len(bands) == WINDOWS.bins
+@pytest.mark.parametrize("bands", [LIVE_BANDS, STUDIO_BANDS, Bands(8, 3000.0, 256, 8000)])
+def test_every_bin_has_its_band_and_every_band_a_bin(bands: Bands) -> None:
+    edges, of_bin = bands.edges(), bands.of_bin()
+    assert len(of_bin) == bands.bins
     assert np.all(np.diff(edges) > 0)
-    assert sorted(set(bands)) == list(range(BANDS))
-    assert np.all(np.diff(bands) >= 0)
-    power = torch.rand(2, WINDOWS.bins)
-    torch.testing.assert_close((power @ pooling()).sum(1), power[:, : edges[-1]].sum(1))
+    assert sorted(set(of_bin)) == list(range(bands.count))
+    assert np.all(np.diff(of_bin) >= 0)
+    power = torch.rand(2, bands.bins)
+    torch.testing.assert_close((power @ bands.pooling()).sum(1), power[:, : edges[-1]].sum(1))
 
 
 @pytest.mark.parametrize("hops", [1, 3, 4, 9, 16])
@@ -249,32 +263,58 @@ def test_hops_are_taken_apart_and_put_together(hops: int) -> None:
 
 def test_masks_hear_no_future_and_what_training_sees_is_what_is_live() -> None:
     torch.manual_seed(0)
-    network = LiveQuery(LiveSize((3, 4, 6), 5, 7, 16)).eval()
-    power, words = torch.rand(2, 27, 2, BANDS), torch.nn.functional.normalize(torch.randn(4, 384), dim=-1)
+    network = LiveQuery(Size((3, 4, 6), 5, 7, 16)).eval()
+    power, words = torch.rand(2, 27, 2, LIVE_BANDS.count), torch.nn.functional.normalize(torch.randn(4, 384), dim=-1)
     with torch.no_grad():
         film = network.condition(words)
         masks = network.every_hop(power, film)
-        assert masks.shape == (2, 27, BANDS, 4)
+        assert masks.shape == (2, 27, LIVE_BANDS.count, 4)
         changed = power.clone()
         changed[:, 20:] = 0
         assert torch.equal(network.every_hop(changed, film)[:, :20], masks[:, :20])
         assert (network.every_hop(changed, film)[:, 20:] - masks[:, 20:]).abs().max() > 1e-4
         seen = described(power[:, ::2], lag=1)[:, 1::2]  # as a training reads them
-        torch.testing.assert_close(network.masks(network(seen), film), masks[:, 2::SPREAD])
+        torch.testing.assert_close(network(seen, film), masks[:, 2::SPREAD])
 
 
-def test_the_loss_on_bands_is_that_on_waveforms(pool: tuple[Pool, dict[str, SoundClass]]) -> None:
+@pytest.mark.parametrize("kind", ["live", "studio"])
+def test_the_loss_on_bands_is_that_on_waveforms(kind: Kind, pool: tuple[Pool, dict[str, SoundClass]]) -> None:
     torch.manual_seed(0)
-    task, batch = LiveTask(LiveSize((3, 4, 6), 5, 7, 16)).eval(), mixer(pool, seconds=2.0).batch(4)
+    task, batch = make_task(kind, ONE).eval(), mixer(pool, seconds=2.0).batch(4)
+    sounds = batch.sounds if isinstance(task, LiveTask) else batch.sounds.mean(1)
     with torch.no_grad():
-        mix = batch.mixed(batch.sounds)
-        outputs = torch.stack([task.separate(one, batch.words) for one in mix])  # (4, K, 2, samples)
+        mix = batch.mixed(sounds)
+        outputs = torch.stack([task.separate(one, batch.words) for one in mix])  # (4, K, …, samples)
         samples = outputs.shape[-1]
         there = torch.ones(len(batch.kind), dtype=torch.bool)
         ours = outputs[batch.owner, batch.kind]
-        waves = query_loss(ours, batch.sounds[..., :samples], mix[batch.owner][..., :samples], there, 1.0)
+        waves = query_loss(ours, sounds[..., :samples], mix[batch.owner][..., :samples], there, 1.0)
         assert float(task.loss(batch, 0.0)) == pytest.approx(float(waves), abs=0.3)
         assert float(task.loss(batch, 1.0)) < float(task.loss(batch, 0.0)) or not batch.absent.any()
+
+
+@pytest.mark.parametrize("samples", [1025, 6400, 32123])
+def test_the_studio_gives_as_many_samples_as_it_gets_and_hears_both_ways(samples: int) -> None:
+    torch.manual_seed(0)
+    task, words = StudioTask(ONE).eval(), torch.nn.functional.normalize(torch.randn(3, 384), dim=-1)
+    with torch.no_grad():
+        mix = torch.randn(samples)
+        out = task.separate(mix, words)
+        assert out.shape == (3, samples)
+        changed = mix.clone()
+        changed[-samples // 8 :] = 0
+        assert (task.separate(changed, words)[:, : samples // 2] - out[:, : samples // 2]).abs().max() > 1e-6
+
+
+def test_what_training_sees_of_a_clip_is_what_a_clip_is() -> None:
+    torch.manual_seed(0)
+    network, words = StudioQuery(ONE).eval(), torch.nn.functional.normalize(torch.randn(2, 384), dim=-1)
+    power = torch.rand(2, 31, STUDIO_BANDS.count)
+    with torch.no_grad():
+        film = network.condition(words)
+        masks = network.every_hop(power, film)
+        seen = described_both_ways(power)
+        torch.testing.assert_close(network(seen[:, ::STUDIO_SPREAD], film), masks[:, ::STUDIO_SPREAD])
 
 
 def test_captions_survive_their_file(tmp_path: Path) -> None:
@@ -297,26 +337,30 @@ def test_the_rate_rises_then_falls() -> None:
     assert rates[-1] < 0.05
 
 
-def test_a_run_learns_and_its_checkpoint_separates(pool: tuple[Pool, dict[str, SoundClass]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["live", "studio"])
+def test_a_run_learns_and_its_checkpoint_separates(
+    kind: Kind, pool: tuple[Pool, dict[str, SoundClass]], tmp_path: Path
+) -> None:
     held, known = pool
     captions = embed(fake, known)
     root = tmp_path / "pool"
     told: list[str] = []
-    settings = Settings(minutes=0.06, batch=2, seconds=0.6, warm_up=0.02)
+    settings = Settings(kind, minutes=0.06, batch=2, seconds=0.6, warm_up=0.02)
     path = train(root, captions, tmp_path / "run", settings, None, known, told.append)
     task, sources = load_task(path)
-    assert isinstance(task, LiveTask)
+    assert isinstance(task, LiveTask if kind == "live" else StudioTask)
     assert [s.name for s in sources] == ["mine"]
     assert json.loads(told[-1])["step"] >= 1
     with torch.no_grad():
-        mix = torch.from_numpy(np.stack([tone(110), tone(110)]))
-        out = task.separate(mix, torch.from_numpy(fake("low hum"))[None])
-    assert out.shape[:2] == (1, 2)
+        mix = torch.from_numpy(tone(110))
+        out = task.separate(mix.expand(2, -1) if kind == "live" else mix, torch.from_numpy(fake("low hum"))[None])
+    assert out.shape[:-1] == ((1, 2) if kind == "live" else (1,))
     assert torch.isfinite(out).all()
-    further = train(
-        root, captions, tmp_path / "run2", Settings(minutes=0.005, batch=1, seconds=0.6), path, known, told.append
-    )
-    assert further.is_file()
+    short = Settings(kind, minutes=0.005, batch=1, seconds=0.6)
+    assert train(root, captions, tmp_path / "run2", short, path, known, told.append).is_file()
+    other = replace(short, kind="studio" if kind == "live" else "live")
+    with pytest.raises(ModelError, match="no checkpoint of query-"):
+        train(root, captions, tmp_path / "run3", other, path, known, told.append)
     assert held.places
 
 

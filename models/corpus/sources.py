@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 SOUNDFONT_FILES = {
@@ -180,16 +181,18 @@ def fetch(package: str, cache: Path) -> None:
     """Download and unpack a Debian package; nothing happens where there is no apt, network or such package."""
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         return
-    downloads = cache / "debs"
-    downloads.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True, exist_ok=True)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    if subprocess.run(["apt-get", "download", package], cwd=downloads, check=False, **quiet).returncode:  # type: ignore[call-overload]
-        return
-    archive = max(downloads.glob(f"{package}_*.deb"))
-    aside = cache / f"{package}.partial"
-    shutil.rmtree(aside, ignore_errors=True)
-    subprocess.run(["dpkg", "-x", str(archive), str(aside)], check=True)
-    aside.rename(cache / package)
+    with TemporaryDirectory(dir=cache, prefix=f".{package}-") as folder:  # its own: others may fetch the same
+        if subprocess.run(["apt-get", "download", package], cwd=folder, check=False, **quiet).returncode:  # type: ignore[call-overload]
+            return
+        aside = Path(folder) / package
+        subprocess.run(["dpkg", "-x", str(max(Path(folder).glob("*.deb"))), str(aside)], check=True)
+        try:
+            aside.rename(cache / package)
+        except OSError:
+            if not (cache / package).is_dir():
+                raise
 
 
 def manifest_items(folder: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The loss on waveforms: signal to error where the sound is there, what leaks where it is not.
+"""The loss, from energies: signal to error where the sound is there, what leaks where it is not.
 
 Half of it does not mind the level. The plain ratio alone mutes whatever it is unsure of, which costs 0 dB, and leaves
 less of the wanted sound than of what leaks; the other half keeps the better part of what little is left.
@@ -18,21 +18,6 @@ QUIET = 3e-3
 """25 dB under the mix: an absent sound that is quieter counts no more."""
 
 
-def query_loss(estimate: Tensor, target: Tensor, mix: Tensor, present: Tensor, weight: float) -> Tensor:
-    """Mean over a batch, dB.
-
-    Args:
-        estimate, target, mix: ``(B, ..., samples)``.
-        present: ``(B,)`` bool; where it is False the target is silence.
-        weight: of the latter. With full weight from the start silence for everything is a trap that training falls
-            into and never leaves: it wins 25 dB at once, and what is there has only a few dB to offer.
-    """
-    estimate, target = estimate.flatten(1), target.flatten(1)
-    kept, whole = estimate.square().sum(-1), mix.flatten(1).square().sum(-1)
-    heard = heard_loss(kept, (estimate * target).sum(-1), target.square().sum(-1), whole)
-    return torch.where(present, heard, weight * leak_loss(kept, whole)).mean()
-
-
 def heard_loss(kept: Tensor, common: Tensor, wanted: Tensor, whole: Tensor) -> Tensor:
     """dB of each output whose sound is there, from energies ``(B,)``: of the output, of what it has in common with the
     sound (their product), of the sound, and of the mix."""
@@ -46,5 +31,9 @@ def heard_loss(kept: Tensor, common: Tensor, wanted: Tensor, whole: Tensor) -> T
 
 
 def leak_loss(kept: Tensor, whole: Tensor) -> Tensor:
-    """dB of each output whose sound is not there."""
+    """dB of each output whose sound is not there.
+
+    With full weight from the start silence for everything is a trap that training falls into and never leaves: it wins
+    25 dB at once, and what is there has only a few dB to offer.
+    """
     return 10 * torch.log10(kept / (whole + 1e-7) + QUIET)

@@ -43,7 +43,12 @@ SHAPED = 0.75
 """Share of batches whose sounds are given a tone and rooms: it costs as much as all the rest."""
 OCTAVES = 0.4
 """By which a sound is played faster or slower at most."""
-TONE_POINTS, TONE_DB = 8, 4.5
+TONE_POINTS, TONE_DB = 8, 5.5
+BAND_LIMITED = 0.3
+"""Share of sounds without a top, and without a bottom: a class must not be known by how its sounds were recorded."""
+TOPS_HZ, BOTTOMS_HZ, STEEP = (2500.0, 16000.0), (60.0, 400.0), 8.0
+LAYERED = 0.25
+"""Share of sounds that are two of their class at once."""
 ROOM_S = 0.35
 WORDS_NOISE = 0.01
 TRIES = 50
@@ -112,18 +117,22 @@ class Mixer:
         """Draw and make ``size`` mixtures."""
         rng, drawn = self._rng, [self._drawn() for _ in range(size)]
         kinds = [key for of in drawn for key in of]
-        places = np.array([self._of[key][rng.integers(len(self._of[key]))] for key in kinds], np.int64)
+        under = np.flatnonzero(rng.random(len(kinds)) < LAYERED)
+        of = [self._of[key] for key in (*kinds, *(kinds[i] for i in under))]
+        places = np.array([some[rng.integers(len(some))] for some in of], np.int64)
         owner = np.repeat(np.arange(size), [len(of) for of in drawn])
         kind = np.array([self.keys.index(key) for key in kinds])
         absent = ~np.array([self._kin[kind[owner == i]].any(0) for i in range(size)])
         rows = torch.tensor([self._captions.draw(rng, key) for key in self.keys], device=self.device)
         words = self._table[rows]
         words = F.normalize(words + WORDS_NOISE * torch.randn_like(words), dim=-1)
-        sound = self._read(places[:, 0], places[:, 1])[:, None]  # (N, 1, L)
+        read = self._read(places[:, 0], places[:, 1])[:, None]  # (N, 1, L), then what lies under some of them
+        sound, softer = read[: len(kinds)], self._to(10 ** (rng.uniform(-12, 0, len(under)) / 20))
+        sound.index_add_(0, torch.from_numpy(under).to(self.device), read[len(kinds) :] * softer[:, None, None])
         if rng.random() < SHAPED:
             sound = self._shape(sound[:, 0])
         sound = self._spread(sound)  # (N, 2, L)
-        level = 10 ** (rng.uniform(-RANGE_DB / 2, RANGE_DB / 2, len(places)) / 20)
+        level = 10 ** (rng.uniform(-RANGE_DB / 2, RANGE_DB / 2, len(kinds)) / 20)
         rms = sound.square().mean((-1, -2)).sqrt().clamp_min(1e-5)
         sound = sound * (self._to(level) / rms)[:, None, None]
         where = [torch.from_numpy(table).to(self.device) for table in (owner, kind, absent)]
@@ -183,8 +192,21 @@ class Mixer:
         place = (f.clamp_min(40) / 40).log2() / np.log2(self.rate / 80) * 2 - 1  # a logarithmic axis from 40 Hz up
         grid = torch.stack([place, torch.zeros_like(place)], dim=-1)[None, None].expand(n, 1, -1, 2)
         tone = F.grid_sample(points, grid, align_corners=True, padding_mode="border").view(n, bins)
+        tone = tone * self._limits(n, f)
         shaped: Tensor = torch.fft.irfft((spectra * tone)[:, None] * self._rooms(n), n=samples)
         return shaped
+
+    def _limits(self, n: int, f: Tensor) -> Tensor:
+        """Gains ``(N, bins)`` at so many Hz, 1 where nothing is cut."""
+        top = self._to(self._some(TOPS_HZ, n, self.rate))
+        bottom = self._to(self._some(BOTTOMS_HZ, n, 1e-3))
+        return 1 / ((1 + (f / top) ** STEEP) * (1 + (bottom / f.clamp_min(1)) ** STEEP))
+
+    def _some(self, between: tuple[float, float], n: int, else_: float) -> NDArray[np.float64]:
+        """Hz ``(N, 1)``, for a share of `BAND_LIMITED`."""
+        low, high = np.log(between)
+        drawn = np.exp(self._rng.uniform(low, high, (n, 1)))
+        return np.where(self._rng.random((n, 1)) < BAND_LIMITED, drawn, else_)
 
     def _rooms(self, n: int) -> Tensor:
         """Left and right responses of rooms, as spectra ``(N, 2, bins)``: a direct sound and a decaying tail."""

@@ -1,11 +1,11 @@
-"""The network of query-live: a causal U-Net over bands of low-latency frames, and words that it is compared with.
+"""The networks that are told in words what to keep: U-Nets over bands of frames, and words that they are compared with.
 
 ::
 
-    mid, side ─ 64 bands ─ conv ─ 64 ──┬─ 32 ──┬─ 16 ──┬─ 8 ──┬─ 4 ─ + GRU ─┐
-                                       │       │       │      │             │
-                                 Up ─ 64 <─── 32 <─── 16 <─── 8 <───────────┘
-                                  │
+    levels ─ bands ─ conv ─ all ──┬─ 1/2 ──┬─ 1/4 ──┬─ 1/8 ──┬─ 1/16 ─ + GRU ─┐
+                                  │        │        │        │                │
+                            Up ─ all <─── 1/2 <─── 1/4 <─── 1/8 <─────────────┘
+                             │
                 what is heard in each band, 96 numbers ─ · ─ film ─ sigmoid ─ mask
                                                           │
                                 embedding of the words ─ Condition
@@ -19,15 +19,16 @@ The words come last, as a product with what is heard in each band: what is heard
 asked of it, and a training can ask every mixture for everything in it and for thirty things that are not at no cost.
 (Told by FiLM at every step up instead, and asked two things a mixture, the same network learned half as fast.)
 
-A look back goes in steps of `SPREAD` hops. Training therefore computes every fourth hop alone; the hops of a live
-stream belong to four such sequences, which take turns (`interleaved`).
+`LiveQuery` is causal, and hears mid and side. `StudioQuery`, for files, hears one channel both ways in time, in finer
+bands of longer frames. Both look in steps of some hops; a training therefore computes every so-manieth hop alone, and
+the hops of a stream or a clip belong to so many sequences, which take turns (`interleaved`).
 
 The film vector, a weight for each of the 96 numbers and an offset for each band, is a function of the words alone: it
-is computed once a query, outside the graph, and fed to every hop.
+is computed once a query, outside the graph, and fed to every run.
 
-Sources: U-Nets that are causal in time, Tan and Wang, "A Convolutional Recurrent Neural Network for Real-Time Speech
-Enhancement", Interspeech 2018; pixels compared with the embeddings of words, Li et al., "Language-driven Semantic
-Segmentation", ICLR 2022.
+Sources: U-Nets over frames, Tan and Wang, "A Convolutional Recurrent Neural Network for Real-Time Speech Enhancement",
+Interspeech 2018; pixels compared with the embeddings of words, Li et al., "Language-driven Semantic Segmentation",
+ICLR 2022.
 """
 
 from dataclasses import dataclass
@@ -42,94 +43,130 @@ from models.separator.recurrence import run_gru
 from streaming.windows import Windows
 
 WINDOWS = Windows(2048, 384)
-"""17.4 ms at 44.1 kHz, 16 ms at 48."""
+"""Of query-live: 17.4 ms at 44.1 kHz, 16 ms at 48."""
+SPREAD = 4
+"""Hops of query-live between two looks back, 35 ms."""
+STUDIO_RATE, STUDIO_FFT, STUDIO_HOP = 32000, 2048, 320
+"""Of query-studio: AudioSep's frames, 64 ms, one every 10 ms."""
+STUDIO_SPREAD = 3
+"""Frames of query-studio between two looks, 30 ms."""
 EMBEDDING = 384
 """MiniLM's."""
-BANDS = 64
-TOP_HZ, BANDS_RATE = 20000.0, 44100
-"""The bands are mel ones up to there, of one bin at least, at that rate; at 48 kHz all lies a little higher."""
-SPREAD = 4
-"""Hops between two looks back, 35 ms."""
 KERNEL = 3
-"""Looks, this one among them, that a convolution takes."""
+"""Looks that a convolution takes: this one and those before it, or one on either side."""
 LAG = 2
-"""Hops to the second frame that a moment is described by: what begins and what goes on."""
+"""Hops to the other frames that a moment is described by: what begins and what goes on."""
 DESCRIBED = 3
-"""Numbers a band: its level, that of `LAG` hops ago, and the side's share."""
+"""Numbers a band: its level, that of `LAG` hops ago, and the side's share; in the studio that of `LAG` hops later."""
 FLOOR, QUIET = 1e-5, 1e-7
 """Power of a band that is as good as none, and the same for shares."""
 DROPOUT = 0.2
+CHANNEL_DROPOUT = 0.1
 FILM_DROPOUT = 0.1
+HIDDEN_BANDS = 6
+"""Bands that half of the training mixtures do without, at most."""
 FILM_GAIN = 3.0
 """The words are heard from the beginning."""
 MOMENTUM = 0.02
 
 
 @dataclass(frozen=True)
-class LiveSize:
+class Bands:
+    """Mel bands of the bins of a spectrum, of one bin at least."""
+
+    count: int
+    top_hz: float
+    fft: int
+    rate: int
+    """At which they are placed; at another all lies higher or lower."""
+
+    @property
+    def bins(self) -> int:
+        return self.fft // 2 + 1
+
+    def edges(self) -> list[int]:
+        """Bins at which the bands begin, and the one at which the last ends."""
+        top = 1127 * np.log1p(self.top_hz / 700)
+        hz = 700 * np.expm1(np.linspace(0, top, self.count + 1) / 1127)
+        edges = [int(edge) for edge in np.round(hz * self.fft / self.rate)]
+        for i in range(1, len(edges)):
+            edges[i] = max(edges[i], edges[i - 1] + 1)
+        return edges
+
+    def of_bin(self) -> list[int]:
+        """The band of each bin; those above the last go with it."""
+        widths = np.diff([*self.edges()[:-1], self.bins])
+        return [int(band) for band in np.repeat(np.arange(self.count), widths)]
+
+    def pooling(self) -> Tensor:
+        """``(bins, count)``: power of bins to that of bands."""
+        edges = torch.tensor(self.edges())
+        bins = torch.arange(self.bins)[:, None]
+        return ((bins >= edges[:-1]) & (bins < edges[1:])).float()
+
+
+LIVE_BANDS = Bands(64, 20000.0, WINDOWS.analysis_samples, 44100)
+STUDIO_BANDS = Bands(96, 16000.0, STUDIO_FFT, STUDIO_RATE)
+
+
+@dataclass(frozen=True)
+class Size:
     """What a checkpoint must say for its network to be built again."""
 
     channels: tuple[int, ...] = (24, 48, 64, 96, 128)
-    """At 64 bands, 32, and so on."""
+    """At all bands, half of them, and so on."""
     memory: int = 256
-    """Of the GRU."""
+    """Of the GRU; half of it each way where it hears both."""
     width: int = 96
     """Numbers that tell what is heard in a band."""
     hidden: int = 256
     """Width of the condition network."""
+    listeners: int = 2
+    """Networks that are averaged."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A listener: its size, how many bands it hears, and whether it hears what comes after."""
+
+    size: Size
+    bands: int
+    both_ways: bool
 
     @property
     def film(self) -> int:
-        """Numbers of the film vector."""
-        return self.width + BANDS
+        """Numbers that it is told."""
+        return self.size.width + self.bands
 
     @property
     def top(self) -> int:
         """Bands that are left under the GRU."""
-        return BANDS >> (len(self.channels) - 1)
-
-
-def band_edges() -> list[int]:
-    """Bins at which the bands begin, and the one at which the last ends."""
-    top = 1127 * np.log1p(TOP_HZ / 700)
-    hz = 700 * np.expm1(np.linspace(0, top, BANDS + 1) / 1127)
-    edges = [int(edge) for edge in np.round(hz * WINDOWS.analysis_samples / BANDS_RATE)]
-    for i in range(1, len(edges)):
-        edges[i] = max(edges[i], edges[i - 1] + 1)
-    return edges
-
-
-def band_of_bin() -> list[int]:
-    """The band of each bin; those above the last go with it."""
-    edges = band_edges()
-    widths = np.diff([*edges[:-1], WINDOWS.bins])
-    return [int(band) for band in np.repeat(np.arange(BANDS), widths)]
-
-
-def pooling() -> Tensor:
-    """``(bins, BANDS)``: power of bins to that of bands."""
-    edges = torch.tensor(band_edges())
-    bins = torch.arange(WINDOWS.bins)[:, None]
-    return ((bins >= edges[:-1]) & (bins < edges[1:])).float()
+        return self.bands >> (len(self.size.channels) - 1)
 
 
 def described(power: Tensor, lag: int = LAG) -> Tensor:
-    """Power of mid and side ``(M, T, 2, BANDS)`` to what the network sees ``(M, T, DESCRIBED, BANDS)``."""
+    """Power of mid and side ``(M, T, 2, bands)`` to what query-live sees ``(M, T, DESCRIBED, bands)``."""
     both = power.sum(2)
     before = F.pad(both, (0, 0, lag, 0))[:, : both.shape[1]]
     return torch.stack([torch.log(both + FLOOR), torch.log(before + FLOOR), power[:, :, 1] / (both + QUIET)], dim=2)
 
 
-def interleaved(x: Tensor) -> Tensor:
-    """``(M, T, …)`` to the sequences in it of every `SPREAD`-th hop, ``(M * SPREAD, T / SPREAD, …)``, zeros added."""
-    padded = torch.cat([x, x.new_zeros((len(x), -x.shape[1] % SPREAD, *x.shape[2:]))], dim=1)
-    sequences: Tensor = padded.unflatten(1, (-1, SPREAD)).transpose(1, 2).flatten(0, 1)
+def described_both_ways(power: Tensor) -> Tensor:
+    """Power ``(M, T, bands)`` to what query-studio sees ``(M, T, DESCRIBED, bands)``."""
+    before, after = F.pad(power, (0, 0, LAG, 0))[:, :-LAG], F.pad(power, (0, 0, 0, LAG))[:, LAG:]
+    return torch.stack([power, before, after], dim=2).add(FLOOR).log()
+
+
+def interleaved(x: Tensor, spread: int = SPREAD) -> Tensor:
+    """``(M, T, …)`` to the sequences in it of every ``spread``-th hop, ``(M * spread, T / spread, …)``, zeros added."""
+    padded = torch.cat([x, x.new_zeros((len(x), -x.shape[1] % spread, *x.shape[2:]))], dim=1)
+    sequences: Tensor = padded.unflatten(1, (-1, spread)).transpose(1, 2).flatten(0, 1)
     return sequences
 
 
-def in_turn(x: Tensor, hops: int) -> Tensor:
-    """The reverse of `interleaved`: ``(M * SPREAD, T, …)`` to the first ``hops`` of each, ``(M, hops, …)``."""
-    one_by_one: Tensor = x.unflatten(0, (-1, SPREAD)).transpose(1, 2).flatten(1, 2)
+def in_turn(x: Tensor, hops: int, spread: int = SPREAD) -> Tensor:
+    """The reverse of `interleaved`: ``(M * spread, T, …)`` to the first ``hops`` of each, ``(M, hops, …)``."""
+    one_by_one: Tensor = x.unflatten(0, (-1, spread)).transpose(1, 2).flatten(1, 2)
     return one_by_one[:, :hops]
 
 
@@ -150,26 +187,28 @@ class Condition(nn.Module):
         return film
 
 
-class CausalConv(nn.Module):
-    """``(B, C, T, bands)``: this look and those before it, three bands, and a BatchNorm."""
+class BandConv(nn.Module):
+    """``(B, C, T, bands)``: three looks and three bands, and a BatchNorm."""
 
-    def __init__(self, below: int, channels: int, stride: int = 1) -> None:
+    def __init__(self, below: int, channels: int, both_ways: bool, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(below, channels, (KERNEL, 3), (1, stride), bias=False)
         self.norm = nn.BatchNorm2d(channels, momentum=MOMENTUM)
+        after = KERNEL // 2 if both_ways else 0
+        self.around = (1, 1, KERNEL - 1 - after, after)
 
     def forward(self, x: Tensor) -> Tensor:
-        normed: Tensor = self.norm(self.conv(F.pad(x, (1, 1, KERNEL - 1, 0))))
+        normed: Tensor = self.norm(self.conv(F.pad(x, self.around)))
         return normed
 
 
 class Down(nn.Module):
     """To half of the bands, with a way around."""
 
-    def __init__(self, below: int, channels: int) -> None:
+    def __init__(self, below: int, channels: int, both_ways: bool) -> None:
         super().__init__()
-        self.first = CausalConv(below, channels, 2)
-        self.second = CausalConv(channels, channels)
+        self.first = BandConv(below, channels, both_ways, 2)
+        self.second = BandConv(channels, channels, both_ways)
         self.around = nn.Conv2d(below, channels, (1, 2), (1, 2))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -179,54 +218,58 @@ class Down(nn.Module):
 class Up(nn.Module):
     """To twice the bands, together with what went down there."""
 
-    def __init__(self, below: int, channels: int) -> None:
+    def __init__(self, below: int, channels: int, both_ways: bool) -> None:
         super().__init__()
         self.below = nn.Conv2d(below, channels, 1, bias=False)
         self.across = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels, momentum=MOMENTUM)
-        self.conv = CausalConv(channels, channels)
+        self.conv = BandConv(channels, channels, both_ways)
 
     def forward(self, x: Tensor, across: Tensor) -> Tensor:
         risen = F.relu(self.norm(self.below(x).repeat_interleave(2, dim=-1) + self.across(across)))
         return risen + F.relu(self.conv(risen))
 
 
-class LiveQuery(nn.Module):
-    """Masks for whole sequences of looks, from zero state."""
+class Listener(nn.Module):
+    """What is heard in each band, and what the words make of it: for whole sequences of looks, from zero state."""
 
-    def __init__(self, size: LiveSize | None = None) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.size = size = size or LiveSize()
-        channels, widest = size.channels, size.channels[-1] * size.top
-        self.enter = nn.BatchNorm1d(DESCRIBED * BANDS, momentum=MOMENTUM)
-        self.first = CausalConv(DESCRIBED, channels[0])
+        self.shape = shape
+        size, both_ways = shape.size, shape.both_ways
+        channels, widest = size.channels, size.channels[-1] * shape.top
+        self.enter = nn.BatchNorm1d(DESCRIBED * shape.bands, momentum=MOMENTUM)
+        self.first = BandConv(DESCRIBED, channels[0], both_ways)
         pairs = list(pairwise(channels))
-        self.down = nn.ModuleList(Down(below, above) for below, above in pairs)
+        self.down = nn.ModuleList(Down(below, above, both_ways) for below, above in pairs)
         self.into = nn.Linear(widest, size.memory)
-        self.memory = nn.GRU(size.memory, size.memory, batch_first=True)
+        memory = size.memory // 2 if both_ways else size.memory
+        self.memory = nn.GRU(size.memory, memory, batch_first=True, bidirectional=both_ways)
         self.out = nn.Linear(size.memory, widest)
-        self.up = nn.ModuleList(Up(above, below) for below, above in reversed(pairs))
+        self.up = nn.ModuleList(Up(above, below, both_ways) for below, above in reversed(pairs))
         self.leave = nn.Conv2d(channels[0], size.width, 1)
-        self.condition = Condition(size.hidden, size.film)
+        self.condition = Condition(size.hidden, shape.film)
 
     def forward(self, seen: Tensor) -> Tensor:
-        """What is `described`, every `SPREAD`-th hop, ``(M, T, DESCRIBED, BANDS)`` to what is heard
-        ``(M, T, BANDS, width)``."""
+        """What is described ``(M, T, DESCRIBED, bands)`` to what is heard ``(M, T, bands, width)``."""
         x = self.enter(seen.flatten(2).flatten(0, 1)).view_as(seen).transpose(1, 2)
+        if self.training:
+            x = x * _some_bands(len(x), self.shape.bands, x.device)
         x = F.relu(self.first(x))
         across = [x]
         for down in self.down:
-            across.append(x := down(x))
+            across.append(x := F.dropout2d(down(x), CHANNEL_DROPOUT, self.training))
         x = across.pop()
         x = F.relu(x + self._remembered(x))
         for up in self.up:
             x = up(x, across.pop())
         return F.relu(self.leave(x)).permute(0, 2, 3, 1)
 
-    def masks(self, heard: Tensor, film: Tensor) -> Tensor:
-        """What is heard ``(M, T, BANDS, width)`` and ``(Q, film)`` to masks 0 … 1 ``(M, T, BANDS, Q)``."""
-        weight, offset = film.split([self.size.width, BANDS], dim=1)
-        return torch.sigmoid(heard @ weight.t() * self.size.width**-0.5 + offset.t())
+    def compared(self, heard: Tensor, film: Tensor) -> Tensor:
+        """What is heard ``(M, T, bands, width)`` and ``(Q, film)`` to masks before the sigmoid ``(M, T, bands, Q)``."""
+        weight, offset = film.split([self.shape.size.width, self.shape.bands], dim=1)
+        masks: Tensor = heard @ weight.t() * self.shape.size.width**-0.5 + offset.t()
+        return masks
 
     def _remembered(self, x: Tensor) -> Tensor:
         looks = F.dropout(x.transpose(1, 2).flatten(2), DROPOUT, self.training)
@@ -235,7 +278,70 @@ class LiveQuery(nn.Module):
         placed: Tensor = out.unflatten(2, (-1, x.shape[-1])).transpose(1, 2)
         return placed
 
+
+def _some_bands(mixtures: int, bands: int, device: torch.device) -> Tensor:
+    """``(mixtures, 1, 1, bands)``: 1, and for half of them 0 from some band on for up to `HIDDEN_BANDS`."""
+    draw = torch.rand(3, mixtures, 1, device=device)
+    first, count = draw[0] * bands, draw[1] * (HIDDEN_BANDS + 1) * (draw[2] < 0.5)
+    at = torch.arange(bands, device=device)
+    return ((at < first) | (at >= first + count)).float()[:, None, None]
+
+
+class BandQuery(nn.Module):
+    """Listeners that learned from the same mixtures, each by itself, and the mean of what they say."""
+
+    def __init__(self, size: Size, bands: int, both_ways: bool) -> None:
+        super().__init__()
+        self.shape = Shape(size, bands, both_ways)
+        self.listeners = nn.ModuleList(Listener(self.shape) for _ in range(size.listeners))
+
+    @property
+    def size(self) -> Size:
+        return self.shape.size
+
+    @property
+    def films(self) -> int:
+        """Numbers that all of them are told."""
+        return self.size.listeners * self.shape.film
+
+    def each(self) -> list[Listener]:
+        return [listener for listener in self.listeners if isinstance(listener, Listener)]
+
+    def condition(self, embedding: Tensor) -> Tensor:
+        """``(Q, 384)`` to what all listeners are told ``(Q, films)``."""
+        return torch.cat([listener.condition(embedding) for listener in self.each()], dim=1)
+
+    def apart(self, seen: Tensor, film: Tensor) -> list[Tensor]:
+        """What is described, a sequence of looks ``(M, T, DESCRIBED, bands)``, and ``(Q, films)`` to the masks of each
+        listener before the sigmoid ``(M, T, bands, Q)``."""
+        films = film.split(self.shape.film, dim=1)
+        return [listener.compared(listener(seen), told) for listener, told in zip(self.each(), films, strict=True)]
+
+    def forward(self, seen: Tensor, film: Tensor) -> Tensor:
+        """The same to the masks of them all, 0 … 1."""
+        return torch.sigmoid(torch.stack(self.apart(seen, film)).mean(0))
+
+
+class LiveQuery(BandQuery):
+    """query-live."""
+
+    def __init__(self, size: Size | None = None) -> None:
+        super().__init__(size or Size(), LIVE_BANDS.count, both_ways=False)
+
     def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
-        """Power of mid and side at every hop ``(M, T, 2, BANDS)`` and ``(Q, film)`` to masks as they are live
-        ``(M, T, BANDS, Q)``."""
-        return in_turn(self.masks(self(interleaved(described(power))), film), power.shape[1])
+        """Power of mid and side at every hop ``(M, T, 2, bands)`` and films to masks as they are live
+        ``(M, T, bands, Q)``."""
+        return in_turn(self(interleaved(described(power)), film), power.shape[1])
+
+
+class StudioQuery(BandQuery):
+    """query-studio."""
+
+    def __init__(self, size: Size | None = None) -> None:
+        super().__init__(size or Size(), STUDIO_BANDS.count, both_ways=True)
+
+    def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
+        """Power at every hop of a clip ``(M, T, bands)`` and films to masks ``(M, T, bands, Q)``."""
+        hops = power.shape[1]
+        seen = described_both_ways(F.pad(power, (0, 0, 0, -hops % STUDIO_SPREAD)))
+        return in_turn(self(interleaved(seen, STUDIO_SPREAD), film), hops, STUDIO_SPREAD)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import soxr
@@ -30,26 +30,35 @@ from streaming.errors import ModelError
 
 from .captions import Captions, load
 from .classes import Vocabulary
-from .loss import heard_loss, leak_loss, query_loss
+from .loss import heard_loss, leak_loss
 from .mixing import Batch, Mixer
-from .network import EMBEDDING, LAG, SPREAD, WINDOWS, LiveQuery, LiveSize, band_of_bin, described, pooling
+from .network import (
+    LAG,
+    LIVE_BANDS,
+    SPREAD,
+    STUDIO_BANDS,
+    STUDIO_FFT,
+    STUDIO_HOP,
+    STUDIO_RATE,
+    STUDIO_SPREAD,
+    WINDOWS,
+    BandQuery,
+    LiveQuery,
+    Size,
+    StudioQuery,
+    described,
+    described_both_ways,
+)
 from .pool import Place, Pool
-from .resunet import ResUNet30
 
 Kind = Literal["live", "studio"]
-PEAK_RATES: dict[Kind, float] = {"live": 2e-3, "studio": 1e-3}
-STUDIO_RATE = 32000
-STUDIO_WIDTHS = (16, 32, 64, 128, 128, 128)
-STUDIO_FFT = 1024
-"""As the paper has it."""
 LOOK = SPREAD // LAG
-"""Frames, `LAG` hops apart, from one look to the next."""
-ABSENT: dict[Kind, float] = {"live": 0.1, "studio": 0.25}
+"""Frames, `LAG` hops apart, from one look of query-live to the next."""
+ABSENT = 0.12
 """Weight of what is asked for and is not there, at the end: it grows with the share of the budget that is spent."""
 ASKED = 32
-"""Classes that query-live's mixtures are asked for in one step, at least all that are there."""
-FILM_GAIN = 4.0
-"""Of the words to begin with: as published they are a twentieth of what they speak to."""
+"""Classes that mixtures are asked for in one step, at least all that are there."""
+WEIGHT_DECAY = 0.03
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,7 @@ class Settings:
     minutes: float = 60.0
     batch: int = 8
     seconds: float = 3.0
-    peak_rate: float | None = None
-    """That of `PEAK_RATES` if not said."""
+    peak_rate: float = 1.5e-3
     warm_up: float = 0.04
     """Share of the budget."""
     ema_decay: float = 0.998
@@ -69,99 +77,157 @@ class Settings:
     save_every_s: float = 60.0
 
 
+class Heard(NamedTuple):
+    """What a network makes of one mix.
+
+    Attributes:
+        spectra: ``(channels, T, bins)``.
+        power: ``(T, bands)``.
+        masks: ``(T, bands, Q)``.
+    """
+
+    spectra: Tensor
+    power: Tensor
+    masks: Tensor
+
+
 class LiveTask(nn.Module):
     """query-live: stereo, trained on the levels of bands, played through the engine's own transform."""
 
     rate = RATE
     pooling: Tensor
-    band_of_bin: Tensor
+    of_bin: Tensor
 
-    def __init__(self, size: LiveSize | None = None) -> None:
+    def __init__(self, size: Size | None = None) -> None:
         super().__init__()
         self.network = LiveQuery(size)
         self.stft = Stft(WINDOWS)
-        self.register_buffer("pooling", pooling(), persistent=False)
-        self.register_buffer("band_of_bin", torch.tensor(band_of_bin()), persistent=False)
+        self.register_buffer("pooling", LIVE_BANDS.pooling(), persistent=False)
+        self.register_buffer("of_bin", torch.tensor(LIVE_BANDS.of_bin()), persistent=False)
+
+    def heard(self, mix: Tensor, embedding: Tensor) -> Heard:
+        """What is heard of ``(2, samples)``, asked ``(Q, D)``."""
+        spectra = self.stft.analyse(mix)  # (2, T, bins)
+        power = (mid_and_side(spectra[None]).abs().square() @ self.pooling).transpose(1, 2)
+        masks = self.network.every_hop(power, self.network.condition(embedding))
+        return Heard(spectra, power.sum(2)[0], masks[0])
 
     def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
         """``(2, samples)`` and ``(Q, D)`` to ``(Q, 2, samples less a hop)``."""
-        spectra = self.stft.analyse(mix)  # (2, T, bins)
-        power = mid_and_side(spectra[None]).abs().square() @ self.pooling
-        masks = self.network.every_hop(power.transpose(1, 2), self.network.condition(embedding))[0]
-        return self.stft.synthesise(spectra * masks.permute(2, 0, 1)[:, None, :, self.band_of_bin])
+        spectra, _, masks = self.heard(mix, embedding)
+        return self.stft.synthesise(spectra * masks.permute(2, 0, 1)[:, None, :, self.of_bin])
 
     def loss(self, batch: Batch, absent: float) -> Tensor:
-        """Of the mixtures' newest frame of every look, each asked for all that is there and much that is not.
-
-        What the loss on waveforms needs of an output are three energies, and a mask of bands has them from the bands'
-        own: that of the mix, of each sound, and of what the two have in common.
-        """
+        """Of the mixtures' newest frame of every look."""
         with torch.no_grad():
             waves = mid_and_side(batch.sounds)
             spectra = self.stft.analyse(batch.mixed(waves), LAG, LAG - 1)
             power = (spectra.abs().square() @ self.pooling).transpose(1, 2)
             seen = described(power, lag=1)[:, LOOK - 1 :: LOOK]
-            mix = power[:, LOOK - 1 :: LOOK].sum(2)  # (M, T, BANDS)
             sounds = self.stft.analyse(waves, SPREAD, SPREAD - 1)
             wanted = (sounds.abs().square() @ self.pooling).sum((1, 2, 3))
             common = spectra[batch.owner, :, LOOK - 1 :: LOOK]
-            common = (common * sounds.conj()).real.sum(1) @ self.pooling  # (N, T, BANDS)
-            asked, kind = self._asked(batch)
-        masks = self.network.masks(self.network(seen), self.network.condition(batch.words[asked]))
-        flat, whole = masks.flatten(1, 2), mix.sum((1, 2))
-        kept = torch.bmm(mix.flatten(1)[:, None].to(flat.dtype), flat.square())[:, 0].float()  # (M, asked)
-        ours = masks[batch.owner, ..., kind].float()
-        heard = heard_loss(kept[batch.owner, kind], (ours * common).sum((1, 2)), wanted, whole[batch.owner])
-        leaks = leak_loss(kept, whole[:, None])[batch.absent[:, asked]]
-        return heard.mean() + absent * leaks.sum() / max(1, len(leaks))
-
-    @staticmethod
-    def _asked(batch: Batch) -> tuple[Tensor, Tensor]:
-        """Classes to ask for ``(Q,)``, and where each sound's is among them ``(N,)``."""
-        there, kind = torch.unique(batch.kind, return_inverse=True)
-        order = torch.randperm(len(batch.words), device=there.device)
-        others = order[~torch.isin(order, there)][: max(0, ASKED - len(there))]
-        return torch.cat([there, others]), kind
+            common = (common * sounds.conj()).real.sum(1) @ self.pooling  # (N, T, bands)
+            levels = Levels(power[:, LOOK - 1 :: LOOK].sum(2), wanted, common)
+        return loss_of_bands(self.network, seen, levels, batch, absent)
 
 
 class StudioTask(nn.Module):
-    """query-studio: one channel at 32 kHz through ResUNet30."""
+    """query-studio: one channel at 32 kHz, frames as torch.stft has them."""
 
     rate = STUDIO_RATE
     window: Tensor
+    pooling: Tensor
+    of_bin: Tensor
 
-    def __init__(self, widths: Sequence[int] = STUDIO_WIDTHS) -> None:
+    def __init__(self, size: Size | None = None) -> None:
         super().__init__()
-        self.network = ResUNet30(widths, widths[-1], EMBEDDING, STUDIO_FFT)
-        with torch.no_grad():
-            for weight in self.network.film.parameters():
-                weight.mul_(FILM_GAIN)
+        self.network = StudioQuery(size)
         self.register_buffer("window", torch.hann_window(STUDIO_FFT), persistent=False)
+        self.register_buffer("pooling", STUDIO_BANDS.pooling(), persistent=False)
+        self.register_buffer("of_bin", torch.tensor(STUDIO_BANDS.of_bin()), persistent=False)
+
+    def analyse(self, waves: Tensor) -> Tensor:
+        """``(N, samples)`` to ``(N, T, bins)``."""
+        spectra: Tensor = torch.stft(waves, STUDIO_FFT, STUDIO_HOP, window=self.window, return_complex=True)
+        return spectra.transpose(1, 2)
+
+    def heard(self, mix: Tensor, embedding: Tensor) -> Heard:
+        """What is heard of ``(samples,)``, asked ``(Q, D)``."""
+        spectra = self.analyse(mix[None])
+        power = spectra.abs().square() @ self.pooling
+        masks = self.network.every_hop(power, self.network.condition(embedding))
+        return Heard(spectra, power[0], masks[0])
 
     def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
-        """``(B, samples)`` to the same shape."""
-        spectra = torch.stft(mix, STUDIO_FFT, self.network.hop, window=self.window, return_complex=True)
-        kept = self.network.masked(spectra.transpose(1, 2)[:, None], embedding)[:, 0].transpose(1, 2)
-        return torch.istft(kept, STUDIO_FFT, self.network.hop, window=self.window, length=mix.shape[-1])
+        """``(samples,)`` and ``(Q, D)`` to ``(Q, samples)``."""
+        spectra, _, masks = self.heard(mix, embedding)
+        kept = (spectra * masks.permute(2, 0, 1)[:, :, self.of_bin]).transpose(1, 2)
+        return torch.istft(kept, STUDIO_FFT, STUDIO_HOP, window=self.window, length=len(mix))
 
     def loss(self, batch: Batch, absent: float) -> Tensor:
-        """Of waveforms: each mixture asked for all that is there and for one thing that is not."""
-        sounds = batch.sounds[:, 0]
-        mix = batch.mixed(sounds)
-        some = batch.absent.any(1).nonzero()[:, 0]  # of few classes all may be there
-        strange = torch.multinomial(batch.absent[some].float(), 1)[:, 0]
-        owner = torch.cat([batch.owner, some])
-        target = torch.cat([sounds, torch.zeros_like(mix[some])])
-        present = torch.arange(len(owner), device=mix.device) < len(sounds)
-        estimate = self.separate(mix[owner], batch.words[torch.cat([batch.kind, strange])])
-        return query_loss(estimate, target, mix[owner], present, absent)
+        """Of the mixtures' frames, every `STUDIO_SPREAD`-th from one of the first on."""
+        with torch.no_grad():
+            waves = batch.sounds.mean(1)
+            first = int(torch.randint(STUDIO_SPREAD, (1,)))
+            spectra = self.analyse(batch.mixed(waves))
+            power = spectra.abs().square() @ self.pooling
+            seen = described_both_ways(power)[:, first::STUDIO_SPREAD]
+            sounds = self.analyse(waves)[:, first::STUDIO_SPREAD]
+            wanted = (sounds.abs().square() @ self.pooling).sum((1, 2))
+            common = (spectra[batch.owner, first::STUDIO_SPREAD] * sounds.conj()).real @ self.pooling
+            levels = Levels(power[:, first::STUDIO_SPREAD], wanted, common)
+        return loss_of_bands(self.network, seen, levels, batch, absent)
+
+
+class Levels(NamedTuple):
+    """All that a loss on waveforms needs to know of them, for a mask of bands.
+
+    Attributes:
+        mix: ``(M, T, bands)``: power of the mixtures.
+        wanted: ``(N,)``: energy of each sound.
+        common: ``(N, T, bands)``: what each sound and its mixture have in common, their product.
+    """
+
+    mix: Tensor
+    wanted: Tensor
+    common: Tensor
+
+
+def loss_of_bands(network: BandQuery, seen: Tensor, levels: Levels, batch: Batch, absent: float) -> Tensor:
+    """Each mixture asked for all that is there and much that is not; the mean over the listeners.
+
+    What the loss on waveforms needs of an output are three energies, and a mask of bands has them from the bands' own:
+    that of the mix, of each sound, and of what the two have in common.
+    """
+    asked, kind = _asked(batch)
+    whole, elsewhere = levels.mix.sum((1, 2)), batch.absent[:, asked]
+    losses = []
+    for compared in network.apart(seen, network.condition(batch.words[asked])):
+        masks = torch.sigmoid(compared)
+        flat = masks.flatten(1, 2)
+        kept = torch.bmm(levels.mix.flatten(1)[:, None].to(flat.dtype), flat.square())[:, 0].float()  # (M, asked)
+        ours = masks[batch.owner, ..., kind].float()
+        common = (ours * levels.common).sum((1, 2))
+        heard = heard_loss(kept[batch.owner, kind], common, levels.wanted, whole[batch.owner])
+        leaks = leak_loss(kept, whole[:, None])[elsewhere]
+        losses.append(heard.mean() + absent * leaks.sum() / max(1, len(leaks)))
+    return torch.stack(losses).mean()
+
+
+def _asked(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Classes to ask for ``(Q,)``, and where each sound's is among them ``(N,)``."""
+    there, kind = torch.unique(batch.kind, return_inverse=True)
+    order = torch.randperm(len(batch.words), device=there.device)
+    others = order[~torch.isin(order, there)][: max(0, ASKED - len(there))]
+    return torch.cat([there, others]), kind
 
 
 Task = LiveTask | StudioTask
 
 
-def make_task(kind: Kind) -> Task:
-    return LiveTask() if kind == "live" else StudioTask()
+def make_task(kind: Kind, size: Size | None = None) -> Task:
+    return LiveTask(size) if kind == "live" else StudioTask(size)
 
 
 def pool_at(root: Path, split: str, rate: int) -> tuple[NDArray[np.int16], list[Place], list[Source]]:
@@ -204,15 +270,19 @@ def train(
     keep_memory()
     torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    task = make_task(settings.kind).to(device)
+    task = make_task(settings.kind)
     if resume is not None:
-        state = read_checkpoint(resume)["state"]
-        task.network.load_state_dict(state)
+        base = load_task(resume)[0]
+        if type(base) is not type(task):
+            raise ModelError(f"{resume}: no checkpoint of query-{settings.kind}")
+        task = base
+    task = task.to(device)
     samples, places, sources = pool_at(pool, "train", task.rate)
     on_device = torch.from_numpy(np.array(samples)).to(device)
     mixer = Mixer(on_device, places, captions, task.rate, settings.seconds, settings.seed, known)
-    peak_rate = settings.peak_rate or PEAK_RATES[settings.kind]
-    optimiser = torch.optim.AdamW(task.parameters(), peak_rate, weight_decay=0.01, fused=device.type == "cuda")
+    optimiser = torch.optim.AdamW(
+        task.parameters(), settings.peak_rate, weight_decay=WEIGHT_DECAY, fused=device.type == "cuda"
+    )
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
@@ -226,14 +296,14 @@ def train(
     started = saved = told = time.monotonic()
     step, running = 0, 0.0
     while (share := (time.monotonic() - started) / (60 * settings.minutes)) < 1:
-        rate = peak_rate * schedule(share, settings.warm_up)
+        rate = settings.peak_rate * schedule(share, settings.warm_up)
         for group in optimiser.param_groups:
             group["lr"] = rate
         with torch.no_grad():
             batch = mixer.batch(settings.batch)
         task.train()
         with torch.autocast(device.type, torch.bfloat16):
-            loss = task.loss(batch, ABSENT[settings.kind] * share)
+            loss = task.loss(batch, ABSENT * share)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(task.parameters(), 5.0)
@@ -248,9 +318,9 @@ def train(
             report(json.dumps({"step": step, "s": round(now - started), "loss": round(running, 3), "rate": rate}))
             told = now
         if now - saved > settings.save_every_s:
-            save(path, settings, average, sources, step)
+            save(path, settings, task.network.size, average, sources, step)
             saved = now
-    save(path, settings, average, sources, step)
+    save(path, settings, task.network.size, average, sources, step)
     report(json.dumps({"step": step, "s": round(time.monotonic() - started), "loss": round(running, 3)}))
     return path
 
@@ -262,7 +332,9 @@ def schedule(share: float, warm_up: float) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * min(1.0, (share - warm_up) / (1 - warm_up)))))
 
 
-def save(path: Path, settings: Settings, state: dict[str, Tensor], sources: Sequence[Source], steps: int) -> None:
+def save(
+    path: Path, settings: Settings, size: Size, state: dict[str, Tensor], sources: Sequence[Source], steps: int
+) -> None:
     """Weights are kept as float16, what has few numbers as it is."""
     packed = {
         name: value.to("cpu", torch.float16) if value.dim() > 1 else value.to("cpu") for name, value in state.items()
@@ -270,6 +342,7 @@ def save(path: Path, settings: Settings, state: dict[str, Tensor], sources: Sequ
     data = {
         "kind": settings.kind,
         "settings": asdict(settings),
+        "size": asdict(size),
         "state": packed,
         "sources": [asdict(source) for source in sources],
         "steps": steps,
@@ -283,13 +356,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         held["state"] = {
             name: value.float() if value.dtype == torch.float16 else value for name, value in held["state"].items()
         }
+        held["size"] = Size(**held["size"])
         return held
 
 
 def load_task(path: Path) -> tuple[Task, tuple[Source, ...]]:
     """A trained task, ready to separate. Raises `ModelError`."""
     held = read_checkpoint(path)
-    task = make_task(held["kind"])
+    task = make_task(held["kind"], held["size"])
     try:
         task.network.load_state_dict(held["state"])
     except RuntimeError as error:
@@ -297,7 +371,7 @@ def load_task(path: Path) -> tuple[Task, tuple[Source, ...]]:
     return task.eval(), tuple(Source(**source) for source in held["sources"])
 
 
-def load_network(path: Path) -> tuple[LiveQuery | ResUNet30, tuple[Source, ...]]:
+def load_network(path: Path) -> tuple[LiveQuery | StudioQuery, tuple[Source, ...]]:
     """The averaged network of a checkpoint and what it learned from. Raises `ModelError`."""
     task, sources = load_task(path)
     return task.network, sources

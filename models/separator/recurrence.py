@@ -7,7 +7,7 @@ gradient of the recurrent weights hop by hop, which here is one product at the e
     n    = tanh(i_n + r * h_n)
     h[t] = n + z * (h[t-1] - n)
 
-The parameters are those of `torch.nn.GRU`, which runs instead on an accelerator.
+The parameters are those of `torch.nn.GRU`, which runs instead on an accelerator, and both ways.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 def run_gru(gru: nn.GRU, inputs: Tensor) -> Tensor:
     """``(batch, frames, width)`` to the last layer's outputs of the same shape, from zero state."""
-    if inputs.device.type != "cpu":
+    if inputs.device.type != "cpu" or gru.bidirectional:
         outputs: Tensor = gru(inputs)[0]
         return outputs
     hidden, named = inputs.transpose(0, 1), dict(gru.named_parameters())
