@@ -209,7 +209,7 @@ def query(
     encoder: Annotated[str, typer.Option(help="The text model that reads the captions.")] = "minilm",
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = MINUTES,
     seed: Seed = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Mixtures a step, each asked two things.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Mixtures a step.")] = 8,
     seconds: Annotated[float, typer.Option(min=0.5, max=10, help="Length of a mixture.")] = 2.0,
 ) -> None:
     """Teach a query model sounds by their names, on a GPU where there is one.

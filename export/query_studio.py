@@ -5,9 +5,11 @@ The film comes from the words by constants of the file, once a query, as that of
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.query.network import EMBEDDING, STUDIO_BANDS, STUDIO_FFT, STUDIO_HOP, STUDIO_SPREAD, StudioQuery
@@ -21,8 +23,9 @@ from .cards import write_card
 from .graph import write_graph
 from .parity import Parity, near
 from .query_clip import SAMPLE_RATES
-from .query_live import LAYERS, add_constants, condition_layers
+from .query_live import AT_ONCE, LAYERS, add_constants, condition_layers
 
+Array = NDArray[Any]
 DESCRIPTION = (
     "What you describe, from files: a convolutional mask network over whole clips, both ways in time, that compares "
     "what it hears with a sentence. It knows the sounds that it learned from and what resembles them; of anything else "
@@ -37,7 +40,8 @@ SHORT = 16 * STUDIO_SPREAD
 
 
 class StudioClip(nn.Module):
-    """The network between the spectra that the engine has: ``(1, 2, bins, T)``, real and imaginary part."""
+    """The network between the spectra that the engine has: ``(1, 2, bins, T)``, real and imaginary part, and films
+    ``(Q, films)`` to ``(1, Q, 2, bins, T)``."""
 
     pooling: Tensor
     of_bin: Tensor
@@ -50,13 +54,13 @@ class StudioClip(nn.Module):
 
     def forward(self, spectrum: Tensor, film: Tensor) -> Tensor:
         power = spectrum.square().sum(1).transpose(1, 2) @ self.pooling  # (1, T, bands)
-        masks = self.network.every_hop(power, film)[..., 0].transpose(1, 2)
-        return spectrum * masks[:, None, self.of_bin]
+        masks = self.network.every_hop(power, film).permute(0, 3, 2, 1)  # (1, Q, bands, T)
+        return spectrum[:, None] * masks[:, :, None, self.of_bin]
 
 
 def export_graph(network: StudioQuery, target: Path, frames: int = FRAMES) -> None:
     """Write the graph for clips of so many frames with the condition's constants, without a card."""
-    example = (torch.randn(1, 2, STUDIO_BANDS.bins, frames), torch.randn(1, network.films) * 0.1)
+    example = (torch.randn(1, 2, STUDIO_BANDS.bins, frames), torch.randn(AT_ONCE, network.films) * 0.1)
     write_graph(StudioClip(network), example, ("spectrum", "film"), ("kept",), target)
     add_constants(target, dict(zip(LAYERS, condition_layers(network), strict=True)))
 
@@ -72,9 +76,9 @@ def card_of(
         sample_rates=SAMPLE_RATES, channels=1, analysis_samples=STUDIO_FFT, frame_hop_samples=STUDIO_HOP,
         segment_samples=segment, hop_samples=min(HOP_FRAMES, frames - 1) * STUDIO_HOP, latency_samples=segment,
         stems=("query",), residual="rest",
-        inputs=(CardTensor("spectrum", spectrum), CardTensor("film", (1, network.films))),
-        outputs=(CardTensor("kept", spectrum), *layers), condition=Condition("film", EMBEDDING, LAYERS),
-        text_encoder=text_encoder, training=sources,
+        inputs=(CardTensor("spectrum", spectrum), CardTensor("film", (AT_ONCE, network.films))),
+        outputs=(CardTensor("kept", (1, AT_ONCE, *spectrum[1:])), *layers),
+        condition=Condition("film", EMBEDDING, LAYERS), text_encoder=text_encoder, training=sources,
     )  # fmt: skip
 
 
@@ -100,20 +104,20 @@ def check_studio(network: StudioQuery, model: OnnxModel) -> list[Parity]:
     kept = _run(model, spectrum, film)
     with torch.no_grad():
         told = network.condition(torch.from_numpy(embedding[None].astype(np.float32)))
-        truth = StudioClip(network)(torch.from_numpy(spectrum), told).numpy()
+        truth = StudioClip(network)(torch.from_numpy(spectrum), told)[0, 0].numpy()
     return [near("condition, numpy to torch", film, told[0].numpy()), near("onnxruntime, whole clip", kept, truth)]
 
 
 def against_reference(network: StudioQuery, model: OnnxModel) -> Parity:
     """A clip and its condition, held against numpy."""
     spectrum, embedding = _example(model)
-    kept = _run(model, spectrum, FilmLayers(model)(embedding.astype(np.float32)))[0]
+    kept = _run(model, spectrum, FilmLayers(model)(embedding.astype(np.float32)))
     weights = {k: v.double().numpy() for k, v in network.state_dict().items() if v.is_floating_point()}
     truth = query_reference.studio(weights, (spectrum[0, 0] + 1j * spectrum[0, 1]).T.astype(complex), embedding).T
     return near("onnxruntime, short clip, to numpy", kept, np.stack([truth.real, truth.imag]))
 
 
-def _example(model: OnnxModel) -> tuple[np.ndarray, np.ndarray]:
+def _example(model: OnnxModel) -> tuple[Array, Array]:
     """A spectrum with silence in it, and an embedding."""
     rng, shape = np.random.default_rng(model.input.shape[-1]), model.input.shape
     spectrum = rng.standard_normal(shape).astype(np.float32)
@@ -122,8 +126,12 @@ def _example(model: OnnxModel) -> tuple[np.ndarray, np.ndarray]:
     return spectrum, embedding / np.linalg.norm(embedding)
 
 
-def _run(model: OnnxModel, spectrum: np.ndarray, film: np.ndarray) -> np.ndarray:
+def _run(model: OnnxModel, spectrum: Array, film: Array) -> Array:
+    """What is kept ``(2, bins, T)``, whatever else is asked."""
+    films = model.buffer("film")
+    films[:] = np.random.default_rng(0).standard_normal(films.shape)
+    films[-1] = film
     model.input[:] = spectrum
-    model.buffer("film")[:] = film
     model.run()
-    return model.output.copy()
+    kept: Array = model.output[0, -1].copy()
+    return kept

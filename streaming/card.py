@@ -296,8 +296,8 @@ class ModelCard:
         require(condition.embedding > 0, "condition.embedding", "must be positive")
         shapes = {tensor.name: tensor.shape for tensor in self.inputs}
         width = shapes.get(condition.input, ())
-        fits = condition.input != self.inputs[0].name and len(width) == 2 and (self.kind == "stft-hop" or width[0] == 1)
-        require(fits, "condition.input", f"is {condition.input!r}, not an input of shape (1, width)")
+        fits = condition.input != self.inputs[0].name and len(width) == 2
+        require(fits, "condition.input", f"is {condition.input!r}, not an input of shape (rows, width)")
         given = {tensor.name: tensor.shape for tensor in self.outputs}
         require(len(condition.layers) % 2 == 0, "condition.layers", "must be weight and bias in turn")
         if self.kind == "stft-clip":

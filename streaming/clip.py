@@ -177,8 +177,9 @@ def check_shapes(card: ModelCard) -> None:
         raise CardError(
             "latency_samples", f"is {card.latency_samples}; a clip of {segment} samples delays by {segment}"
         )
+    given = card.asked_at_once or len(card.stems)
     words = {card.condition.input, *card.condition.layers} if card.condition else set()
-    for field, tensors, stems in (("inputs", card.inputs, 1), ("outputs", card.outputs, len(card.stems))):
+    for field, tensors, stems in (("inputs", card.inputs, 1), ("outputs", card.outputs, given)):
         for i, tensor in enumerate(tensors):
             if tensor.name in words:
                 continue

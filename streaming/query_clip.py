@@ -1,4 +1,4 @@
-"""Query networks over whole clips: AudioSep's kind, for files. Several queries share one pass.
+"""Query networks over whole clips, for files. Several queries share one pass, and a run, if the network has rows.
 
 The network hears one channel at its own rate. A session at another is resampled clip by clip, by cutting or padding
 the clip's spectrum, and what lies above the network's band is not lost: it is the difference between the clip and what
@@ -9,6 +9,8 @@ the network heard, and follows the gain that the network gave to the top of its 
 
 Left and right are heard one after the other, with one condition; where they are equal, once.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +78,7 @@ class QueryClip(ClipOverlap):
         low = clip if self._bands is None else self._bands.down(clip)
         mix = self._transform.forward(low[None])
         frame: Spectrum = mix[0] + np.complex64(1j) * mix[1]
-        kept = np.stack([self._masked(mix, self._asked[slot]) for slot in used])
+        kept = self._kept(mix, [self._asked[slot] for slot in used])
         if len(used) > 1:
             claim_no_more(frame, kept)
         high = None if self._bands is None else clip - self._bands.up(low)
@@ -88,21 +90,30 @@ class QueryClip(ClipOverlap):
             out[slot] = stem if strength == 1 else strength * stem + (1 - strength) * clip
         return out
 
-    def _masked(self, mix: Array, asked: Asked) -> Spectrum:
-        """``(2, bins, frames)`` to what is kept of it, complex ``(bins, frames)``."""
-        assert asked.positive is not None
-        wanted = self._run(mix, asked.positive)
-        return wanted if asked.negative is None else wanted * share(wanted, self._run(mix, asked.negative))
-
-    def _run(self, mix: Array, embedding: Array) -> Spectrum:
-        if len(embedding) != self._film.numbers:
-            return np.zeros(mix.shape[1:], np.complex64)  # meant for another model
-        self._condition[0] = self._film(embedding)
-        self._model.input[0] = mix
-        self._model.run()
-        real, imag = self._model.output[0]
-        kept: Spectrum = real + np.complex64(1j) * imag
+    def _kept(self, mix: Array, asked: list[Asked]) -> Spectrum:
+        """``(2, bins, frames)`` to what is kept of it for each, complex ``(asked, bins, frames)``."""
+        negatives = [(i, each.negative) for i, each in enumerate(asked) if each.negative is not None]
+        heard = self._run(mix, [each.positive for each in asked] + [negative for _, negative in negatives])
+        kept = heard[: len(asked)]
+        for (i, _), unwanted in zip(negatives, heard[len(asked) :], strict=True):
+            kept[i] *= share(kept[i], unwanted)
         return kept
+
+    def _run(self, mix: Array, embeddings: Sequence[Array | None]) -> Spectrum:
+        """What is heard for each, as many in one run as the network answers; nothing for words of another model."""
+        out: Spectrum = np.zeros((len(embeddings), *mix.shape[1:]), np.complex64)
+        fit = [i for i, words in enumerate(embeddings) if words is not None and len(words) == self._film.numbers]
+        films = {i: self._film(words) for i in fit if (words := embeddings[i]) is not None}
+        self._model.input[0] = mix
+        rows = len(self._condition)
+        for start in range(0, len(fit), rows):
+            some = fit[start : start + rows]
+            for row, i in enumerate(some):
+                self._condition[row] = films[i]
+            self._model.run()
+            for i, (real, imag) in zip(some, self._model.output.reshape(rows, 2, *mix.shape[1:]), strict=False):
+                out[i] = real + np.complex64(1j) * imag
+        return out
 
     def _gain_above(self, mix: Spectrum, kept: Spectrum) -> Array:
         """What the band above is multiplied by, ``(segment,)``, from 0 to 1."""

@@ -280,8 +280,8 @@ def test_a_card_must_have_an_output_for_each_row_of_its_condition(tmp_path: Path
         short.check()
 
 
-def clip_engine(tmp_path: Path, names: tuple[str, ...] = ("query",)) -> Engine:
-    return Engine(tiny_query_clip(tmp_path / "tiny-clip.onnx"), queries=Queries(names))
+def clip_engine(tmp_path: Path, names: tuple[str, ...] = ("query",), rows: int = 1) -> Engine:
+    return Engine(tiny_query_clip(tmp_path / "tiny-clip.onnx", rows=rows), queries=Queries(names))
 
 
 @pytest.mark.parametrize("rate", [32000, 44100, 48000, 96000])
@@ -297,6 +297,29 @@ def test_clips_have_no_seams_at_any_rate(tmp_path: Path, rate: int) -> None:
     assert np.abs(first - stereo(low))[:, inside].max() < 2e-3
     assert np.abs(second - stereo(high))[:, inside].max() < 2e-3
     assert np.abs(first + second + rest - mix).max() < 1e-6
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 7])
+def test_what_a_clip_is_asked_is_answered_in_as_few_runs_as_it_takes(
+    tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three queries, two of them with what they are not: five rows, and the same whatever a run holds."""
+    runs: list[int] = []
+    run = OnnxModel.run
+    monkeypatch.setattr(OnnxModel, "run", lambda model: (runs.append(1), run(model)))
+    mix = stereo(tone(700, 2, 32000), tone(13500, 2, 32000))
+    heard = []
+    for each in (1, rows):
+        engine = clip_engine(tmp_path, ("one", "two", "three"), each)
+        engine.queries.ask(0, WORD["low"] + WORD["high"], WORD["high"])
+        engine.queries.ask(1, WORD["low"], WORD["high"])
+        engine.queries.ask(2, WORD["high"])
+        runs.clear()
+        heard.append((separate(engine, mix, 4096, 32000), len(runs)))
+    (apart, singly), (together, at_once) = heard
+    np.testing.assert_allclose(together, apart, atol=1e-7)
+    assert np.abs(apart[:3]).max(axis=(1, 2)).min() > 0.1  # each of them gives something
+    assert singly == 5 * at_once / -(-5 // rows) > 0
 
 
 def test_left_and_right_are_heard_apart(tmp_path: Path) -> None:

@@ -292,8 +292,11 @@ def tiny_query(path: Path, text_encoder: str | Path = "tiny-text", counting: boo
     return save(model, card, path)
 
 
-def tiny_query_clip(path: Path, text_encoder: str | Path = "tiny-text") -> Path:
-    """Write a query model for clips, mono at 32 kHz, that lets through the `thirds` of the words; returns ``path``."""
+def tiny_query_clip(path: Path, text_encoder: str | Path = "tiny-text", rows: int = 1) -> Path:
+    """Write a query model for clips, mono at 32 kHz, that lets through the `thirds` of the words; returns ``path``.
+
+    A run answers so many queries.
+    """
     fft, hop, frames, words = 512, 320, 64, len(WORDS)
     bins, segment = fft // 2 + 1, (frames - 1) * hop
     nodes = [
@@ -305,8 +308,8 @@ def tiny_query_clip(path: Path, text_encoder: str | Path = "tiny-text") -> Path:
         name=path.stem, version="1", task="query", kind="stft-clip", description="thirds", licence="Apache-2.0",
         sample_rates=(32000, 44100, 48000, 88200, 96000), channels=1, analysis_samples=fft, frame_hop_samples=hop,
         segment_samples=segment, hop_samples=40 * hop, latency_samples=segment, stems=("query",), residual="rest",
-        inputs=(Tensor("spectrum", (1, 2, bins, frames)), Tensor("condition", (1, words))),
-        outputs=(Tensor("kept", (1, 2, bins, frames)),), condition=Condition("condition", words),
+        inputs=(Tensor("spectrum", (1, 2, bins, frames)), Tensor("condition", (rows, words))),
+        outputs=(Tensor("kept", (1, rows, 2, bins, frames)),), condition=Condition("condition", words),
         text_encoder=str(text_encoder),
     )  # fmt: skip
-    return save(build(card, nodes, bands=thirds(bins), shape=[1, 1, bins, 1]), card, path)
+    return save(build(card, nodes, bands=thirds(bins), shape=[1, rows, 1, bins, 1]), card, path)
