@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.corpus.sources import default_data
 from models.flagger.recordings import RATE
+from models.query.calibration import calibrate
 from models.query.captions import Captions, embed, load, save
 from models.query.classes import SoundClass, class_of_file, class_of_label, classes
 from models.query.evaluation import mixtures, sdr, si_sdr
@@ -405,11 +406,15 @@ def test_wrong_folders_pools_and_checkpoints_are_told(tmp_path: Path) -> None:
         load_task(tmp_path / "x.ckpt")
 
 
-def test_evaluation_mixtures_are_the_same_each_time_and_never_of_kin(tmp_path: Path) -> None:
+JUDGED = ("dog", "rain", "piano", "electric_piano", "speech")
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Pool:
+    """Noise of our own classes, to be judged by."""
     rng = np.random.default_rng(0)
-    keys = ("dog", "rain", "piano", "electric_piano", "speech")
     places, parts, at = [], [], 0
-    for key in keys:
+    for key in JUDGED:
         wave = (0.1 * rng.standard_normal(int(rng.integers(RATE // 4, 6 * RATE))) * 32767).astype(np.int16)
         places.append(Place(key, at, len(wave), "here", key))
         parts.append(wave)
@@ -418,15 +423,40 @@ def test_evaluation_mixtures_are_the_same_each_time_and_never_of_kin(tmp_path: P
     source = Source("here", "CC0", "nobody")
     table = {"places": [vars(p) for p in places], "sources": [vars(source)]}
     (tmp_path / "test.json").write_text(json.dumps(table))
-    pool = Pool(tmp_path, "test")
-    first, again = list(mixtures(pool, 12, 5)), list(mixtures(pool, 12, 5))
+    return Pool(tmp_path, "test")
+
+
+@pytest.mark.parametrize("kind", ["live", "studio"])
+def test_calibration_brings_absent_sounds_to_their_level(kind: Kind, judged: Pool) -> None:
+    torch.manual_seed(0)
+    task, captions = make_task(kind, Size((3, 4, 6), 6, 7, 16)).eval(), embed(fake)
+    words = torch.from_numpy(np.stack([captions.table[captions.draw(np.random.default_rng(0), key)] for key in JUDGED]))
+    film = task.network.condition(words)
+    moved = calibrate(task, judged, captions, level_db=-12.0, count=4)
+    assert -4 < moved < 0
+    assert calibrate(task, judged, captions, level_db=-12.0, count=4) == pytest.approx(0, abs=1e-3)
+    width = task.network.size.width
+    told = task.network.condition(words) - film
+    torch.testing.assert_close(told[:, width:], torch.full_like(told[:, width:], moved))
+    assert told[:, :width].abs().max() < 1e-6
+    levels = []
+    for mixture in mixtures(judged, 4, 1):
+        mix = torch.from_numpy(mixture.wanted + mixture.other)
+        with torch.no_grad():
+            out = task.separate(mix.expand(2, -1) if kind == "live" else mix, words[:1])
+        levels.append(10 * np.log10(float(out.square().mean()) / float(mix.square().mean())))
+    assert np.mean(levels) == pytest.approx(-12, abs=2)  # untaught, it gives of anything about as much
+
+
+def test_evaluation_mixtures_are_the_same_each_time_and_never_of_kin(judged: Pool) -> None:
+    first, again = list(mixtures(judged, 12, 5)), list(mixtures(judged, 12, 5))
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a.wanted, b.wanted)
         assert a.other_kind not in classes()[a.kind].kin
         assert a.third not in classes()[a.kind].kin | classes()[a.other_kind].kin
         level = 10 * np.log10(np.mean(a.wanted**2) / np.mean(a.other**2))
         assert -10.1 <= level <= 10.1
-    assert {m.kind for m in first} == set(keys)
+    assert {m.kind for m in first} == set(JUDGED)
 
 
 def test_ratios_are_those_of_the_definitions() -> None:
