@@ -56,8 +56,8 @@ def main() -> None:
     asked = f", {len(options.query)} queries" if options.query else ""
     print(
         f"{model.stem}{asked} {options.format}: {done.duration_s / done.took_s:.1f} times real time "
-        f"on {options.cores} cores (target 15): {done.duration_s:.0f} s in {done.took_s:.1f} s, {busy / done.took_s:.2f} cores busy, "
-        f"opened in {opened_s:.2f} s, peak {peak_mb:.0f} MB"
+        f"on {options.cores} cores (target 15): {done.duration_s:.0f} s in {done.took_s:.1f} s, "
+        f"{busy / done.took_s:.2f} cores busy, opened in {opened_s:.2f} s, peak {peak_mb:.0f} MB"
     )
 
 
