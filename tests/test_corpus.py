@@ -27,7 +27,7 @@ from models.corpus.production import STEMS, master
 from models.corpus.recordings import Recorded
 from models.corpus.render import Studio
 from models.corpus.score import Hit, Note, Song
-from models.corpus.sources import CREDITS, SOUNDFONT_FILES, Sources
+from models.corpus.sources import CREDITS, SOUNDFONT_FILES, Sources, fetch
 from models.corpus.styles import STYLES
 from models.corpus.synth import RATE, Patch
 from models.corpus.takes import SUNG, Take, analyse
@@ -50,6 +50,27 @@ def pitch_of(sound: np.ndarray, near: float) -> float:
     hz = np.fft.rfftfreq(2**19, 1 / RATE)
     midi = 69 + 12 * np.log2(np.maximum(hz, 1) / 440)
     return float(midi[np.argmax(np.where(np.abs(midi - near) < 4, spectrum, 0))])
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_a_package_is_there_whole_though_another_process_fetches_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, another: bool
+) -> None:
+    tools, cache = tmp_path / "bin", tmp_path / "cache"
+    tools.mkdir()
+    there = f"mkdir -p {cache}/some/usr && echo theirs >{cache}/some/usr/sound.wav" if another else ":"
+    scripts = {
+        "apt-get": "case $2 in some) : >some_1.deb;; *) exit 100;; esac",
+        "dpkg": f'mkdir -p "$3/usr" && echo ours >"$3/usr/sound.wav"; {there}',
+    }
+    for name, script in scripts.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    fetch("some", cache)
+    fetch("none", cache)
+    assert [path.name for path in cache.iterdir()] == ["some"]  # and nothing beside it
+    assert (cache / "some/usr/sound.wav").read_text() == ("theirs\n" if another else "ours\n")
 
 
 @pytest.mark.parametrize("style", sorted(STYLES))
