@@ -47,7 +47,7 @@ def main() -> None:
         song = Path(folder) / "song.wav"
         write_song(song, options.seconds)
         started = time.perf_counter()
-        separator = FileSeparator(model, queries=options.query)
+        separator = FileSeparator(model, threads=options.cores, queries=options.query)
         opened_s = time.perf_counter() - started
         busy = time.process_time()
         done = separator.separate(song, Path(folder) / "out", options.format)

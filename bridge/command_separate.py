@@ -54,6 +54,8 @@ def separate(
     it. Memory stays the same however long a file is.
     """
     chosen = tuple(name.strip() for name in stems.split(",") if name.strip()) if stems is not None else None
+    from streaming.session import cores
+
     from .audio_files import AudioReader
     from .registry import AUTO, find_model, find_query_model
     from .separate import FileSeparator, folder_names
@@ -69,9 +71,7 @@ def separate(
         AudioReader(file).close()
     chosen_for_you = settings.query and settings.model == AUTO
     path = find_query_model() if chosen_for_you else find_model(settings.model)
-    separator = FileSeparator(
-        path, settings.stems, queries=settings.query, negatives=settings.negative, strength=settings.strength
-    )
+    separator = FileSeparator(path, settings.stems, cores(), settings.query, settings.negative, settings.strength)
 
     def work(file: Path, name: str, follow: Follow) -> "Separated":
         return separator.separate(

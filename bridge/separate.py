@@ -26,7 +26,7 @@ from streaming.card import ModelCard
 from streaming.engine import MAX_BLOCK, Engine
 from streaming.errors import AudioError, ModelError, RequestError
 from streaming.separator import rate_factor
-from streaming.session import OnnxModel
+from streaming.session import OnnxModel, read_card
 
 from .audio_files import AudioReader, AudioWriter
 from .file_queries import ask_all
@@ -64,6 +64,7 @@ class FileSeparator:
 
     Args:
         stems: which of the model's outputs to write; all of them when empty.
+        threads: that a network over whole clips may use; one that takes hops is quickest on one.
         queries: what a query model is asked for, all in one pass; each becomes a stem that is named after it.
         negatives: what none of them is.
         strength: 1 gives what was asked for alone, 0 the whole mix.
@@ -82,7 +83,7 @@ class FileSeparator:
         negatives: Sequence[str] = (),
         strength: float = 1.0,
     ) -> None:
-        opened = OnnxModel.open(model, threads)
+        opened = OnnxModel.open(model, threads if read_card(model).takes_clips else 1)
         self.card = opened.card
         if not self.card.stems:
             raise ModelError(f"{self.card.name} is for {self.card.task} and gives no stems")

@@ -10,7 +10,7 @@ from bridge.batch.job import Outcome
 from bridge.batch.plan import make_plan
 from bridge.batch.pool import Pool
 from bridge.batch.run import Run, locked
-from bridge.batch.sizing import cores
+from streaming.session import cores
 
 
 def report(file: str, outcome: Outcome) -> None:

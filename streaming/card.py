@@ -237,7 +237,7 @@ class ModelCard:
         for i, tensor in enumerate(self.inputs[1:], 1):
             told = self.condition is not None and tensor.name == self.condition.input
             fed = tensor.name in carried or tensor.constant is not None or told
-            free = self.kind in ("clip", "stft-clip") or self.task not in ("separation", "enhancement", "query")
+            free = self.takes_clips or self.task not in ("separation", "enhancement", "query")
             require(fed or free, f"inputs[{i}]", f"{tensor.name!r} is neither a state nor a constant: what feeds it?")
         names = self.outputs_heard
         require(
@@ -267,7 +267,7 @@ class ModelCard:
             self._check_text(require)
         if self.task == "query" or self.condition is not None:
             self._check_condition(require)
-        if self.kind in ("clip", "stft-clip"):
+        if self.takes_clips:
             length = self.segment_samples
             require(length is not None and length >= self.hop_samples, "segment_samples", "must be at least the hop")
 
@@ -278,6 +278,11 @@ class ModelCard:
         width = self.outputs[0].shape
         require(len(width) == 2 and width[0] == 1, "outputs[0].shape", f"is {width}, not (1, width of an embedding)")
         require(self.tokenizer_sha256 is not None, "tokenizer_sha256", "missing, and a text model needs its tokenizer")
+
+    @property
+    def takes_clips(self) -> bool:
+        """Whether a run takes a whole clip: for files."""
+        return self.kind in ("clip", "stft-clip")
 
     @property
     def asked_at_once(self) -> int:

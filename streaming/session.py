@@ -4,6 +4,7 @@ States ping-pong between two buffers so that a run allocates nothing. One thread
 audio (a spinning pool steals the core from the callback); files may use more.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ onnxruntime.set_default_logger_severity(3)
 
 
 GPU = "CUDAExecutionProvider"
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _open_session(path: Path, threads: int, gpu: bool) -> Any:

@@ -12,9 +12,11 @@ from tiny_models import tiny_live4, tiny_query, tiny_query_clip, tiny_text
 
 from bridge import registry, text_encoder
 from bridge.file_queries import names_for
+from bridge.separate import FileSeparator
 from bridge.text_encoder import REMEMBERED, TextEncoder, encoder_of
 from streaming.card import TOKENIZER_KEY
 from streaming.errors import CardError, ModelError
+from streaming.queries import Queries
 from streaming.session import OnnxModel, read_card
 
 Audio = NDArray[np.float32]
@@ -205,3 +207,15 @@ def test_models_check_knows_them(models: Path, name: str, monkeypatch: pytest.Mo
 
     found = {finding.what for finding in check_model(models / f"{name}.onnx")}
     assert found >= ({"text"} if name == "tiny-text" else {"query", "sound", "latency"})
+
+
+@pytest.mark.parametrize(("write", "threads"), [(tiny_query_clip, 3), (tiny_query, 1)])
+def test_whole_clips_take_all_cores_and_hops_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], Path], threads: int
+) -> None:
+    opened: list[int] = []
+    open_model = OnnxModel.open
+    monkeypatch.setattr(OnnxModel, "open", lambda path, count: (opened.append(count), open_model(path, count))[1])
+    monkeypatch.setattr("bridge.separate.ask_all", lambda *_: Queries(("query",)))
+    FileSeparator(write(tmp_path / "tiny.onnx"), threads=3)
+    assert opened == [threads]

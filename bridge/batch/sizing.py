@@ -21,6 +21,7 @@ import numpy as np
 import soundfile
 
 from streaming.errors import SidechopError
+from streaming.session import cores
 
 from ..registry import user_folder
 from .attendant import Setup
@@ -33,7 +34,7 @@ TRIAL_RATE = 44100
 TRIALS_A_WORKER = 2
 WORTH_FILES = 16
 """Fewer files for each core are not worth a trial."""
-WORKER_BYTES = 400 << 20
+WORKER_BYTES = 500 << 20
 """What a worker may take, for how many fit in memory."""
 
 
@@ -49,11 +50,6 @@ class Sizing:
     threads: int = 1
     gpu: bool = False
     speed: float = 0.0
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_gpu() -> bool:

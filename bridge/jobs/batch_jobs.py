@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import Field
 
 from streaming.errors import RequestError
+from streaming.session import cores
 
 from ..batch.chains import find_chain
 from ..batch.job import Outcome
 from ..batch.plan import Plan, check_outputs, make_plan
 from ..batch.pool import Pool
 from ..batch.run import Run, locked
-from ..batch.sizing import cores
 from ..batch.view import text_of, told
 from ..config import Section
 from .answers import PROGRESS_EVERY_S, Answers
