@@ -26,7 +26,7 @@ from streaming.card import ModelCard
 from streaming.engine import MAX_BLOCK, Engine
 from streaming.errors import AudioError, ModelError, RequestError
 from streaming.separator import rate_factor
-from streaming.session import OnnxModel, read_card
+from streaming.session import OnnxModel
 
 from .audio_files import AudioReader, AudioWriter
 from .file_queries import ask_all
@@ -83,7 +83,9 @@ class FileSeparator:
         negatives: Sequence[str] = (),
         strength: float = 1.0,
     ) -> None:
-        opened = OnnxModel.open(model, threads if read_card(model).takes_clips else 1)
+        opened = OnnxModel.open(model)
+        if threads > 1 and opened.card.takes_clips:
+            opened = OnnxModel.open(model, threads)
         self.card = opened.card
         if not self.card.stems:
             raise ModelError(f"{self.card.name} is for {self.card.task} and gives no stems")

@@ -209,13 +209,18 @@ def test_models_check_knows_them(models: Path, name: str, monkeypatch: pytest.Mo
     assert found >= ({"text"} if name == "tiny-text" else {"query", "sound", "latency"})
 
 
-@pytest.mark.parametrize(("write", "threads"), [(tiny_query_clip, 3), (tiny_query, 1)])
+@pytest.mark.parametrize(("write", "threads"), [(tiny_query_clip, [1, 3]), (tiny_query, [1])])
 def test_whole_clips_take_all_cores_and_hops_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], Path], threads: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], Path], threads: list[int]
 ) -> None:
     opened: list[int] = []
     open_model = OnnxModel.open
-    monkeypatch.setattr(OnnxModel, "open", lambda path, count: (opened.append(count), open_model(path, count))[1])
-    monkeypatch.setattr("bridge.separate.ask_all", lambda *_: Queries(("query",)))
-    FileSeparator(write(tmp_path / "tiny.onnx"), threads=3)
-    assert opened == [threads]
+
+    def noted(path: Path, count: int = 1) -> OnnxModel:
+        opened.append(count)
+        return open_model(path, count)
+
+    monkeypatch.setattr(OnnxModel, "open", noted)
+    monkeypatch.setattr("bridge.separate.ask_all", lambda *_: Queries(("low",)))
+    FileSeparator(write(tmp_path / "tiny.onnx"), threads=3, queries=["low"])
+    assert opened == threads
