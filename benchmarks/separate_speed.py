@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from bridge.registry import find_model
-from bridge.separate import FileSeparator
+from bridge.separate import FileSeparator, file_threads
 
 
 def write_song(path: Path, seconds: int, rate: int = 44100) -> None:
@@ -47,7 +47,7 @@ def main() -> None:
         song = Path(folder) / "song.wav"
         write_song(song, options.seconds)
         started = time.perf_counter()
-        separator = FileSeparator(model, threads=options.cores, queries=options.query)
+        separator = FileSeparator(model, threads=file_threads(model), queries=options.query)
         opened_s = time.perf_counter() - started
         busy = time.process_time()
         done = separator.separate(song, Path(folder) / "out", options.format)

@@ -54,11 +54,9 @@ def separate(
     it. Memory stays the same however long a file is.
     """
     chosen = tuple(name.strip() for name in stems.split(",") if name.strip()) if stems is not None else None
-    from streaming.session import cores
-
     from .audio_files import AudioReader
     from .registry import AUTO, find_model, find_query_model
-    from .separate import FileSeparator, folder_names
+    from .separate import FileSeparator, file_threads, folder_names
 
     flags = {
         "model": model, "stems": chosen, "format": file_format, "query": query, "not": negative,
@@ -71,7 +69,9 @@ def separate(
         AudioReader(file).close()
     chosen_for_you = settings.query and settings.model == AUTO
     path = find_query_model() if chosen_for_you else find_model(settings.model)
-    separator = FileSeparator(path, settings.stems, cores(), settings.query, settings.negative, settings.strength)
+    separator = FileSeparator(
+        path, settings.stems, file_threads(path), settings.query, settings.negative, strength=settings.strength
+    )
 
     def work(file: Path, name: str, follow: Follow) -> "Separated":
         return separator.separate(

@@ -26,10 +26,11 @@ from streaming.card import ModelCard
 from streaming.engine import MAX_BLOCK, Engine
 from streaming.errors import AudioError, ModelError, RequestError
 from streaming.separator import rate_factor
-from streaming.session import OnnxModel
+from streaming.session import OnnxModel, cores
 
 from .audio_files import AudioReader, AudioWriter
 from .file_queries import ask_all
+from .registry import peek_card
 from .resampler import Resampler
 
 Audio = NDArray[np.float32]
@@ -59,12 +60,17 @@ class Separated:
         return self.frames / self.rate
 
 
+def file_threads(model: Path) -> int:
+    """All cores for a network over whole clips; one that takes hops is quickest on one. Raises as `peek_card` does."""
+    return cores() if peek_card(model).takes_clips else 1
+
+
 class FileSeparator:
     """One model, any number of files, one after the other.
 
     Args:
         stems: which of the model's outputs to write; all of them when empty.
-        threads: that a network over whole clips may use; one that takes hops is quickest on one.
+        threads: of the network (`file_threads`).
         queries: what a query model is asked for, all in one pass; each becomes a stem that is named after it.
         negatives: what none of them is.
         strength: 1 gives what was asked for alone, 0 the whole mix.
@@ -83,9 +89,7 @@ class FileSeparator:
         negatives: Sequence[str] = (),
         strength: float = 1.0,
     ) -> None:
-        opened = OnnxModel.open(model)
-        if threads > 1 and opened.card.takes_clips:
-            opened = OnnxModel.open(model, threads)
+        opened = OnnxModel.open(model, threads)
         self.card = opened.card
         if not self.card.stems:
             raise ModelError(f"{self.card.name} is for {self.card.task} and gives no stems")

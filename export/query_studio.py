@@ -22,7 +22,7 @@ from . import query_reference
 from .cards import write_card
 from .graph import write_graph
 from .parity import Parity, near
-from .query_clip import SAMPLE_RATES
+from .query_clip import HOP_FRAMES, SAMPLE_RATES
 from .query_live import AT_ONCE, LAYERS, add_constants, condition_layers
 
 Array = NDArray[Any]
@@ -33,8 +33,6 @@ DESCRIPTION = (
 )
 FRAMES = 171 * STUDIO_SPREAD
 """Of a clip: 5.1 s."""
-HOP_FRAMES = 400
-"""From a clip to the next: 4 s. The 1.1 s between are cross-faded."""
 SHORT = 16 * STUDIO_SPREAD
 """Frames of the graph that is held against the reference, which would take minutes for a whole clip."""
 

@@ -102,16 +102,19 @@ class QueryClip(ClipOverlap):
     def _run(self, mix: Array, embeddings: Sequence[Array | None]) -> Spectrum:
         """What is heard for each, as many in one run as the network answers; nothing for words of another model."""
         out: Spectrum = np.zeros((len(embeddings), *mix.shape[1:]), np.complex64)
-        fit = [i for i, words in enumerate(embeddings) if words is not None and len(words) == self._film.numbers]
-        films = {i: self._film(words) for i in fit if (words := embeddings[i]) is not None}
+        films = [
+            (i, self._film(words))
+            for i, words in enumerate(embeddings)
+            if words is not None and len(words) == self._film.numbers
+        ]
         self._model.input[0] = mix
         rows = len(self._condition)
-        for start in range(0, len(fit), rows):
-            some = fit[start : start + rows]
-            for row, i in enumerate(some):
-                self._condition[row] = films[i]
+        for start in range(0, len(films), rows):
+            some = films[start : start + rows]
+            for row, (_, film) in enumerate(some):
+                self._condition[row] = film
             self._model.run()
-            for i, (real, imag) in zip(some, self._model.output.reshape(rows, 2, *mix.shape[1:]), strict=False):
+            for (i, _), (real, imag) in zip(some, self._model.output.reshape(rows, 2, *mix.shape[1:]), strict=False):
                 out[i] = real + np.complex64(1j) * imag
         return out
 

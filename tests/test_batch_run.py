@@ -22,7 +22,7 @@ from bridge.batch.inputs import find_sources
 from bridge.batch.manifest import NAME, read_manifest
 from bridge.batch.plan import make_plan
 from bridge.batch.run import locked
-from bridge.batch.sizing import WORKER_BYTES, Sizing, candidates, choose
+from bridge.batch.sizing import Sizing, candidates, choose
 from streaming.errors import AudioError, RequestError
 
 GAIN = '[[stage]]\ntype = "Gain"\ngain_db = -6\n'
@@ -379,7 +379,7 @@ def test_what_is_tried() -> None:
     assert candidates(neural, 4, gpu=True)[-1] == Sizing(2, 1, gpu=True)
     assert candidates(plain, 4, gpu=True) == [Sizing(4, 1), Sizing(2, 1)]
     assert candidates(plain, 1) == [Sizing(1, 1)]
-    assert candidates(neural, 8, 5 * WORKER_BYTES // 2)[0] == Sizing(2, 1), "no more than fit in memory"
+    assert candidates(neural, 8, 1250 << 20)[0] == Sizing(2, 1), "no more than fit in memory"
 
 
 def test_a_real_measurement(tmp_path: Path, chain: Path) -> None:

@@ -34,7 +34,7 @@ from models.query.resunet import ResUNet30
 from streaming.errors import ModelError
 from streaming.session import OnnxModel, read_card
 
-SMALL = Size(channels=(3, 4, 6), memory=5, width=7, hidden=16)
+SMALL = Size(channels=(3, 4, 6), memory=5, width=7, hidden=16, listeners=2)
 
 
 @pytest.fixture(autouse=True)

@@ -186,11 +186,6 @@ class ResUNet30(nn.Module):
         imag = level * (sine * turn_re + cosine * turn_im)
         return real, imag
 
-    def masked(self, spectrum: Tensor, condition: Tensor) -> Tensor:
-        """The same on complex spectra ``(B, 1, T, F)``."""
-        real, imag = self(*polar(spectrum.real, spectrum.imag), condition)
-        return torch.complex(real, imag)
-
 
 def polar(real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Magnitude, cosine and sine of the phase, each as the spectrum."""

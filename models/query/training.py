@@ -371,12 +371,6 @@ def load_task(path: Path) -> tuple[Task, tuple[Source, ...]]:
     return task.eval(), tuple(Source(**source) for source in held["sources"])
 
 
-def load_network(path: Path) -> tuple[LiveQuery | StudioQuery, tuple[Source, ...]]:
-    """The averaged network of a checkpoint and what it learned from. Raises `ModelError`."""
-    task, sources = load_task(path)
-    return task.network, sources
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["live", "studio"])
