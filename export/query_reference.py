@@ -4,7 +4,7 @@ Nothing here is shared with the torch modules but the names of the weights. Whol
 a matter of the exports alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -112,7 +112,7 @@ def studio(w: Weights, spectrum: NDArray[np.complexfloating], embedding: Array) 
     power = _pooled(np.square(np.abs(spectrum)), edges)
     none = np.zeros((2, 96))
     before, after = np.concatenate([none, power[:-2]]), np.concatenate([power[2:], none])
-    masks = _masks(w, np.log(np.stack([power, before, after], axis=1) + 1e-5), embedding, 3, ahead=1)
+    masks = _masks(w, np.log(np.stack([power, before, after], axis=1) + 1e-5), embedding, 3, ahead=1, power=power)
     kept: NDArray[np.complexfloating] = spectrum * masks[:, _of_bin(spectrum.shape[-1], edges)]
     return kept
 
@@ -135,13 +135,69 @@ def _of_bin(bins: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def _masks(w: Weights, seen: Array, embedding: Array, every: int, ahead: int) -> Array:
-    """``(T, 3, bands)`` to ``(T, bands)``, where every so-manieth frame belongs together."""
+def _masks(w: Weights, seen: Array, embedding: Array, every: int, ahead: int, power: Array | None = None) -> Array:
+    """``(T, 3, bands)`` to ``(T, bands)``, where every so-manieth frame belongs together. ``power (T, bands)`` for a
+    network with a context."""
+    listeners, turns = _listeners(w), range(min(every, len(seen)))
+    heard = [[_heard(listener, seen[turn::every], ahead) for listener in listeners] for turn in turns]
+    films = [_film(listener, embedding) for listener in listeners]
+    if power is not None and "context.known" in w:
+        films = _in_context(w, heard[1], films, power[1::every])
     masks = np.zeros((len(seen), seen.shape[-1]))
-    for turn in range(min(every, len(seen))):
-        said = [_looks(listener, seen[turn::every], embedding, ahead) for listener in _listeners(w)]
-        masks[turn::every] = sigmoid(np.mean(said, axis=0))
+    for turn in turns:
+        masks[turn::every] = sigmoid(_said(heard[turn], films))
     return masks
+
+
+def _said(heard: Sequence[Array], films: Sequence[Array]) -> Array:
+    """What listeners hear, each ``(width, T, bands)``, and their films to masks before the sigmoid ``(T, bands)``."""
+    width = len(heard[0])
+    said = [np.tensordot(f[:width], x, axes=1) / np.sqrt(width) + f[width:] for x, f in zip(heard, films, strict=True)]
+    return np.asarray(np.mean(said, axis=0))
+
+
+def _in_context(w: Weights, heard: Sequence[Array], films: Sequence[Array], power: Array) -> list[Array]:
+    """A query's films as a clip needs them: what its looks hold, and their power ``(T, bands)``."""
+    width = len(heard[0])
+
+    def judge(name: str, facts: Sequence[Array]) -> Array:
+        hidden = np.tanh(w[f"context.{name}.0.weight"] @ np.array(facts) + w[f"context.{name}.0.bias"][:, None])
+        return np.asarray(w[f"context.{name}.2.weight"] @ hidden + w[f"context.{name}.2.bias"][:, None])
+
+    known = [np.split(row, len(films)) for row in np.asarray(w["context.known"], float)]
+    said = np.array([_said(heard, each).ravel() for each in (list(films), *known)])
+    loud = np.sqrt(power).ravel() / np.sqrt(power).sum()
+    mean = said @ loud
+    middle = mean
+    for _ in range(3):
+        above = sigmoid(said - middle[:, None]) * loud
+        share = above.sum(1)
+        high = (above * said).sum(1) / (share + 1e-4)
+        low = (mean - share * high) / (1 - share + 1e-4)
+        middle = (high + low) / 2
+    apart = said - mean[:, None]
+    spread = np.sqrt(np.square(apart) @ loud + 1e-3)
+    together = (apart[1:] @ (apart[0] * loud)) / (spread[1:] * spread[0])
+    directions = [np.concatenate([film[:width] for film in each]) for each in (list(films), *known)]
+    directions = [each / np.linalg.norm(each) for each in directions]
+    alike = np.array([each @ directions[0] for each in directions[1:]])
+    ours = np.ones_like(alike)
+    facts = [together * 2, alike * 2, high[1:] / 4, middle[1:] / 4, low[1:] / 4]
+    facts += [ours * high[0] / 4, ours * middle[0] / 4, share[1:] * 2, ours * share[0] * 2]
+    there = np.append(judge("rival", facts)[0] * 4 - 3 - 4 * together + high[1:] / 2, 0.0)
+    chosen = (np.exp(there) / np.exp(there).sum())[:-1]
+    facts = [x / 4 for x in (low[0], middle[0], high[0], high[1:].max(), high[1:].mean(), chosen @ high[1:])]
+    facts += [x * 2 for x in (sigmoid(high[1:] - high[0]).mean(), share[0], chosen @ together, chosen @ alike)]
+    moved, stretched = judge("presence", [np.array([fact]) for fact in facts])[:, 0]
+    gain = w["context.gain"] * np.exp(stretched / 2)
+    rivals = chosen * w["context.against"]
+    offset = moved * 4 - gain * w["context.centred"] * middle[0] + rivals @ middle[1:]
+    told = []
+    for i, film in enumerate(films):
+        changed = gain * film - sum(rival * each[i] for rival, each in zip(rivals, known, strict=True))
+        changed[width:] += offset
+        told.append(changed)
+    return told
 
 
 def _listeners(w: Weights) -> list[Weights]:
@@ -151,11 +207,17 @@ def _listeners(w: Weights) -> list[Weights]:
     return [{name.removeprefix(start): w[name] for name in w if name.startswith(start)} for start in starts]
 
 
-def _looks(w: Weights, seen: Array, embedding: Array, ahead: int) -> Array:
-    """``(T, 3, bands)`` to masks before the sigmoid ``(T, bands)``. A convolution hears so many looks ``ahead``."""
+def _dense(w: Weights, x: Array, name: str) -> Array:
+    return np.asarray(x @ np.asarray(w[f"{name}.weight"]).T + w[f"{name}.bias"])
 
-    def dense(x: Array, name: str) -> Array:
-        return np.asarray(x @ np.asarray(w[f"{name}.weight"]).T + w[f"{name}.bias"])
+
+def _film(w: Weights, embedding: Array) -> Array:
+    hidden = np.maximum(_dense(w, embedding * np.sqrt(len(embedding)), "condition.first"), 0)
+    return _dense(w, hidden, "condition.second")
+
+
+def _heard(w: Weights, seen: Array, ahead: int) -> Array:
+    """``(T, 3, bands)`` to what is heard ``(width, T, bands)``. A convolution hears so many looks ``ahead``."""
 
     def conv(x: Array, name: str, stride: int = 1) -> Array:
         y = convolve(x, np.asarray(w[f"{name}.conv.weight"]), (2 - ahead, 1), (ahead, 1))[..., ::stride]
@@ -173,8 +235,6 @@ def _looks(w: Weights, seen: Array, embedding: Array, ahead: int) -> Array:
         return np.array(out)
 
     levels = sum(name.startswith("down.") and name.endswith("around.bias") for name in w)
-    hidden = np.maximum(dense(embedding * np.sqrt(len(embedding)), "condition.first"), 0)
-    film = dense(hidden, "condition.second")
     frames = len(seen)
     x = normalise(seen.reshape(frames, -1).T, w, "enter").T.reshape(seen.shape).transpose(1, 0, 2)  # (3, T, bands)
     across = [np.maximum(conv(x, "first"), 0)]
@@ -185,18 +245,15 @@ def _looks(w: Weights, seen: Array, embedding: Array, ahead: int) -> Array:
         across.append(np.maximum(x + around + w[f"{name}.around.bias"][:, None, None], 0))
     x = across.pop()
     flat = x.transpose(1, 0, 2).reshape(frames, -1)
-    looks = np.maximum(dense(flat, "into"), 0)
+    looks = np.maximum(_dense(w, flat, "into"), 0)
     held = gru(looks, "memory")
     if ahead:
         held = np.concatenate([held, gru(looks[::-1], "memory", "l0_reverse")[::-1]], axis=1)
-    held = dense(held, "out")
+    held = _dense(w, held, "out")
     x = np.maximum(x + held.reshape(frames, len(x), -1).transpose(1, 0, 2), 0)
     for i in range(levels):
         beside, name = across.pop(), f"up.{i}"
         x = np.repeat(convolve(x, np.asarray(w[f"{name}.below.weight"])), 2, axis=2)
         x = np.maximum(normalise(x + convolve(beside, np.asarray(w[f"{name}.across.weight"])), w, f"{name}.norm"), 0)
         x = x + np.maximum(conv(x, f"{name}.conv"), 0)
-    heard = np.maximum(convolve(x, np.asarray(w["leave.weight"])) + w["leave.bias"][:, None, None], 0)
-    weight, offset = film[: len(heard)], film[len(heard) :]
-    said: Array = np.tensordot(weight, heard, axes=1) / np.sqrt(len(heard)) + offset
-    return said
+    return np.maximum(convolve(x, np.asarray(w["leave.weight"])) + w["leave.bias"][:, None, None], 0)

@@ -72,11 +72,15 @@ def test_live_equals_the_reference_and_does_what_its_card_says(tmp_path: Path, m
     assert not all_hold(check_live(network, file, card))
 
 
+@pytest.mark.parametrize("known", [0, 5])
 def test_studio_equals_the_reference_and_does_what_its_card_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int
 ) -> None:
     file = tmp_path / "query-studio.onnx"
-    network = shaken(StudioQuery(replace(SMALL, memory=6)))
+    network = shaken(StudioQuery(replace(SMALL, memory=6, known=known)))
+    if network.context is not None:
+        for value in (*network.context.parameters(), network.context.known):
+            nn.init.normal_(value, 0, 0.3)
     rows = write_query(network, file, "query-studio", (), "minilm")
     assert all_hold(rows), rows
     assert {finding.what for finding in check_model(file)} >= {"query", "sound", "latency"}

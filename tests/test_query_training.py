@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 from torch import Tensor
 
 from models.corpus.sources import default_data
 from models.flagger.recordings import RATE
-from models.query.calibration import calibrate
+from models.query.calibration import SEED, calibrate
 from models.query.captions import Captions, embed, load, save
 from models.query.classes import SoundClass, class_of_file, class_of_label, classes
+from models.query.context import Context
 from models.query.evaluation import mixtures, sdr, si_sdr
 from models.query.loss import heard_loss, leak_loss
 from models.query.mixing import Mixer, shares
@@ -24,6 +26,7 @@ from models.query.network import (
     SPREAD,
     STUDIO_BANDS,
     STUDIO_SPREAD,
+    STUDIO_TURN,
     Bands,
     LiveQuery,
     Size,
@@ -426,26 +429,76 @@ def judged(tmp_path: Path) -> Pool:
     return Pool(tmp_path, "test")
 
 
-@pytest.mark.parametrize("kind", ["live", "studio"])
-def test_calibration_brings_absent_sounds_to_their_level(kind: Kind, judged: Pool) -> None:
+def test_standings_part_the_loud_from_the_rest() -> None:
+    context = Context(2, 4)
+    said = torch.full((10, 8, 3), -20.0)
+    said[:3, :, 0] = 0
+    said[..., 1] = torch.linspace(-3, 3, 10)[:, None]
+    power = torch.ones(10, 8)
+    facts = context.facts(said, power, torch.zeros(1, 2))
+    low, middle, high, share, mean = (float(x) for x in facts.asked)
+    assert (low, middle, high) == pytest.approx((-20, -10, 0), abs=0.1)
+    assert share == pytest.approx(0.3, abs=0.01)
+    assert mean == pytest.approx(-14)
+    assert facts.together[0, 0] < -0.5  # it is there when the other is not
+    assert float(facts.together[0, 1]) == pytest.approx(0, abs=1e-5)  # what never changes tells nothing
+    louder = context.facts(said, 100 * power, torch.zeros(1, 2))
+    padded = context.facts(
+        torch.cat([said, torch.randn(5, 8, 3)]), torch.cat([power, torch.zeros(5, 8)]), torch.zeros(1, 2)
+    )
+    for other in (louder, padded):
+        torch.testing.assert_close(other, facts, rtol=1e-4, atol=1e-4)
+    silent = context.facts(said, 0 * power, torch.zeros(1, 2))
+    assert all(torch.isfinite(x).all() for x in (*silent.asked, *silent.known, silent.together))
+
+
+def stirred(context: Context) -> Context:
+    """One that makes something of everything."""
+    with torch.no_grad():
+        for value in (*context.parameters(), context.known):
+            value.copy_(0.3 * torch.randn_like(value))
+    return context
+
+
+def test_films_that_are_changed_say_what_was_to_be_said() -> None:
     torch.manual_seed(0)
-    task, captions = make_task(kind, Size((3, 4, 6), 6, 7, 16)).eval(), embed(fake)
-    words = torch.from_numpy(np.stack([captions.table[captions.draw(np.random.default_rng(0), key)] for key in JUDGED]))
-    film = task.network.condition(words)
-    moved = calibrate(task, judged, captions, level_db=-12.0, count=4)
-    assert -4 < moved < 0
-    assert calibrate(task, judged, captions, level_db=-12.0, count=4) == pytest.approx(0, abs=1e-3)
-    width = task.network.size.width
-    told = task.network.condition(words) - film
-    torch.testing.assert_close(told[:, width:], torch.full_like(told[:, width:], moved))
-    assert told[:, :width].abs().max() < 1e-6
-    levels = []
-    for mixture in mixtures(judged, 4, 1):
-        mix = torch.from_numpy(mixture.wanted + mixture.other)
+    network = StudioQuery(replace(ONE, listeners=2, known=5)).eval()
+    assert network.context is not None
+    context = stirred(network.context)
+    power = torch.rand(2, 31, STUDIO_BANDS.count)
+    film = network.condition(torch.nn.functional.normalize(torch.randn(3, 384), dim=-1))
+    with torch.no_grad():
+        masks = network.every_hop(power, film)
+        for clip, mask in zip(power, masks, strict=True):
+            facts, said = network.facts(context, network.looks(clip[None]), clip, film)
+            now = context.change(facts).of(said[..., :3], said[..., 3:])
+            of_turn = mask[STUDIO_TURN::STUDIO_SPREAD]
+            torch.testing.assert_close(torch.sigmoid(now[: len(of_turn)]), of_turn)
+            plain = torch.sigmoid(said[: len(of_turn), :, :3])
+            assert (plain - of_turn).abs().max() > 0.01
+        torch.testing.assert_close(
+            network.every_hop(power, film[1:2]), masks[..., 1:2]
+        )  # what else is asked is no matter
+
+
+def test_a_context_is_fitted_on_what_is_new(judged: Pool) -> None:
+    torch.manual_seed(0)
+    task, captions = make_task("studio", replace(ONE, listeners=2)).eval(), embed(fake)
+    ready, without, fitted = calibrate(task, judged, captions, count=6, epochs=30)
+    context = ready.network.context
+    assert context is not None
+    assert len(context.known) == ready.network.size.known == sum(not sound.unseen for sound in classes().values())
+    before, after = [], []
+    for mixture in mixtures(judged, 6, SEED):
+        mix = torch.from_numpy(soxr.resample(mixture.wanted + mixture.other, RATE, task.rate))
+        words = torch.from_numpy(np.stack([captions.table[captions.heard[key][0]] for key in (mixture.kind, "sheep")]))
         with torch.no_grad():
-            out = task.separate(mix.expand(2, -1) if kind == "live" else mix, words[:1])
-        levels.append(10 * np.log10(float(out.square().mean()) / float(mix.square().mean())))
-    assert np.mean(levels) == pytest.approx(-12, abs=2)  # untaught, it gives of anything about as much
+            for found, one in ((before, task), (after, ready)):
+                found.append([float(10 * torch.log10(x.square().sum())) for x in one.separate(mix, words)])
+    assert np.mean(np.subtract(after, before)) < -5  # noise beside noise: what cannot be told apart is best left out
+    assert np.isfinite([*without, *fitted]).all()
+    with pytest.raises(ModelError, match="query-live hears no clips"):
+        calibrate(make_task("live", ONE).eval(), judged, captions)
 
 
 def test_evaluation_mixtures_are_the_same_each_time_and_never_of_kin(judged: Pool) -> None:

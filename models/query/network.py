@@ -31,6 +31,7 @@ Interspeech 2018; pixels compared with the embeddings of words, Li et al., "Lang
 ICLR 2022.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -42,6 +43,8 @@ from torch.nn import functional as F
 from models.separator.recurrence import run_gru
 from streaming.windows import Windows
 
+from .context import Context, Facts, alike
+
 WINDOWS = Windows(2048, 384)
 """Of query-live: 17.4 ms at 44.1 kHz, 16 ms at 48."""
 SPREAD = 4
@@ -50,6 +53,8 @@ STUDIO_RATE, STUDIO_FFT, STUDIO_HOP = 32000, 2048, 320
 """Of query-studio: AudioSep's frames, 64 ms, one every 10 ms."""
 STUDIO_SPREAD = 3
 """Frames of query-studio between two looks, 30 ms."""
+STUDIO_TURN = 1
+"""Which of them tell what a clip holds."""
 EMBEDDING = 384
 """MiniLM's."""
 KERNEL = 3
@@ -123,6 +128,8 @@ class Size:
     """Width of the condition network."""
     listeners: int = 1
     """Networks that are averaged: a tenth of a dB each, at the cost of each."""
+    known: int = 0
+    """Classes that query-studio sets what it is asked for against (`context`); 0 if it does not."""
 
 
 @dataclass(frozen=True)
@@ -311,14 +318,22 @@ class BandQuery(nn.Module):
         """``(Q, 384)`` to what all listeners are told ``(Q, films)``."""
         return torch.cat([listener.condition(embedding) for listener in self.each()], dim=1)
 
+    def heard(self, seen: Tensor) -> list[Tensor]:
+        """What is described, a sequence of looks ``(M, T, DESCRIBED, bands)``, to what each listener hears
+        ``(M, T, bands, width)``."""
+        return [listener(seen) for listener in self.each()]
+
+    def said(self, heard: Sequence[Tensor], film: Tensor) -> list[Tensor]:
+        """That and ``(Q, films)`` to the masks of each listener before the sigmoid ``(M, T, bands, Q)``."""
+        told = film.split(self.shape.film, dim=1)
+        return [listener.compared(x, words) for listener, x, words in zip(self.each(), heard, told, strict=True)]
+
     def apart(self, seen: Tensor, film: Tensor) -> list[Tensor]:
-        """What is described, a sequence of looks ``(M, T, DESCRIBED, bands)``, and ``(Q, films)`` to the masks of each
-        listener before the sigmoid ``(M, T, bands, Q)``."""
-        films = film.split(self.shape.film, dim=1)
-        return [listener.compared(listener(seen), told) for listener, told in zip(self.each(), films, strict=True)]
+        """Both in one."""
+        return self.said(self.heard(seen), film)
 
     def forward(self, seen: Tensor, film: Tensor) -> Tensor:
-        """The same to the masks of them all, 0 … 1."""
+        """What is described and films to the masks of them all, 0 … 1."""
         return torch.sigmoid(torch.stack(self.apart(seen, film)).mean(0))
 
 
@@ -339,9 +354,35 @@ class StudioQuery(BandQuery):
 
     def __init__(self, size: Size | None = None) -> None:
         super().__init__(size or Size(listeners=2), STUDIO_BANDS.count, both_ways=True)
+        self.context = Context(self.size.known, self.films) if self.size.known else None
 
     def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
-        """Power at every hop of a clip ``(M, T, bands)`` and films to masks ``(M, T, bands, Q)``."""
-        hops = power.shape[1]
-        seen = described_both_ways(F.pad(power, (0, 0, 0, -hops % STUDIO_SPREAD)))
-        return in_turn(self(interleaved(seen, STUDIO_SPREAD), film), hops, STUDIO_SPREAD)
+        """Power at every hop of clips ``(M, T, bands)`` and films to masks ``(M, T, bands, Q)``."""
+        masks = []
+        for clip in power.split(1):
+            heard = self.looks(clip)
+            told = film if self.context is None else self.in_context(self.context, heard, clip[0], film)
+            masks.append(torch.sigmoid(torch.stack(self.said(heard, told)).mean(0)))
+        return in_turn(torch.cat(masks), power.shape[1], STUDIO_SPREAD)
+
+    def looks(self, power: Tensor) -> list[Tensor]:
+        """What each listener hears of clips ``(M, T, bands)``: ``(M * STUDIO_SPREAD, looks, bands, width)``."""
+        seen = described_both_ways(F.pad(power, (0, 0, 0, -power.shape[1] % STUDIO_SPREAD)))
+        return self.heard(interleaved(seen, STUDIO_SPREAD))
+
+    def in_context(self, context: Context, heard: Sequence[Tensor], power: Tensor, film: Tensor) -> Tensor:
+        """Films ``(Q, films)`` as one clip needs them, from what is heard of it and its power ``(T, bands)``."""
+        change = context.change(self.facts(context, heard, power, film)[0])
+        told = film * change.gain[:, None] - change.rivals @ context.known
+        offset = F.pad(change.offset[:, None].expand(-1, self.shape.bands), (self.size.width, 0))
+        return told + offset.repeat(1, self.size.listeners)
+
+    def facts(self, context: Context, heard: Sequence[Tensor], power: Tensor, film: Tensor) -> tuple[Facts, Tensor]:
+        """What the context judges by, and what is said of queries and classes where it looks ``(T, bands, Q + C)``."""
+        everything = torch.cat([film, context.known])
+        said = torch.stack(self.said([x[STUDIO_TURN : STUDIO_TURN + 1] for x in heard], everything)).mean(0)[0]
+        there = F.pad(power, (0, 0, 0, -len(power) % STUDIO_SPREAD))[STUDIO_TURN::STUDIO_SPREAD]
+        weights = [
+            x.unflatten(1, (-1, self.shape.film))[..., : self.size.width].flatten(1) for x in (film, context.known)
+        ]
+        return context.facts(said, there, alike(*weights)), said
