@@ -28,8 +28,8 @@ from .query_live import AT_ONCE, LAYERS, add_constants, condition_layers
 Array = NDArray[Any]
 DESCRIPTION = (
     "What you describe, from files: a convolutional mask network over whole clips, both ways in time, that compares "
-    "what it hears with a sentence and with all else that it knows. It knows the sounds that it learned from and what resembles them; of anything else "
-    "it may give silence, or the wrong thing."
+    "what it hears with a sentence and with all else that it knows. It knows the sounds that it learned from and what "
+    "resembles them; of anything else it may give silence, or the wrong thing."
 )
 FRAMES = 171 * STUDIO_SPREAD
 """Of a clip: 5.1 s."""

@@ -39,7 +39,18 @@ from models.query.network import (
 from models.query.own import find_own
 from models.query.pool import BEAT_S, LEVEL, LONGEST_S, Place, Pool, Renderer, build, prepare
 from models.query.sounds import AMBIENCE_STARTS_S, find_sounds
-from models.query.training import Kind, LiveTask, Settings, StudioTask, load_task, make_task, schedule, train
+from models.query.training import (
+    Kind,
+    LiveTask,
+    Settings,
+    StudioTask,
+    load_task,
+    make_task,
+    schedule,
+    train,
+    with_known,
+)
+from models.query.training import save as save_checkpoint
 from streaming.card import Source
 from streaming.errors import AudioError, ModelError, RequestError
 from tests.command_line import run
@@ -361,7 +372,11 @@ def test_a_run_learns_and_its_checkpoint_separates(
     assert out.shape[:-1] == ((1, 2) if kind == "live" else (1,))
     assert torch.isfinite(out).all()
     short = Settings(kind, minutes=0.005, batch=1, seconds=0.6)
-    assert train(root, captions, tmp_path / "run2", short, path, known, told.append).is_file()
+    begun, ready = tmp_path / "known.ckpt", with_known(task, 3)
+    save_checkpoint(begun, settings, ready.network.size, ready.network.state_dict(), sources, 1)
+    assert load_task(begun)[0].network.size.known == 3
+    further = train(root, captions, tmp_path / "run2", short, begun, known, told.append)
+    assert load_task(further)[0].network.size.known == 0  # it learned on: what was known of it is true no more
     other = replace(short, kind="studio" if kind == "live" else "live")
     with pytest.raises(ModelError, match="no checkpoint of query-"):
         train(root, captions, tmp_path / "run3", other, path, known, told.append)
@@ -488,7 +503,8 @@ def test_a_context_is_fitted_on_what_is_new(judged: Pool) -> None:
     context = ready.network.context
     assert context is not None
     assert len(context.known) == ready.network.size.known == sum(not sound.unseen for sound in classes().values())
-    before, after = [], []
+    before: list[list[float]] = []
+    after: list[list[float]] = []
     for mixture in mixtures(judged, 6, SEED):
         mix = torch.from_numpy(soxr.resample(mixture.wanted + mixture.other, RATE, task.rate))
         words = torch.from_numpy(np.stack([captions.table[captions.heard[key][0]] for key in (mixture.kind, "sheep")]))

@@ -8,7 +8,6 @@ merely know those sounds, is told first: by judges that were fitted on all class
 
 import argparse
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from .evaluation import mixtures
 from .loss import heard_loss, leak_loss
 from .network import STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
-from .training import Settings, StudioTask, Task, load_task, read_checkpoint, save
+from .training import Settings, StudioTask, Task, load_task, read_checkpoint, save, with_known
 
 MIXTURES = 642
 SEED = 11
@@ -81,14 +80,12 @@ def calibrate(
     Raises:
         ModelError: the network is no query-studio.
     """
-    if not isinstance(task, StudioTask):
-        raise ModelError("query-live hears no clips as a whole: there is no context to calibrate")
     keep_memory()
     known = [key for key, sound in classes().items() if key in captions.heard and not sound.unseen]
-    ready = StudioTask(replace(task.network.size, known=len(known))).eval()
-    ready.network.load_state_dict(task.network.state_dict(), strict=False)
+    ready = with_known(task, len(known)).eval()
+    if not isinstance(ready, StudioTask) or ready.network.context is None:
+        raise ModelError("query-live hears no clips as a whole: there is no context to calibrate")
     context = ready.network.context
-    assert context is not None
     with torch.no_grad():
         for row, key in enumerate(known):
             words = torch.from_numpy(captions.table[captions.heard[key]])

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -230,6 +230,14 @@ def make_task(kind: Kind, size: Size | None = None) -> Task:
     return LiveTask(size) if kind == "live" else StudioTask(size)
 
 
+def with_known(task: Task, known: int) -> Task:
+    """The same network with a context of so many classes, still empty, or without one."""
+    remade = make_task("live" if isinstance(task, LiveTask) else "studio", replace(task.network.size, known=known))
+    weights = {name: value for name, value in task.network.state_dict().items() if not name.startswith("context.")}
+    remade.network.load_state_dict(weights, strict=False)
+    return remade.train(task.training)
+
+
 def pool_at(root: Path, split: str, rate: int) -> tuple[NDArray[np.int16], list[Place], list[Source]]:
     """A pool's samples and places at another rate, kept beside it once made."""
     pool = Pool(root, split)
@@ -275,7 +283,7 @@ def train(
         base = load_task(resume)[0]
         if type(base) is not type(task):
             raise ModelError(f"{resume}: no checkpoint of query-{settings.kind}")
-        task = base
+        task = with_known(base, 0)  # what a context knows of a network is no longer true of what it becomes
     task = task.to(device)
     samples, places, sources = pool_at(pool, "train", task.rate)
     on_device = torch.from_numpy(np.array(samples)).to(device)
