@@ -101,7 +101,7 @@ def live(w: Weights, left_right: NDArray[np.complexfloating], embedding: Array) 
     both = bands.sum(1)
     before = np.concatenate([np.zeros((2, 64)), both])[: len(both)]
     seen = np.stack([np.log(both + 1e-5), np.log(before + 1e-5), bands[:, 1] / (both + 1e-7)], axis=1)
-    masks = _masks(w, seen, embedding, 4, ahead=0)
+    masks = _masks(w, seen, embedding, 4, ahead=0, power=both)
     kept: NDArray[np.complexfloating] = left_right * masks[:, None, _of_bin(left_right.shape[-1], edges)]
     return kept
 
@@ -135,18 +135,28 @@ def _of_bin(bins: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def _masks(w: Weights, seen: Array, embedding: Array, every: int, ahead: int, power: Array | None = None) -> Array:
-    """``(T, 3, bands)`` to ``(T, bands)``, where every so-manieth frame belongs together. ``power (T, bands)`` for a
-    network with a context."""
+def _masks(w: Weights, seen: Array, embedding: Array, every: int, ahead: int, power: Array) -> Array:
+    """``(T, 3, bands)`` to ``(T, bands)``, where every so-manieth frame belongs together. A context weighs them by
+    ``power (T, bands)``."""
     listeners, turns = _listeners(w), range(min(every, len(seen)))
     heard = [[_heard(listener, seen[turn::every], ahead) for listener in listeners] for turn in turns]
     films = [_film(listener, embedding) for listener in listeners]
-    if power is not None and "context.known" in w:
-        films = _in_context(w, heard[1], films, power[1::every])
     masks = np.zeros((len(seen), seen.shape[-1]))
+    if "context.known" in w and not ahead:
+        said = np.zeros((len(seen), 1 + len(w["context.known"]), seen.shape[-1]))
+        for turn in turns:
+            said[turn::every] = np.stack([_said(heard[turn], each) for each in _everything(w, films)], axis=1)
+        return _stream_in_context(w, said, films, power)
+    if "context.known" in w:
+        films = _in_context(w, heard[1], films, power[1::every])
     for turn in turns:
         masks[turn::every] = sigmoid(_said(heard[turn], films))
     return masks
+
+
+def _everything(w: Weights, films: Sequence[Array]) -> list[Sequence[Array]]:
+    """Films of the query and of all known classes, each apart by listener."""
+    return [films, *(np.split(row, len(films)) for row in np.asarray(w["context.known"], float))]
 
 
 def _said(heard: Sequence[Array], films: Sequence[Array]) -> Array:
@@ -156,16 +166,36 @@ def _said(heard: Sequence[Array], films: Sequence[Array]) -> Array:
     return np.asarray(np.mean(said, axis=0))
 
 
-def _in_context(w: Weights, heard: Sequence[Array], films: Sequence[Array], power: Array) -> list[Array]:
-    """A query's films as a clip needs them: what its looks hold, and their power ``(T, bands)``."""
-    width = len(heard[0])
+def _change(
+    w: Weights, films: Sequence[Array], low: Array, middle: Array, high: Array, share: Array, together: Array
+) -> tuple[float, Array, float]:
+    """Gain, rivals and offset of a query, from standings of it and the classes after it ``(1 + C)``."""
 
     def judge(name: str, facts: Sequence[Array]) -> Array:
         hidden = np.tanh(w[f"context.{name}.0.weight"] @ np.array(facts) + w[f"context.{name}.0.bias"][:, None])
         return np.asarray(w[f"context.{name}.2.weight"] @ hidden + w[f"context.{name}.2.bias"][:, None])
 
-    known = [np.split(row, len(films)) for row in np.asarray(w["context.known"], float)]
-    said = np.array([_said(heard, each).ravel() for each in (list(films), *known)])
+    bands = len(films[0]) - len(_listeners(w)[0]["leave.bias"])
+    directions = [np.concatenate([film[:-bands] for film in each]) for each in _everything(w, films)]
+    directions = [each / np.linalg.norm(each) for each in directions]
+    alike = np.array([each @ directions[0] for each in directions[1:]])
+    ours = np.ones_like(alike)
+    facts = [together * 2, alike * 2, high[1:] / 4, middle[1:] / 4, low[1:] / 4]
+    facts += [ours * high[0] / 4, ours * middle[0] / 4, share[1:] * 2, ours * share[0] * 2]
+    there = np.append(judge("rival", facts)[0] * 4 - 3 - 4 * together + high[1:] / 2, 0.0)
+    chosen = (np.exp(there) / np.exp(there).sum())[:-1]
+    facts = [x / 4 for x in (low[0], middle[0], high[0], high[1:].max(), high[1:].mean(), chosen @ high[1:])]
+    facts += [x * 2 for x in (sigmoid(high[1:] - high[0]).mean(), share[0], chosen @ together, chosen @ alike)]
+    moved, stretched = judge("presence", [np.array([fact]) for fact in facts])[:, 0]
+    rivals = chosen * w["context.against"]
+    gain = float(w["context.gain"][0] * np.exp(stretched / 2))
+    return gain, rivals, float(moved * 4 - gain * w["context.centred"][0] * middle[0] + rivals @ middle[1:])
+
+
+def _in_context(w: Weights, heard: Sequence[Array], films: Sequence[Array], power: Array) -> list[Array]:
+    """A query's films as a clip needs them: what its looks hold, and their power ``(T, bands)``."""
+    everything = _everything(w, films)
+    said = np.array([_said(heard, each).ravel() for each in everything])
     loud = np.sqrt(power).ravel() / np.sqrt(power).sum()
     mean = said @ loud
     middle = mean
@@ -178,26 +208,39 @@ def _in_context(w: Weights, heard: Sequence[Array], films: Sequence[Array], powe
     apart = said - mean[:, None]
     spread = np.sqrt(np.square(apart) @ loud + 1e-3)
     together = (apart[1:] @ (apart[0] * loud)) / (spread[1:] * spread[0])
-    directions = [np.concatenate([film[:width] for film in each]) for each in (list(films), *known)]
-    directions = [each / np.linalg.norm(each) for each in directions]
-    alike = np.array([each @ directions[0] for each in directions[1:]])
-    ours = np.ones_like(alike)
-    facts = [together * 2, alike * 2, high[1:] / 4, middle[1:] / 4, low[1:] / 4]
-    facts += [ours * high[0] / 4, ours * middle[0] / 4, share[1:] * 2, ours * share[0] * 2]
-    there = np.append(judge("rival", facts)[0] * 4 - 3 - 4 * together + high[1:] / 2, 0.0)
-    chosen = (np.exp(there) / np.exp(there).sum())[:-1]
-    facts = [x / 4 for x in (low[0], middle[0], high[0], high[1:].max(), high[1:].mean(), chosen @ high[1:])]
-    facts += [x * 2 for x in (sigmoid(high[1:] - high[0]).mean(), share[0], chosen @ together, chosen @ alike)]
-    moved, stretched = judge("presence", [np.array([fact]) for fact in facts])[:, 0]
-    gain = w["context.gain"] * np.exp(stretched / 2)
-    rivals = chosen * w["context.against"]
-    offset = moved * 4 - gain * w["context.centred"] * middle[0] + rivals @ middle[1:]
+    gain, rivals, offset = _change(w, films, low, middle, high, share, together)
     told = []
     for i, film in enumerate(films):
-        changed = gain * film - sum(rival * each[i] for rival, each in zip(rivals, known, strict=True))
-        changed[width:] += offset
+        changed = gain * film - sum(rival * each[i] for rival, each in zip(rivals, everything[1:], strict=True))
+        changed[-power.shape[1] :] += offset
         told.append(changed)
     return told
+
+
+def _stream_in_context(w: Weights, said: Array, films: Sequence[Array], power: Array) -> Array:
+    """What is said of a query and all classes at every hop ``(T, 1 + C, bands)``, and power ``(T, bands)``, to masks
+    ``(T, bands)``, from weighted means over all hops so far, each counting less than the next."""
+    masks, middle = np.zeros_like(power), np.zeros(said.shape[1])
+    loud, values, aboves = np.sqrt(power), np.zeros((0, *said.shape[1:])), np.zeros((0, *said.shape[1:]))
+    heard = loud.sum(1) > 1e-8
+    for t in range(len(said)):
+        aboves = np.concatenate([aboves, sigmoid(said[t] - middle[:, None])[None]])
+        values = said[: t + 1]
+        ago = np.append(np.cumsum(heard[1 : t + 1][::-1])[::-1], 0)
+        weight = loud[: t + 1] * 0.99826 ** ago[:, None]
+        total = weight.sum() + 1e-8
+        mean = np.einsum("tb,tnb->n", weight, values) / total
+        share = np.einsum("tb,tnb->n", weight, aboves) / total
+        upper = np.einsum("tb,tnb->n", weight, aboves * values) / total
+        high, low = upper / (share + 1e-4), (mean - upper) / (1 - share + 1e-4)
+        middle = (high + low) / 2
+        variance = np.einsum("tb,tnb->n", weight, np.square(values)) / total - np.square(mean)
+        spread = np.sqrt(np.maximum(variance, 0) + 1e-3)
+        product = np.einsum("tb,tb,tnb->n", weight, values[:, 0], values[:, 1:]) / total
+        together = (product - mean[0] * mean[1:]) / (spread[0] * spread[1:])
+        gain, rivals, offset = _change(w, films, low, middle, high, share, together)
+        masks[t] = sigmoid(gain * said[t, 0] - rivals @ said[t, 1:] + offset)
+    return masks
 
 
 def _listeners(w: Weights) -> list[Weights]:

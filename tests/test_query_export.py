@@ -29,6 +29,7 @@ from export.parity import Parity
 from export.query import check_live, write_query
 from models.query.bert import ROBERTA, TextSize, published_names
 from models.query.bert import TextEncoder as TextNetwork
+from models.query.context import Context
 from models.query.network import LiveQuery, Size, StudioQuery
 from models.query.resunet import ResUNet30
 from streaming.errors import ModelError
@@ -43,7 +44,7 @@ def _one_thread() -> None:
 
 
 def shaken(network: nn.Module, seed: int = 0) -> Any:
-    """A network whose norms have statistics that are not those of the start."""
+    """A network whose norms and context are not those of the start."""
     torch.manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -53,6 +54,9 @@ def shaken(network: nn.Module, seed: int = 0) -> Any:
             module.running_var.uniform_(0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.1)
+        if isinstance(module, Context):
+            for value in (*module.parameters(), module.known):
+                nn.init.normal_(value, 0, 0.3)
     return network.eval()
 
 
@@ -60,9 +64,12 @@ def all_hold(rows: list[Parity]) -> bool:
     return bool(rows) and all(row.holds for row in rows)
 
 
-def test_live_equals_the_reference_and_does_what_its_card_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("known", [0, 5])
+def test_live_equals_the_reference_and_does_what_its_card_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
     file = tmp_path / "query-live.onnx"
-    network = shaken(LiveQuery(SMALL))
+    network = shaken(LiveQuery(replace(SMALL, known=known)))
     rows = write_query(network, file, "query-live", (), "minilm")
     assert all_hold(rows), rows
     assert {finding.what for finding in check_model(file)} >= {"query", "sound", "latency"}
@@ -78,9 +85,6 @@ def test_studio_equals_the_reference_and_does_what_its_card_says(
 ) -> None:
     file = tmp_path / "query-studio.onnx"
     network = shaken(StudioQuery(replace(SMALL, memory=6, known=known)))
-    if network.context is not None:
-        for value in (*network.context.parameters(), network.context.known):
-            nn.init.normal_(value, 0, 0.3)
     rows = write_query(network, file, "query-studio", (), "minilm")
     assert all_hold(rows), rows
     assert {finding.what for finding in check_model(file)} >= {"query", "sound", "latency"}

@@ -17,7 +17,7 @@ from models.flagger.recordings import RATE
 from models.query.calibration import SEED, calibrate
 from models.query.captions import Captions, embed, load, save
 from models.query.classes import SoundClass, class_of_file, class_of_label, classes
-from models.query.context import Context
+from models.query.context import Context, Facts
 from models.query.evaluation import mixtures, sdr, si_sdr
 from models.query.loss import heard_loss, leak_loss
 from models.query.mixing import Mixer, shares
@@ -451,10 +451,9 @@ def test_standings_part_the_loud_from_the_rest() -> None:
     said[..., 1] = torch.linspace(-3, 3, 10)[:, None]
     power = torch.ones(10, 8)
     facts = context.facts(said, power, torch.zeros(1, 2))
-    low, middle, high, share, mean = (float(x) for x in facts.asked)
+    low, middle, high, share = (float(x) for x in facts.asked)
     assert (low, middle, high) == pytest.approx((-20, -10, 0), abs=0.1)
     assert share == pytest.approx(0.3, abs=0.01)
-    assert mean == pytest.approx(-14)
     assert facts.together[0, 0] < -0.5  # it is there when the other is not
     assert float(facts.together[0, 1]) == pytest.approx(0, abs=1e-5)  # what never changes tells nothing
     louder = context.facts(said, 100 * power, torch.zeros(1, 2))
@@ -484,8 +483,8 @@ def test_films_that_are_changed_say_what_was_to_be_said() -> None:
     film = network.condition(torch.nn.functional.normalize(torch.randn(3, 384), dim=-1))
     with torch.no_grad():
         masks = network.every_hop(power, film)
-        for clip, mask in zip(power, masks, strict=True):
-            facts, said = network.facts(context, network.looks(clip[None]), clip, film)
+        for i, mask in enumerate(masks):
+            facts, said = network.facts(context, power[i : i + 1], film)
             now = context.change(facts).of(said[..., :3], said[..., 3:])
             of_turn = mask[STUDIO_TURN::STUDIO_SPREAD]
             torch.testing.assert_close(torch.sigmoid(now[: len(of_turn)]), of_turn)
@@ -496,9 +495,57 @@ def test_films_that_are_changed_say_what_was_to_be_said() -> None:
         )  # what else is asked is no matter
 
 
-def test_a_context_is_fitted_on_what_is_new(judged: Pool) -> None:
+def test_what_is_remembered_of_a_stream_is_what_it_held() -> None:
+    """Facts of the whole, where all counts alike; a row that is asked something else begins afresh, the others not."""
     torch.manual_seed(0)
-    task, captions = make_task("studio", replace(ONE, listeners=2)).eval(), embed(fake)
+    context, hops, bands = stirred(Context(4, 8)), 30, 8
+    said, power, alike = 3 * torch.randn(hops, bands, 6), torch.rand(hops, bands), torch.zeros(2, 4)
+    film = torch.randn(2, 8)
+
+    def heard(films: list[Tensor], start: int = 0) -> Facts:
+        memory = torch.zeros(context.remembers(2))
+        for t in range(start, hops):
+            facts, memory = context.remember(said[t], power[t], films[t], memory, alike)
+        return facts
+
+    with torch.no_grad():
+        through, late = heard([film] * hops), heard([film] * hops, start=20)
+        clip = context.facts(said, power, alike)
+        assert (through.together - clip.together).abs().max() < 0.05
+        for stream, whole in zip((*through.asked, *through.known), (*clip.asked, *clip.known), strict=True):
+            assert (stream - whole).abs().max() < 1.0
+        swapped = heard([torch.stack([film[0], -film[1]])] * 20 + [film] * (hops - 20))
+        torch.testing.assert_close(swapped.known, through.known)
+        torch.testing.assert_close(swapped.together[0], through.together[0])
+        torch.testing.assert_close(swapped.together[1], late.together[1], rtol=1e-3, atol=1e-3)
+        for one, other, same in zip(swapped.asked, late.asked, through.asked, strict=True):
+            torch.testing.assert_close(one[0], same[0])
+            torch.testing.assert_close(one[1], other[1], rtol=1e-3, atol=1e-3)
+        power[:] = 0
+        assert all(torch.isfinite(x).all() for x in (*heard([film] * hops).asked, *heard([film] * hops).known))
+
+
+def test_a_live_context_hears_no_future() -> None:
+    torch.manual_seed(0)
+    network = LiveQuery(replace(ONE, known=5)).eval()
+    assert network.context is not None
+    stirred(network.context)
+    power = torch.rand(2, 27, 2, LIVE_BANDS.count)
+    film = network.condition(torch.nn.functional.normalize(torch.randn(3, 384), dim=-1))
+    with torch.no_grad():
+        masks = network.every_hop(power, film)
+        changed = power.clone()
+        changed[:, 20:] = 0
+        after = network.every_hop(changed, film)
+    assert masks.shape == (2, 27, LIVE_BANDS.count, 3)
+    torch.testing.assert_close(after[:, :20], masks[:, :20])
+    assert (after[:, 20:] - masks[:, 20:]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", ["live", "studio"])
+def test_a_context_is_fitted_on_what_is_new(kind: Kind, judged: Pool) -> None:
+    torch.manual_seed(0)
+    task, captions = make_task(kind, replace(ONE, listeners=2)).eval(), embed(fake)
     ready, without, fitted = calibrate(task, judged, captions, count=6, epochs=30)
     context = ready.network.context
     assert context is not None
@@ -507,14 +554,13 @@ def test_a_context_is_fitted_on_what_is_new(judged: Pool) -> None:
     after: list[list[float]] = []
     for mixture in mixtures(judged, 6, SEED):
         mix = torch.from_numpy(soxr.resample(mixture.wanted + mixture.other, RATE, task.rate))
+        mix = mix.expand(2, -1) if kind == "live" else mix
         words = torch.from_numpy(np.stack([captions.table[captions.heard[key][0]] for key in (mixture.kind, "sheep")]))
         with torch.no_grad():
             for found, one in ((before, task), (after, ready)):
                 found.append([float(10 * torch.log10(x.square().sum())) for x in one.separate(mix, words)])
     assert np.mean(np.subtract(after, before)) < -5  # noise beside noise: what cannot be told apart is best left out
     assert np.isfinite([*without, *fitted]).all()
-    with pytest.raises(ModelError, match="query-live hears no clips"):
-        calibrate(make_task("live", ONE).eval(), judged, captions)
 
 
 def test_evaluation_mixtures_are_the_same_each_time_and_never_of_kin(judged: Pool) -> None:

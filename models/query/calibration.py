@@ -1,4 +1,4 @@
-"""Teach query-studio what to make of all else that a clip holds: its `context`, fitted on validation mixtures.
+"""Teach a trained network what to make of all else that it hears: its `context`, fitted on validation mixtures.
 
 ``python -m models.query.calibration CHECKPOINT POOL OUT`` gives a trained network the films of every known class and
 fits the two small judges that weigh them, by the loss of training: the sounds of validation are as new to the network
@@ -19,14 +19,13 @@ from torch import Tensor, nn
 
 from models.flagger.recordings import RATE
 from models.processor import keep_memory, no_denormals
-from streaming.errors import ModelError
 
 from .captions import Captions, load
 from .classes import classes
 from .context import Context, Facts
 from .evaluation import mixtures
 from .loss import heard_loss, leak_loss
-from .network import STUDIO_SPREAD, STUDIO_TURN
+from .network import SPREAD, STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
 from .training import Settings, StudioTask, Task, load_task, read_checkpoint, save, with_known
 
@@ -71,21 +70,13 @@ class Judged(NamedTuple):
 @no_denormals()
 def calibrate(
     task: Task, pool: Pool, captions: Captions, count: int = MIXTURES, epochs: int = EPOCHS
-) -> tuple[StudioTask, Judged, Judged]:
-    """The same network with a context.
-
-    Returns:
-        It, and how it does without a context and with one that was fitted on other classes.
-
-    Raises:
-        ModelError: the network is no query-studio.
-    """
+) -> tuple[Task, Judged, Judged]:
+    """The same network with a context, and how it does without one and with one that was fitted on other classes."""
     keep_memory()
     known = [key for key, sound in classes().items() if key in captions.heard and not sound.unseen]
     ready = with_known(task, len(known)).eval()
-    if not isinstance(ready, StudioTask) or ready.network.context is None:
-        raise ModelError("query-live hears no clips as a whole: there is no context to calibrate")
     context = ready.network.context
+    assert context is not None
     with torch.no_grad():
         for row, key in enumerate(known):
             words = torch.from_numpy(captions.table[captions.heard[key]])
@@ -112,18 +103,23 @@ def _asked(pool: Pool, captions: Captions, count: int) -> Iterator[tuple[tuple[s
         yield kinds, torch.from_numpy(words), torch.from_numpy(np.stack([wanted, other]))
 
 
-def _example(task: StudioTask, context: Context, kinds: tuple[str, ...], words: Tensor, sounds: Tensor) -> Example:
-    waves = torch.from_numpy(soxr.resample(sounds.t().numpy(), RATE, task.rate)).t()
-    spectra = task.analyse(waves)
+def _example(task: Task, context: Context, kinds: tuple[str, ...], words: Tensor, sounds: Tensor) -> Example:
+    film = task.network.condition(words)
+    if isinstance(task, StudioTask):
+        waves = torch.from_numpy(soxr.resample(sounds.t().numpy(), RATE, task.rate)).t()
+        spectra = task.analyse(waves)
+        facts, said = task.network.facts(context, task.power(spectra.sum(0)[None]), film)
+        looks = slice(STUDIO_TURN, None, STUDIO_SPREAD)
+    else:
+        spectra = task.stft.analyse(sounds)  # in the centre: both channels are as one
+        facts, said = task.network.facts(context, task.power(spectra.sum(0).expand(2, -1, -1)), film)
+        looks = slice(SPREAD - 1, None, SPREAD)
+        facts, said = facts.at(looks), said[looks]
     mix = spectra.sum(0)
-    power = mix.abs().square() @ task.pooling
-    network = task.network
-    facts, said = network.facts(context, network.looks(power[None]), power, network.condition(words))
-    looks = slice(STUDIO_TURN, None, STUDIO_SPREAD)
     common = ((mix * spectra.conj()).real @ task.pooling)[:, looks]
     wanted = (spectra.abs().square() @ task.pooling)[:, looks].sum((1, 2))
     said = said[: common.shape[1]].clamp(-CERTAIN, CERTAIN).half()
-    return Example(kinds, said, facts, power[looks], common, wanted)
+    return Example(kinds, said, facts, (mix.abs().square() @ task.pooling)[looks], common, wanted)
 
 
 def _losses(context: Context | None, example: Example) -> tuple[Tensor, Tensor]:

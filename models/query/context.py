@@ -22,12 +22,18 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 ROUNDS = 3
 """In which the middle between low and high settles."""
 SCARCE = 1e-4
 """Share of a clip that is as good as none of it."""
+SILENT = 1e-8
+"""Loudness that is as good as none."""
+FADE = 0.99826
+"""Of what is remembered from one hop of 8.7 ms to the next: 5 s."""
+SUMS, PAIRS = 5, 3
+"""Running sums of everything: loudness, times what is said, its square, what lies above the middle, times what is said;
+and of pairs of a query and a class: both, the class, its square."""
 LEAST_VARIANCE = 1e-3
 JUDGE = 12
 """Hidden numbers of a judge."""
@@ -46,21 +52,22 @@ class Standings(NamedTuple):
         middle: half way between them, as in Ridler and Calvard, "Picture Thresholding Using an Iterative Selection
             Method", IEEE SMC 1978.
         share: of the clip's loudness that lies above.
-        mean: of all.
     """
 
     low: Tensor
     middle: Tensor
     high: Tensor
     share: Tensor
-    mean: Tensor
+
+    def part(self, which: slice) -> "Standings":
+        return Standings(*(x[which] for x in self))
 
 
 class Facts(NamedTuple):
     """All that the judges are told of a clip.
 
     Attributes:
-        asked, known: standings of Q queries and of C classes.
+        asked, known: standings of Q queries and of C classes; of a stream, at every hop, all but ``alike``.
         together: ``(Q, C)``, how what is said of a query and of a class go together over the clip, −1 to 1.
         alike: ``(Q, C)``, how near their films are, −1 to 1.
     """
@@ -70,18 +77,24 @@ class Facts(NamedTuple):
     together: Tensor
     alike: Tensor
 
+    def at(self, hops: slice) -> "Facts":
+        """Those of some hops of a stream."""
+        return Facts(self.asked.part(hops), self.known.part(hops), self.together[hops], self.alike)
+
 
 class Change(NamedTuple):
-    """Of what is said of Q queries: times ``gain (Q,)``, less the classes by ``rivals (Q, C)``, and ``offset (Q,)``."""
+    """Of what is said of Q queries: times ``gain (..., Q)``, less the classes by ``rivals (..., Q, C)``, and
+    ``offset (..., Q)``."""
 
     gain: Tensor
     rivals: Tensor
     offset: Tensor
 
     def of(self, asked: Tensor, known: Tensor) -> Tensor:
-        """What is said of the queries ``(..., Q)`` and of the classes ``(..., C)`` to what is said now."""
-        changed: Tensor = asked * self.gain + self.offset - known @ self.rivals.t()
-        return changed
+        """What is said of the queries ``(..., bands, Q)`` and of the classes ``(..., bands, C)`` to what is said
+        now."""
+        kept = asked * self.gain[..., None, :] + self.offset[..., None, :]
+        return kept - known @ self.rivals.transpose(-1, -2)
 
 
 class Context(nn.Module):
@@ -96,10 +109,10 @@ class Context(nn.Module):
         self.gain, self.centred, self.against = (nn.Parameter(torch.tensor([x])) for x in (1.0, 0.5, 0.5))
 
     def facts(self, said: Tensor, power: Tensor, alike: Tensor) -> Facts:
-        """What is said of the queries and, after them, of the classes ``(T, bands, Q + C)``, the clip's power
-        ``(T, bands)``, and how alike they are ``(Q, C)``."""
+        """Of a clip: what is said of the queries and, after them, of the classes ``(T, bands, Q + C)``, the clip's
+        power ``(T, bands)``, and how alike they are ``(Q, C)``."""
         loudness = power.sqrt().flatten()
-        weight = loudness / loudness.sum().clamp_min(SCARCE**2)
+        weight = loudness / loudness.sum().clamp_min(SILENT)
         said = said.flatten(0, 1)
         queries = said.shape[1] - len(self.known)
         mean = weight @ said
@@ -108,29 +121,76 @@ class Context(nn.Module):
         together = (weight[:, None] * apart[:, :queries]).t() @ apart[:, queries:]
         together = together / (spread[:queries, None] * spread[queries:])
         standings = _standings(said, weight, mean)
-        asked, known = (Standings(*(x[part] for x in standings)) for part in (slice(queries), slice(queries, None)))
-        return Facts(asked, known, together, alike)
+        return Facts(standings.part(slice(queries)), standings.part(slice(queries, None)), together, alike)
+
+    def remember(
+        self, said: Tensor, power: Tensor, film: Tensor, memory: Tensor, alike: Tensor
+    ) -> tuple[Facts, Tensor]:
+        """Of a stream: what is said at one more hop ``(bands, Q + C)``, its power ``(bands,)``, the films ``(Q,
+        films)``, and what is remembered, to the facts and what is remembered now. A row whose film is another begins
+        afresh."""
+        queries, classes = alike.shape
+        sums, middle, pairs, told = self._parts(memory, queries)
+        loudness = power.sqrt()
+        total = loudness.sum()
+        fade = torch.where(total > SILENT, FADE, 1.0)
+        same = ((film - told).abs().sum(1) == 0).to(said.dtype)
+        goes_on = torch.cat([same, torch.ones(classes)])
+        middle = middle * goes_on
+        above = loudness[:, None] * torch.sigmoid(said - middle)
+        new = [total.expand_as(middle), loudness @ said, loudness @ said.square(), above.sum(0), (above * said).sum(0)]
+        sums = sums * (fade * goes_on) + torch.stack(new)
+        weight, said_sum, squares, above_sum, high_sum = sums.unbind(0)
+        weight = weight + SILENT
+        mean, share, high = said_sum / weight, above_sum / weight, high_sum / (above_sum + SCARCE * weight)
+        low = (mean - high_sum / weight) / (1 - share + SCARCE)
+        middle = (high + low) / 2
+        asked, known = said.split([queries, classes], dim=1)
+        both = (loudness[:, None] * asked).t() @ known
+        theirs = [loudness @ known, loudness @ known.square()]
+        pairs = pairs * (fade * same[:, None]) + torch.stack([both, *(x.expand_as(both) for x in theirs)])
+        product, theirs_mean, theirs_square = (pairs / weight[:queries, None]).unbind(0)
+        ours, ours_square = mean[:queries, None], (squares / weight)[:queries, None]
+        spread = (ours_square - ours.square()).clamp_min(0) + LEAST_VARIANCE
+        their_spread = (theirs_square - theirs_mean.square()).clamp_min(0) + LEAST_VARIANCE
+        together = (product - ours * theirs_mean) / (spread * their_spread).sqrt()
+        standings = Standings(low, middle, high, share)
+        facts = Facts(standings.part(slice(queries)), standings.part(slice(queries, None)), together, alike)
+        return facts, torch.cat([x.flatten() for x in (sums, middle, pairs, film)])
+
+    def remembers(self, queries: int) -> int:
+        """How many numbers."""
+        classes, films = self.known.shape
+        return (SUMS + 1) * (queries + classes) + PAIRS * queries * classes + queries * films
+
+    def _parts(self, memory: Tensor, queries: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        classes, films = self.known.shape
+        both = queries + classes
+        sums, middle, pairs, told = memory.split([SUMS * both, both, PAIRS * queries * classes, queries * films])
+        return sums.view(SUMS, both), middle, pairs.view(PAIRS, queries, classes), told.view(queries, films)
 
     def change(self, facts: Facts) -> Change:
         """What the judges make of it."""
         asked, known, shape = facts.asked, facts.known, facts.together.shape
-        told = [facts.together * TWICE, facts.alike * TWICE]
-        told += [x.expand(shape) * SCALE for x in (known.high, known.middle, known.low)]
-        told += [x[:, None].expand(shape) * SCALE for x in (asked.high, asked.middle)]
-        told += [known.share.expand(shape) * TWICE, asked.share[:, None].expand(shape) * TWICE]
+        alike = facts.alike.expand(shape)
+        theirs = [x[..., None, :].expand(shape) for x in (known.high, known.middle, known.low, known.share)]
+        ours = [x[..., None].expand(shape) for x in (asked.high, asked.middle, asked.share)]
+        told = [x * TWICE for x in (facts.together, alike)]
+        told += [x * SCALE for x in (*theirs[:3], *ours[:2])]
+        told += [x * TWICE for x in (theirs[3], ours[2])]
         there = self.rival(torch.stack(told, dim=-1))[..., 0] / SCALE - STRICT
-        there = there - NEARNESS * facts.together + known.high / 2
-        none = torch.zeros_like(there[:, :1])
-        chosen = torch.softmax(torch.cat([there, none], dim=1), dim=1)[:, :-1]
-        better = torch.sigmoid(known.high - asked.high[:, None]).mean(1)
-        most, usual = (x.expand_as(better) for x in (known.high.amax(0), known.high.mean(0)))
-        theirs, theirs_together, theirs_alike = ((chosen * x).sum(1) for x in (known.high, facts.together, facts.alike))
-        told = [x * SCALE for x in (asked.low, asked.middle, asked.high, most, usual, theirs)]
-        told += [x * TWICE for x in (better, asked.share, theirs_together, theirs_alike)]
+        there = there - NEARNESS * facts.together + theirs[0] / 2
+        none = torch.zeros_like(there[..., :1])
+        chosen = torch.softmax(torch.cat([there, none], dim=-1), dim=-1)[..., :-1]
+        better = torch.sigmoid(theirs[0] - ours[0]).mean(-1)
+        of_rivals = [(chosen * x).sum(-1) for x in (theirs[0], facts.together, alike)]
+        most, usual = (x[..., None].expand_as(better) for x in (known.high.amax(-1), known.high.mean(-1)))
+        told = [x * SCALE for x in (asked.low, asked.middle, asked.high, most, usual, of_rivals[0])]
+        told += [x * TWICE for x in (better, asked.share, *of_rivals[1:])]
         judged = self.presence(torch.stack(told, dim=-1))
-        gain = self.gain * torch.exp(judged[:, 1] / 2)
+        gain = self.gain * torch.exp(judged[..., 1] / 2)
         rivals = chosen * self.against
-        offset = judged[:, 0] / SCALE - gain * self.centred * asked.middle + rivals @ known.middle
+        offset = judged[..., 0] / SCALE - gain * self.centred * asked.middle + (rivals * theirs[1]).sum(-1)
         return Change(gain, rivals, offset)
 
 
@@ -151,9 +211,4 @@ def _standings(said: Tensor, weight: Tensor, mean: Tensor) -> Standings:
         high = (above * said).sum(0) / (share + SCARCE)
         low = (mean - share * high) / (1 - share + SCARCE)
         middle = (high + low) / 2
-    return Standings(low, middle, high, share, mean)
-
-
-def alike(one: Tensor, other: Tensor) -> Tensor:
-    """Cosines of ``(Q, n)`` and ``(C, n)``."""
-    return F.normalize(one, dim=1) @ F.normalize(other, dim=1).t()
+    return Standings(low, middle, high, share)

@@ -43,7 +43,7 @@ from torch.nn import functional as F
 from models.separator.recurrence import run_gru
 from streaming.windows import Windows
 
-from .context import Context, Facts, alike
+from .context import Context, Facts, Standings
 
 WINDOWS = Windows(2048, 384)
 """Of query-live: 17.4 ms at 44.1 kHz, 16 ms at 48."""
@@ -129,7 +129,7 @@ class Size:
     listeners: int = 1
     """Networks that are averaged: a tenth of a dB each, at the cost of each."""
     known: int = 0
-    """Classes that query-studio sets what it is asked for against (`context`); 0 if it does not."""
+    """Classes that what is asked for is set against (`context`); 0 if it is not."""
 
 
 @dataclass(frozen=True)
@@ -301,6 +301,7 @@ class BandQuery(nn.Module):
         super().__init__()
         self.shape = Shape(size, bands, both_ways)
         self.listeners = nn.ModuleList(Listener(self.shape) for _ in range(size.listeners))
+        self.context = Context(size.known, self.films) if size.known else None
 
     @property
     def size(self) -> Size:
@@ -332,9 +333,19 @@ class BandQuery(nn.Module):
         """Both in one."""
         return self.said(self.heard(seen), film)
 
+    def together(self, heard: Sequence[Tensor], film: Tensor) -> Tensor:
+        """What they say together ``(M, T, bands, Q)``."""
+        return torch.stack(self.said(heard, film)).mean(0)
+
+    def alike(self, film: Tensor, other: Tensor) -> Tensor:
+        """How alike films are, ``(Q, C)``, but for their offsets."""
+        films = [x.unflatten(1, (-1, self.shape.film))[..., : self.size.width].flatten(1) for x in (film, other)]
+        one, two = (F.normalize(x, dim=1) for x in films)
+        return one @ two.t()
+
     def forward(self, seen: Tensor, film: Tensor) -> Tensor:
         """What is described and films to the masks of them all, 0 … 1."""
-        return torch.sigmoid(torch.stack(self.apart(seen, film)).mean(0))
+        return torch.sigmoid(self.together(self.heard(seen), film))
 
 
 class LiveQuery(BandQuery):
@@ -346,7 +357,29 @@ class LiveQuery(BandQuery):
     def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
         """Power of mid and side at every hop ``(M, T, 2, bands)`` and films to masks as they are live
         ``(M, T, bands, Q)``."""
-        return in_turn(self(interleaved(described(power)), film), power.shape[1])
+        if self.context is None:
+            return in_turn(self(interleaved(described(power)), film), power.shape[1])
+        masks = []
+        for stream in power.split(1):
+            facts, said = self.facts(self.context, stream, film)
+            now = self.context.change(facts).of(said[..., : len(film)], said[..., len(film) :])
+            masks.append(torch.sigmoid(now))
+        return torch.stack(masks)
+
+    def facts(self, context: Context, power: Tensor, film: Tensor) -> tuple[Facts, Tensor]:
+        """Of one stream ``(1, T, 2, bands)``: what the context judges by at every hop, and what is said of queries and
+        classes ``(T, bands, Q + C)``."""
+        heard = self.heard(interleaved(described(power)))
+        said = in_turn(self.together(heard, torch.cat([film, context.known])), power.shape[1])[0]
+        memory, alike, facts = torch.zeros(context.remembers(len(film))), self.alike(film, context.known), []
+        for hop, level in zip(said, power[0].sum(1), strict=True):
+            fact, memory = context.remember(hop, level, film, memory, alike)
+            facts.append(fact)
+        asked, known = (
+            Standings(*(torch.stack(x) for x in zip(*each, strict=True)))
+            for each in ([fact.asked for fact in facts], [fact.known for fact in facts])
+        )
+        return Facts(asked, known, torch.stack([fact.together for fact in facts]), alike), said
 
 
 class StudioQuery(BandQuery):
@@ -354,35 +387,36 @@ class StudioQuery(BandQuery):
 
     def __init__(self, size: Size | None = None) -> None:
         super().__init__(size or Size(listeners=2), STUDIO_BANDS.count, both_ways=True)
-        self.context = Context(self.size.known, self.films) if self.size.known else None
 
     def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
         """Power at every hop of clips ``(M, T, bands)`` and films to masks ``(M, T, bands, Q)``."""
         masks = []
         for clip in power.split(1):
-            heard = self.looks(clip)
-            told = film if self.context is None else self.in_context(self.context, heard, clip[0], film)
-            masks.append(torch.sigmoid(torch.stack(self.said(heard, told)).mean(0)))
+            heard = self._looks(clip)
+            told = film if self.context is None else self._in_context(self.context, heard, clip[0], film)
+            masks.append(torch.sigmoid(self.together(heard, told)))
         return in_turn(torch.cat(masks), power.shape[1], STUDIO_SPREAD)
 
-    def looks(self, power: Tensor) -> list[Tensor]:
+    def facts(self, context: Context, power: Tensor, film: Tensor) -> tuple[Facts, Tensor]:
+        """Of one clip ``(1, T, bands)``: what the context judges by, and what is said of queries and classes at the
+        looks of `STUDIO_TURN` ``(looks, bands, Q + C)``."""
+        return self._facts(context, self._looks(power), power[0], film)
+
+    def _looks(self, power: Tensor) -> list[Tensor]:
         """What each listener hears of clips ``(M, T, bands)``: ``(M * STUDIO_SPREAD, looks, bands, width)``."""
         seen = described_both_ways(F.pad(power, (0, 0, 0, -power.shape[1] % STUDIO_SPREAD)))
         return self.heard(interleaved(seen, STUDIO_SPREAD))
 
-    def in_context(self, context: Context, heard: Sequence[Tensor], power: Tensor, film: Tensor) -> Tensor:
-        """Films ``(Q, films)`` as one clip needs them, from what is heard of it and its power ``(T, bands)``."""
-        change = context.change(self.facts(context, heard, power, film)[0])
+    def _facts(self, context: Context, heard: Sequence[Tensor], power: Tensor, film: Tensor) -> tuple[Facts, Tensor]:
+        everything, of_turn = torch.cat([film, context.known]), slice(STUDIO_TURN, STUDIO_TURN + 1)
+        said = self.together([x[of_turn] for x in heard], everything)[0]
+        there = F.pad(power, (0, 0, 0, -len(power) % STUDIO_SPREAD))[STUDIO_TURN::STUDIO_SPREAD]
+        return context.facts(said, there, self.alike(film, context.known)), said
+
+    def _in_context(self, context: Context, heard: Sequence[Tensor], power: Tensor, film: Tensor) -> Tensor:
+        """Films ``(Q, films)`` as one clip needs them: masks before the sigmoid are linear in them, and so one more or
+        less of a film is as good as a change of all that is said."""
+        change = context.change(self._facts(context, heard, power, film)[0])
         told = film * change.gain[:, None] - change.rivals @ context.known
         offset = F.pad(change.offset[:, None].expand(-1, self.shape.bands), (self.size.width, 0))
         return told + offset.repeat(1, self.size.listeners)
-
-    def facts(self, context: Context, heard: Sequence[Tensor], power: Tensor, film: Tensor) -> tuple[Facts, Tensor]:
-        """What the context judges by, and what is said of queries and classes where it looks ``(T, bands, Q + C)``."""
-        everything = torch.cat([film, context.known])
-        said = torch.stack(self.said([x[STUDIO_TURN : STUDIO_TURN + 1] for x in heard], everything)).mean(0)[0]
-        there = F.pad(power, (0, 0, 0, -len(power) % STUDIO_SPREAD))[STUDIO_TURN::STUDIO_SPREAD]
-        weights = [
-            x.unflatten(1, (-1, self.shape.film))[..., : self.size.width].flatten(1) for x in (film, context.known)
-        ]
-        return context.facts(said, there, alike(*weights)), said

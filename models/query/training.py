@@ -108,9 +108,13 @@ class LiveTask(nn.Module):
     def heard(self, mix: Tensor, embedding: Tensor) -> Heard:
         """What is heard of ``(2, samples)``, asked ``(Q, D)``."""
         spectra = self.stft.analyse(mix)  # (2, T, bins)
-        power = (mid_and_side(spectra[None]).abs().square() @ self.pooling).transpose(1, 2)
+        power = self.power(spectra)
         masks = self.network.every_hop(power, self.network.condition(embedding))
         return Heard(spectra, power.sum(2)[0], masks[0])
+
+    def power(self, spectra: Tensor) -> Tensor:
+        """Of left and right ``(2, T, bins)``, as the network hears it ``(1, T, 2, bands)``."""
+        return (mid_and_side(spectra[None]).abs().square() @ self.pooling).transpose(1, 2)
 
     def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
         """``(2, samples)`` and ``(Q, D)`` to ``(Q, 2, samples less a hop)``."""
@@ -155,9 +159,13 @@ class StudioTask(nn.Module):
     def heard(self, mix: Tensor, embedding: Tensor) -> Heard:
         """What is heard of ``(samples,)``, asked ``(Q, D)``."""
         spectra = self.analyse(mix[None])
-        power = spectra.abs().square() @ self.pooling
+        power = self.power(spectra)
         masks = self.network.every_hop(power, self.network.condition(embedding))
         return Heard(spectra, power[0], masks[0])
+
+    def power(self, spectra: Tensor) -> Tensor:
+        """``(N, T, bins)`` as the network hears it ``(N, T, bands)``."""
+        return spectra.abs().square() @ self.pooling
 
     def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
         """``(samples,)`` and ``(Q, D)`` to ``(Q, samples)``."""
