@@ -172,20 +172,21 @@ def _change(
     """Gain, rivals and offset of a query, from standings of it and the classes after it ``(1 + C)``."""
 
     def judge(name: str, facts: Sequence[Array]) -> Array:
-        hidden = np.tanh(w[f"context.{name}.0.weight"] @ np.array(facts) + w[f"context.{name}.0.bias"][:, None])
-        return np.asarray(w[f"context.{name}.2.weight"] @ hidden + w[f"context.{name}.2.bias"][:, None])
+        hidden = np.tanh(w[f"context.{name}.first.weight"] @ np.array(facts) + w[f"context.{name}.first.bias"][:, None])
+        return np.asarray(w[f"context.{name}.last.weight"] @ hidden + w[f"context.{name}.last.bias"][:, None])
 
     bands = len(films[0]) - len(_listeners(w)[0]["leave.bias"])
     directions = [np.concatenate([film[:-bands] for film in each]) for each in _everything(w, films)]
     directions = [each / np.linalg.norm(each) for each in directions]
     alike = np.array([each @ directions[0] for each in directions[1:]])
     ours = np.ones_like(alike)
-    facts = [together * 2, alike * 2, high[1:] / 4, middle[1:] / 4, low[1:] / 4]
-    facts += [ours * high[0] / 4, ours * middle[0] / 4, share[1:] * 2, ours * share[0] * 2]
+    facts = [together * 2, alike * 2, low[1:] / 4, middle[1:] / 4, high[1:] / 4, share[1:] * 2]
+    facts += [ours * middle[0] / 4, ours * high[0] / 4, ours * share[0] * 2]
     there = np.append(judge("rival", facts)[0] * 4 - 3 - 4 * together + high[1:] / 2, 0.0)
     chosen = (np.exp(there) / np.exp(there).sum())[:-1]
-    facts = [x / 4 for x in (low[0], middle[0], high[0], high[1:].max(), high[1:].mean(), chosen @ high[1:])]
-    facts += [x * 2 for x in (sigmoid(high[1:] - high[0]).mean(), share[0], chosen @ together, chosen @ alike)]
+    facts = [low[0] / 4, middle[0] / 4, high[0] / 4, share[0] * 2]
+    facts += [x / 4 for x in (high[1:].max(), high[1:].mean(), chosen @ high[1:])]
+    facts += [x * 2 for x in (chosen @ together, chosen @ alike, sigmoid(high[1:] - high[0]).mean())]
     moved, stretched = judge("presence", [np.array([fact]) for fact in facts])[:, 0]
     rivals = chosen * w["context.against"]
     gain = float(w["context.gain"][0] * np.exp(stretched / 2))

@@ -31,8 +31,8 @@ from .training import Settings, StudioTask, Task, load_task, read_checkpoint, sa
 
 MIXTURES = 642
 SEED = 11
-ABSENT = 0.11
-"""What leaks of absent sounds counts for: as much as keeps their level where it was without a context."""
+ABSENT = 0.12
+"""What leaks of absent sounds counts for beside what is heard: about what keeps their level where it was without."""
 BATCH, EPOCHS = 16, 6
 PEAK_RATE, LAST_RATE, WARM_UP, WEIGHT_DECAY = 1e-2, 1e-4, 10, 1e-2
 FOLDS = 2
@@ -69,7 +69,7 @@ class Judged(NamedTuple):
 
 @no_denormals()
 def calibrate(
-    task: Task, pool: Pool, captions: Captions, count: int = MIXTURES, epochs: int = EPOCHS
+    task: Task, pool: Pool, captions: Captions, count: int = MIXTURES, epochs: int = EPOCHS, absent: float = ABSENT
 ) -> tuple[Task, Judged, Judged]:
     """The same network with a context, and how it does without one and with one that was fitted on other classes."""
     keep_memory()
@@ -86,8 +86,8 @@ def calibrate(
         ]
     kinds = sorted({kind for example in examples for kind in example.kinds})
     folds = [set(np.random.default_rng(SEED).permutation(kinds)[i::FOLDS]) for i in range(FOLDS)]
-    fitted = [(_fitted(context, examples, set(kinds) - fold, epochs), fold) for fold in folds]
-    context.load_state_dict(_fitted(context, examples, kinds, epochs).state_dict())
+    fitted = [(_fitted(context, examples, set(kinds) - fold, epochs, absent), fold) for fold in folds]
+    context.load_state_dict(_fitted(context, examples, kinds, epochs, absent).state_dict())
     return ready, _judged([(None, kinds)], examples), _judged(fitted, examples)
 
 
@@ -135,7 +135,7 @@ def _losses(context: Context | None, example: Example) -> tuple[Tensor, Tensor]:
     return heard_loss(kept[:2], common, example.wanted, whole), leak_loss(kept[2:], whole)
 
 
-def _fitted(start: Context, examples: Sequence[Example], kinds: Collection[str], epochs: int) -> Context:
+def _fitted(start: Context, examples: Sequence[Example], kinds: Collection[str], epochs: int, absent: float) -> Context:
     """A context whose judges have learned from what is asked for of these classes."""
     context = Context(*start.known.shape)
     torch.manual_seed(SEED)
@@ -151,7 +151,7 @@ def _fitted(start: Context, examples: Sequence[Example], kinds: Collection[str],
         for i in batch:
             heard, leaks = _losses(context, examples[i])
             ours = torch.tensor([kind in kinds for kind in examples[i].kinds])
-            total = total + (heard * ours[:2]).sum() + ABSENT * (leaks * ours[2:]).sum()
+            total = total + (heard * ours[:2]).sum() + absent * (leaks * ours[2:]).sum()
         optimiser.zero_grad(set_to_none=True)
         (total / len(batch)).backward()
         nn.utils.clip_grad_norm_(context.parameters(), 5.0)
@@ -177,11 +177,12 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("pool", type=Path)
     parser.add_argument("out", type=Path, help="the checkpoint to write")
+    parser.add_argument("--absent", type=float, default=ABSENT, metavar="WEIGHT", help="of what leaks")
     options = parser.parse_args()
     held = read_checkpoint(options.checkpoint)
     task, sources = load_task(options.checkpoint)
     captions = load(options.pool / "captions.npz")
-    ready, without, with_context = calibrate(task, Pool(options.pool, "validation"), captions)
+    ready, without, with_context = calibrate(task, Pool(options.pool, "validation"), captions, absent=options.absent)
     save(
         options.out,
         Settings(**held["settings"]),

@@ -35,51 +35,36 @@ SUMS, PAIRS = 5, 3
 """Running sums of everything: loudness, times what is said, its square, what lies above the middle, times what is said;
 and of pairs of a query and a class: both, the class, its square."""
 LEAST_VARIANCE = 1e-3
-JUDGE = 12
-"""Hidden numbers of a judge."""
-RIVAL_FACTS, PRESENCE_FACTS = 9, 10
+HIDDEN = 12
+"""Numbers between what a judge is told and what it says."""
 SCALE, TWICE = 0.25, 2.0
-"""That bring what judges are told to about one."""
+"""That bring masks before the sigmoid, and shares, to about one."""
+PAIR, STANDING = (TWICE, TWICE), (SCALE, SCALE, SCALE, TWICE)
+"""For facts of a pair, and for where a class or a query stands."""
 STRICT, NEARNESS = 3.0, 4.0
 """What being there, and being elsewhere, count for before a judge has learned anything."""
 
 
-class Standings(NamedTuple):
-    """Where what is said of so many things lies over a clip, each ``(n,)``.
-
-    Attributes:
-        low, high: means of the parts below and above the middle, softly parted.
-        middle: half way between them, as in Ridler and Calvard, "Picture Thresholding Using an Iterative Selection
-            Method", IEEE SMC 1978.
-        share: of the clip's loudness that lies above.
-    """
-
-    low: Tensor
-    middle: Tensor
-    high: Tensor
-    share: Tensor
-
-    def part(self, which: slice) -> "Standings":
-        return Standings(*(x[which] for x in self))
-
-
 class Facts(NamedTuple):
-    """All that the judges are told of a clip.
+    """All that the judges are told of a clip, or at every hop of a stream.
 
     Attributes:
-        asked, known: standings of Q queries and of C classes; of a stream, at every hop, all but ``alike``.
-        together: ``(Q, C)``, how what is said of a query and of a class go together over the clip, −1 to 1.
+        asked, known: where what is said of Q queries and of C classes lies, ``(..., 4, Q or C)``: the mean of the part
+            below the middle, the middle, the mean of the part above, softly parted, and the share of loudness that
+            lies above. The middle is half way between both means, as in Ridler and Calvard, "Picture Thresholding
+            Using an Iterative Selection Method", IEEE SMC 1978.
+        together: ``(..., Q, C)``, how what is said of a query and of a class go together, −1 to 1.
         alike: ``(Q, C)``, how near their films are, −1 to 1.
     """
 
-    asked: Standings
-    known: Standings
+    asked: Tensor
+    known: Tensor
     together: Tensor
     alike: Tensor
 
     def at(self, hops: slice) -> "Facts":
         """Those of some hops of a stream."""
-        return Facts(self.asked.part(hops), self.known.part(hops), self.together[hops], self.alike)
+        return Facts(self.asked[hops], self.known[hops], self.together[hops], self.alike)
 
 
 class Change(NamedTuple):
@@ -105,7 +90,8 @@ class Context(nn.Module):
     def __init__(self, classes: int, films: int) -> None:
         super().__init__()
         self.register_buffer("known", torch.zeros(classes, films))
-        self.rival, self.presence = _judge(RIVAL_FACTS, 1), _judge(PRESENCE_FACTS, 2)
+        self.rival = Judge((*PAIR, *STANDING, *STANDING[1:]), 1)
+        self.presence = Judge((*STANDING, SCALE, SCALE, SCALE, *PAIR, TWICE), 2)
         self.gain, self.centred, self.against = (nn.Parameter(torch.tensor([x])) for x in (1.0, 0.5, 0.5))
 
     def facts(self, said: Tensor, power: Tensor, alike: Tensor) -> Facts:
@@ -120,8 +106,8 @@ class Context(nn.Module):
         spread = (weight @ apart.square() + LEAST_VARIANCE).sqrt()
         together = (weight[:, None] * apart[:, :queries]).t() @ apart[:, queries:]
         together = together / (spread[:queries, None] * spread[queries:])
-        standings = _standings(said, weight, mean)
-        return Facts(standings.part(slice(queries)), standings.part(slice(queries, None)), together, alike)
+        asked, known = _standings(said, weight, mean).split([queries, len(self.known)], dim=1)
+        return Facts(asked, known, together, alike)
 
     def remember(
         self, said: Tensor, power: Tensor, film: Tensor, memory: Tensor, alike: Tensor
@@ -137,9 +123,9 @@ class Context(nn.Module):
         same = ((film - told).abs().sum(1) == 0).to(said.dtype)
         goes_on = torch.cat([same, torch.ones(classes)])
         middle = middle * goes_on
-        above = loudness[:, None] * torch.sigmoid(said - middle)
-        new = [total.expand_as(middle), loudness @ said, loudness @ said.square(), above.sum(0), (above * said).sum(0)]
-        sums = sums * (fade * goes_on) + torch.stack(new)
+        above = torch.sigmoid(said - middle)
+        new = loudness @ torch.stack([torch.ones_like(said), said, said.square(), above, above * said])
+        sums = sums * (fade * goes_on) + new
         weight, said_sum, squares, above_sum, high_sum = sums.unbind(0)
         weight = weight + SILENT
         mean, share, high = said_sum / weight, above_sum / weight, high_sum / (above_sum + SCARCE * weight)
@@ -147,15 +133,15 @@ class Context(nn.Module):
         middle = (high + low) / 2
         asked, known = said.split([queries, classes], dim=1)
         both = (loudness[:, None] * asked).t() @ known
-        theirs = [loudness @ known, loudness @ known.square()]
-        pairs = pairs * (fade * same[:, None]) + torch.stack([both, *(x.expand_as(both) for x in theirs)])
+        theirs = new[1:3, None, queries:].expand(-1, queries, -1)
+        pairs = pairs * (fade * same[:, None]) + torch.cat([both[None], theirs])
         product, theirs_mean, theirs_square = (pairs / weight[:queries, None]).unbind(0)
         ours, ours_square = mean[:queries, None], (squares / weight)[:queries, None]
         spread = (ours_square - ours.square()).clamp_min(0) + LEAST_VARIANCE
         their_spread = (theirs_square - theirs_mean.square()).clamp_min(0) + LEAST_VARIANCE
         together = (product - ours * theirs_mean) / (spread * their_spread).sqrt()
-        standings = Standings(low, middle, high, share)
-        facts = Facts(standings.part(slice(queries)), standings.part(slice(queries, None)), together, alike)
+        standings = torch.stack([low, middle, high, share])
+        facts = Facts(standings[:, :queries], standings[:, queries:], together, alike)
         return facts, torch.cat([x.flatten() for x in (sums, middle, pairs, film)])
 
     def remembers(self, queries: int) -> int:
@@ -171,39 +157,56 @@ class Context(nn.Module):
 
     def change(self, facts: Facts) -> Change:
         """What the judges make of it."""
-        asked, known, shape = facts.asked, facts.known, facts.together.shape
-        alike = facts.alike.expand(shape)
-        theirs = [x[..., None, :].expand(shape) for x in (known.high, known.middle, known.low, known.share)]
-        ours = [x[..., None].expand(shape) for x in (asked.high, asked.middle, asked.share)]
-        told = [x * TWICE for x in (facts.together, alike)]
-        told += [x * SCALE for x in (*theirs[:3], *ours[:2])]
-        told += [x * TWICE for x in (theirs[3], ours[2])]
-        there = self.rival(torch.stack(told, dim=-1))[..., 0] / SCALE - STRICT
-        there = there - NEARNESS * facts.together + theirs[0] / 2
-        none = torch.zeros_like(there[..., :1])
-        chosen = torch.softmax(torch.cat([there, none], dim=-1), dim=-1)[..., :-1]
-        better = torch.sigmoid(theirs[0] - ours[0]).mean(-1)
-        of_rivals = [(chosen * x).sum(-1) for x in (theirs[0], facts.together, alike)]
-        most, usual = (x[..., None].expand_as(better) for x in (known.high.amax(-1), known.high.mean(-1)))
-        told = [x * SCALE for x in (asked.low, asked.middle, asked.high, most, usual, of_rivals[0])]
-        told += [x * TWICE for x in (better, asked.share, *of_rivals[1:])]
-        judged = self.presence(torch.stack(told, dim=-1))
-        gain = self.gain * torch.exp(judged[..., 1] / 2)
+        pairs = torch.stack([facts.together, facts.alike.expand(facts.together.shape)], dim=-1)
+        asked, known = facts.asked.transpose(-1, -2), facts.known.transpose(-1, -2)
+        high, ours = facts.known[..., None, 2, :], asked[..., 2:3]
+        there = (
+            self.rival.of_pairs(pairs, known, asked[..., 1:]) / SCALE - STRICT - NEARNESS * facts.together + high / 2
+        )
+        chosen = torch.softmax(torch.cat([there, torch.zeros_like(there[..., :1])], dim=-1), dim=-1)[..., :-1]
         rivals = chosen * self.against
-        offset = judged[..., 0] / SCALE - gain * self.centred * asked.middle + (rivals * theirs[1]).sum(-1)
-        return Change(gain, rivals, offset)
+        better = torch.sigmoid(high - ours).mean(-1, keepdim=True)
+        all_of = torch.cat([high.amax(-1, keepdim=True), high.mean(-1, keepdim=True)], dim=-1)
+        of_rivals = chosen[..., None, :] @ torch.cat(
+            [known[..., None, :, 2:3].expand_as(pairs[..., :1]), pairs], dim=-1
+        )
+        told = [asked, all_of.expand(*better.shape[:-1], 2), of_rivals[..., 0, :], better]
+        moved, stretched = self.presence(torch.cat(told, dim=-1)).unbind(-1)
+        gain = self.gain * torch.exp(stretched / 2)
+        middles = (rivals @ known[..., 1:2])[..., 0]
+        return Change(gain, rivals, moved / SCALE - gain * self.centred * asked[..., 1] + middles)
 
 
-def _judge(facts: int, answers: int) -> nn.Sequential:
-    """That answers nothing as long as it has not learned."""
-    last = nn.Linear(JUDGE, answers)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(facts, JUDGE), nn.Tanh(), last)
+class Judge(nn.Module):
+    """A layer of `HIDDEN` and one more, that answers nothing as long as it has not learned."""
+
+    scales: Tensor
+
+    def __init__(self, scales: tuple[float, ...], answers: int) -> None:
+        super().__init__()
+        self.register_buffer("scales", torch.tensor(scales), persistent=False)
+        self.first, self.last = nn.Linear(len(scales), HIDDEN), nn.Linear(HIDDEN, answers)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, told: Tensor) -> Tensor:
+        """``(..., facts)`` to ``(..., answers)``."""
+        judged: Tensor = self.last(torch.tanh(self.first(told * self.scales)))
+        return judged
+
+    def of_pairs(self, pairs: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        """The same of all pairs, told of each ``(..., Q, C, a)``, of the second ``(..., C, b)`` and of the first
+        ``(..., Q, c)``: one answer ``(..., Q, C)``."""
+        widths = [pairs.shape[-1], one.shape[-1], other.shape[-1]]
+        weights = (self.first.weight * self.scales).split(widths, dim=1)
+        of_pair, of_one, of_other = (weight.t() for weight in weights)
+        hidden = pairs @ of_pair + (one @ of_one)[..., None, :, :] + (other @ of_other + self.first.bias)[..., None, :]
+        judged: Tensor = self.last(torch.tanh(hidden))[..., 0]
+        return judged
 
 
-def _standings(said: Tensor, weight: Tensor, mean: Tensor) -> Standings:
-    """Of ``(points, n)``, whose weights ``(points,)`` sum to one."""
+def _standings(said: Tensor, weight: Tensor, mean: Tensor) -> Tensor:
+    """Of ``(points, n)``, whose weights ``(points,)`` sum to one: ``(4, n)``."""
     middle, low, high, share = mean, mean, mean, mean
     for _ in range(ROUNDS):
         above = weight[:, None] * torch.sigmoid(said - middle)
@@ -211,4 +214,4 @@ def _standings(said: Tensor, weight: Tensor, mean: Tensor) -> Standings:
         high = (above * said).sum(0) / (share + SCARCE)
         low = (mean - share * high) / (1 - share + SCARCE)
         middle = (high + low) / 2
-    return Standings(low, middle, high, share)
+    return torch.stack([low, middle, high, share])

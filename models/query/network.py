@@ -43,7 +43,7 @@ from torch.nn import functional as F
 from models.separator.recurrence import run_gru
 from streaming.windows import Windows
 
-from .context import Context, Facts, Standings
+from .context import Context, Facts
 
 WINDOWS = Windows(2048, 384)
 """Of query-live: 17.4 ms at 44.1 kHz, 16 ms at 48."""
@@ -375,11 +375,8 @@ class LiveQuery(BandQuery):
         for hop, level in zip(said, power[0].sum(1), strict=True):
             fact, memory = context.remember(hop, level, film, memory, alike)
             facts.append(fact)
-        asked, known = (
-            Standings(*(torch.stack(x) for x in zip(*each, strict=True)))
-            for each in ([fact.asked for fact in facts], [fact.known for fact in facts])
-        )
-        return Facts(asked, known, torch.stack([fact.together for fact in facts]), alike), said
+        asked, known, together, _ = (torch.stack(each) for each in zip(*facts, strict=True))
+        return Facts(asked, known, together, alike), said
 
 
 class StudioQuery(BandQuery):
