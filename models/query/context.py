@@ -1,21 +1,20 @@
-"""What is asked for, set against what else a clip holds.
+"""What is asked for, set against all else that is heard.
 
 A network that judges each moment by itself is unsure of sounds that it never heard. What it says of such a sound is
 often right against the rest of the clip and wrong by itself: a new whistle is a little like "a whistle", the voice
 beside it far less, and both are muted. So the words are told what else there is before they are heard::
 
-    films of the query and of all known classes
-      │   compared with what is heard, at every third frame, weighted by loudness
+    films of the queries and of all known classes
+      │   compared with what is heard, weighted by loudness: over a clip,
+      │   or over what a stream held so far, fading
       ▼
-    standings: low, middle and high ─┬─ presence: is it there at all? ──────► gain and offset
-    of each over the clip            └─ rivals: known classes that are
+    where each lies: low, middle, ───┬─ presence: is it there at all? ──────► gain and offset
+    high; what goes together         └─ rivals: known classes that are
                                         there where the query is not ───────► taken from it
-                                                                                   │
-                                              the query's film, as this clip needs it
 
-Masks before the sigmoid are linear in the film, and so one vector more or less of it does all that; what is heard is
-computed once. Both judges are tiny: they are fitted on validation mixtures (`calibration`), whose sounds are as new to
-the network as a user's, for on sounds that it learned from it has no doubts.
+Masks before the sigmoid are linear in the film, and so all of it is one film changed for another; what is heard is
+computed once. Both judges are tiny. They are fitted on validation mixtures (`calibration`), whose sounds are as new to
+the network as a user's: of sounds that it learned from it has no doubts.
 """
 
 from typing import NamedTuple
@@ -160,17 +159,14 @@ class Context(nn.Module):
         pairs = torch.stack([facts.together, facts.alike.expand(facts.together.shape)], dim=-1)
         asked, known = facts.asked.transpose(-1, -2), facts.known.transpose(-1, -2)
         high, ours = facts.known[..., None, 2, :], asked[..., 2:3]
-        there = (
-            self.rival.of_pairs(pairs, known, asked[..., 1:]) / SCALE - STRICT - NEARNESS * facts.together + high / 2
-        )
+        there = self.rival.of_pairs(pairs, known, asked[..., 1:]) / SCALE
+        there = there - STRICT - NEARNESS * facts.together + high / 2
         chosen = torch.softmax(torch.cat([there, torch.zeros_like(there[..., :1])], dim=-1), dim=-1)[..., :-1]
         rivals = chosen * self.against
         better = torch.sigmoid(high - ours).mean(-1, keepdim=True)
         all_of = torch.cat([high.amax(-1, keepdim=True), high.mean(-1, keepdim=True)], dim=-1)
-        of_rivals = chosen[..., None, :] @ torch.cat(
-            [known[..., None, :, 2:3].expand_as(pairs[..., :1]), pairs], dim=-1
-        )
-        told = [asked, all_of.expand(*better.shape[:-1], 2), of_rivals[..., 0, :], better]
+        of_rivals = [chosen @ known[..., 2:3], (chosen[..., None, :] @ pairs)[..., 0, :]]
+        told = [asked, all_of.expand(*better.shape[:-1], 2), *of_rivals, better]
         moved, stretched = self.presence(torch.cat(told, dim=-1)).unbind(-1)
         gain = self.gain * torch.exp(stretched / 2)
         middles = (rivals @ known[..., 1:2])[..., 0]
