@@ -172,9 +172,9 @@ class ListenerStep(nn.Module):
         return F.relu(self.leave(x)).view(self.shape.size.width, self.shape.bands)
 
     def said(self, heard: Tensor, film: Tensor) -> Tensor:
-        """That and ``(Q, film)`` to ``(Q, bands)``, before the sigmoid."""
+        """That and ``(Q, film)`` to ``(bands, Q)``, before the sigmoid."""
         weight, offset = film.split([self.shape.size.width, self.shape.bands], dim=1)
-        said: Tensor = weight @ heard * self.shape.size.width**-0.5 + offset
+        said: Tensor = heard.t() @ (weight * self.shape.size.width**-0.5).t() + offset.t()
         return said
 
 
@@ -194,8 +194,7 @@ class LiveStep(nn.Module):
     @property
     def state_shape(self) -> tuple[int, int, int]:
         """Levels first, then what each listener remembers."""
-        steps = [step for step in self.listeners if isinstance(step, ListenerStep)]
-        return (1, ROWS, LIVE_BANDS.count + sum(sum(step.widths()) for step in steps))
+        return (1, ROWS, LIVE_BANDS.count + sum(sum(step.widths()) for step in self._steps()))
 
     @property
     def memory_shape(self) -> tuple[int, int] | None:
@@ -215,19 +214,26 @@ class LiveStep(nn.Module):
         (before,) = row.before(both.shape, LAG)
         row.keep(both)
         seen = torch.stack([(both + FLOOR).log(), (before + FLOOR).log(), side / (both + QUIET)], dim=1)[:, :, None]
-        steps = [step for step in self.listeners if isinstance(step, ListenerStep)]
-        heard = [step(seen, row) for step in steps]
-        everything = film if self.context is None else torch.cat([film, self.context.known])
-        told = zip(steps, heard, everything.split(self.film, dim=1), strict=True)
-        said = torch.stack([step.said(x, words) for step, x, words in told]).mean(0)
+        heard = [step(seen, row) for step in self._steps()]
+        said = self._said(heard, film)
         after: tuple[Tensor, ...] = ()
         if self.context is not None and memory is not None:
-            alike, said = self.alike(film, self.context.known), said.t()
-            facts, remembered = self.context.remember(said, both[0], film, memory[0], alike)
-            said = self.context.change(facts).of(said[:, : len(film)], said[:, len(film) :]).t()
+            known, alike = self._said(heard, self.context.known), self.alike(film, self.context.known)
+            everything = torch.cat([said, known], dim=1)
+            facts, remembered = self.context.remember(everything, both[0], film, memory[0], alike)
+            said = self.context.change(facts).of(said, known)
             after = (remembered[None],)
-        masks = torch.sigmoid(said)[:, self.of_bin]
+        masks = torch.sigmoid(said).t()[:, self.of_bin]
         return spectrum.unsqueeze(1) * masks[None, :, None, :, None], row.next_state(), *after
+
+    def _steps(self) -> list[ListenerStep]:
+        return [step for step in self.listeners if isinstance(step, ListenerStep)]
+
+    def _said(self, heard: Sequence[Tensor], film: Tensor) -> Tensor:
+        """What all listeners say together ``(bands, Q)``."""
+        told = zip(self._steps(), heard, film.split(self.film, dim=1), strict=True)
+        first, *others = [step.said(x, words) for step, x, words in told]
+        return sum(others, first) / len(heard) if others else first
 
 
 def export_graph(network: LiveQuery, target: Path) -> None:

@@ -117,30 +117,27 @@ class Context(nn.Module):
         queries, classes = alike.shape
         sums, middle, pairs, told = self._parts(memory, queries)
         loudness = power.sqrt()
-        total = loudness.sum()
-        fade = torch.where(total > SILENT, FADE, 1.0)
+        fade = torch.where(loudness.sum() > SILENT, FADE, 1.0)
         same = ((film - told).abs().sum(1) == 0).to(said.dtype)
         goes_on = torch.cat([same, torch.ones(classes)])
-        middle = middle * goes_on
-        above = torch.sigmoid(said - middle)
-        new = loudness @ torch.stack([torch.ones_like(said), said, said.square(), above, above * said])
-        sums = sums * (fade * goes_on) + new
-        weight, said_sum, squares, above_sum, high_sum = sums.unbind(0)
+        above = torch.sigmoid(said - middle * goes_on)
+        new = loudness @ torch.cat([torch.ones_like(said), said, said * said, above, above * said], dim=1)
+        sums = sums * (fade * goes_on) + new.view(SUMS, -1)
+        weight, of_said, of_square, of_above, of_high = sums.split(1)  # (1, Q + C) each, as what follows
         weight = weight + SILENT
-        mean, share, high = said_sum / weight, above_sum / weight, high_sum / (above_sum + SCARCE * weight)
-        low = (mean - high_sum / weight) / (1 - share + SCARCE)
+        mean, share, upper = of_said / weight, of_above / weight, of_high / weight
+        high, low = upper / (share + SCARCE), (mean - upper) / (1 - share + SCARCE)
         middle = (high + low) / 2
-        asked, known = said.split([queries, classes], dim=1)
-        both = (loudness[:, None] * asked).t() @ known
-        theirs = new[1:3, None, queries:].expand(-1, queries, -1)
+        both = (loudness[:, None] * said[:, :queries]).t() @ said[:, queries:]
+        theirs = new.view(SUMS, 1, -1)[1:3, :, queries:].expand(-1, queries, -1)
         pairs = pairs * (fade * same[:, None]) + torch.cat([both[None], theirs])
-        product, theirs_mean, theirs_square = (pairs / weight[:queries, None]).unbind(0)
-        ours, ours_square = mean[:queries, None], (squares / weight)[:queries, None]
-        spread = (ours_square - ours.square()).clamp_min(0) + LEAST_VARIANCE
-        their_spread = (theirs_square - theirs_mean.square()).clamp_min(0) + LEAST_VARIANCE
-        together = (product - ours * theirs_mean) / (spread * their_spread).sqrt()
-        standings = torch.stack([low, middle, high, share])
-        facts = Facts(standings[:, :queries], standings[:, queries:], together, alike)
+        product, their_mean, their_square = (pairs / weight[0, :queries, None]).split(1)  # (1, Q, C) each
+        ours, our_square = mean[0, :queries, None], (of_square / weight)[0, :queries, None]
+        spread = (our_square - ours * ours).clamp_min(0) + LEAST_VARIANCE
+        their_spread = (their_square - their_mean * their_mean).clamp_min(0) + LEAST_VARIANCE
+        together = (product - ours * their_mean) / (spread * their_spread).sqrt()
+        standings = torch.cat([low, middle, high, share])
+        facts = Facts(standings[:, :queries], standings[:, queries:], together[0], alike)
         return facts, torch.cat([x.flatten() for x in (sums, middle, pairs, film)])
 
     def remembers(self, queries: int) -> int:
