@@ -38,7 +38,7 @@ from models.query.network import (
 )
 from models.query.own import find_own
 from models.query.pool import BEAT_S, LEVEL, LONGEST_S, Place, Pool, Renderer, build, prepare
-from models.query.sounds import AMBIENCE_STARTS_S, find_sounds
+from models.query.sounds import AMBIENCE_STARTS_S, JUDGES_ALONE, find_sounds
 from models.query.training import (
     Kind,
     LiveTask,
@@ -442,6 +442,17 @@ def judged(tmp_path: Path) -> Pool:
     table = {"places": [vars(p) for p in places], "sources": [vars(source)]}
     (tmp_path / "test.json").write_text(json.dumps(table))
     return Pool(tmp_path, "test")
+
+
+def test_what_may_only_judge_teaches_nothing(judged: Pool) -> None:
+    before = len(judged.places)
+    judged.leave_out(JUDGES_ALONE)
+    assert len(judged.places) == before
+    judged.places[0] = replace(judged.places[0], source="breaks/somebody")
+    judged.sources.append(replace(judged.sources[0], name="breaks/somebody"))
+    judged.leave_out(JUDGES_ALONE)
+    assert len(judged.places) == before - 1
+    assert [source.name for source in judged.sources] == ["here"]
 
 
 def test_standings_part_the_loud_from_the_rest() -> None:

@@ -29,7 +29,7 @@ from .network import SPREAD, STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
 from .training import Settings, StudioTask, Task, load_task, read_checkpoint, save, with_known
 
-MIXTURES = 642
+MIXTURES = 428
 SEED = 11
 ABSENT = 0.12
 """What leaks of absent sounds counts for beside what is heard: about what keeps their level where it was without."""

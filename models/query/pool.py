@@ -66,6 +66,11 @@ class Pool:
         part: Audio = self.samples[place.start : place.start + place.length].astype(np.float32) / np.float32(32768)
         return part
 
+    def leave_out(self, sources: Sequence[str]) -> None:
+        """Forget the sounds of sources whose names begin so."""
+        self.places = [place for place in self.places if not place.source.startswith(tuple(sources))]
+        self.sources = [source for source in self.sources if not source.name.startswith(tuple(sources))]
+
     def by_class(self) -> dict[str, list[Place]]:
         found: dict[str, list[Place]] = defaultdict(list)
         for place in self.places:

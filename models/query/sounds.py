@@ -48,6 +48,8 @@ SPEECH = {
     "fillets-ng-data-cs": ("GPL-2+", "Fish Fillets NG, Czech voices"),
 }
 TEST_SPEECH = ("fillets-ng-data-cs",)
+JUDGES_ALONE = ("environment_sounds", "breaks/")
+"""Sources whose validation sounds may choose between models, and teach nothing (the shared data's rule)."""
 VALIDATION_LANGUAGES = ("_da", "_lt", "_sl", "_el")
 VALIDATION_SPEAKERS = ("tsp_FA", "tsp_MA")
 MUSIC = {
