@@ -27,6 +27,7 @@ from .evaluation import mixtures
 from .loss import heard_loss, leak_loss
 from .network import SPREAD, STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
+from .sounds import JUDGES_ALONE
 from .training import Settings, StudioTask, Task, load_task, read_checkpoint, save, with_known
 
 MIXTURES = 428
@@ -182,7 +183,10 @@ def main() -> None:
     held = read_checkpoint(options.checkpoint)
     task, sources = load_task(options.checkpoint)
     captions = load(options.pool / "captions.npz")
-    ready, without, with_context = calibrate(task, Pool(options.pool, "validation"), captions, absent=options.absent)
+    pool = Pool(options.pool, "validation")
+    pool.leave_out(JUDGES_ALONE)
+    ready, without, with_context = calibrate(task, pool, captions, absent=options.absent)
+    sources = tuple({source.name: source for source in (*pool.sources, *sources)}.values())
     save(
         options.out,
         Settings(**held["settings"]),
