@@ -556,7 +556,9 @@ def test_a_live_context_hears_no_future() -> None:
 def test_a_context_is_fitted_on_what_is_new(kind: Kind, judged: Pool) -> None:
     torch.manual_seed(0)
     task, captions = make_task(kind, replace(ONE, listeners=2)).eval(), embed(fake)
+    judged.places.append(replace(judged.places[0], source=JUDGES_ALONE[0]))
     ready, without, fitted = calibrate(task, judged, captions, count=6, epochs=30)
+    assert {place.source for place in judged.places} == {"here"}
     context = ready.network.context
     assert context is not None
     assert len(context.known) == ready.network.size.known == sum(not sound.unseen for sound in classes().values())

@@ -72,8 +72,12 @@ class Judged(NamedTuple):
 def calibrate(
     task: Task, pool: Pool, captions: Captions, count: int = MIXTURES, epochs: int = EPOCHS, absent: float = ABSENT
 ) -> tuple[Task, Judged, Judged]:
-    """The same network with a context, and how it does without one and with one that was fitted on other classes."""
+    """The same network with a context, and how it does without one and with one that was fitted on other classes.
+
+    ``pool`` loses what may not teach (`JUDGES_ALONE`).
+    """
     keep_memory()
+    pool.leave_out(JUDGES_ALONE)
     known = [key for key, sound in classes().items() if key in captions.heard and not sound.unseen]
     ready = with_known(task, len(known)).eval()
     context = ready.network.context
@@ -184,7 +188,6 @@ def main() -> None:
     task, sources = load_task(options.checkpoint)
     captions = load(options.pool / "captions.npz")
     pool = Pool(options.pool, "validation")
-    pool.leave_out(JUDGES_ALONE)
     ready, without, with_context = calibrate(task, pool, captions, absent=options.absent)
     sources = tuple({source.name: source for source in (*pool.sources, *sources)}.values())
     save(
