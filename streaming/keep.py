@@ -169,6 +169,16 @@ def runs(mask: Mask) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
+def in_samples(mask: Mask, step: float, samples: int) -> list[tuple[int, int]]:
+    """The same in samples, of steps that are ``step`` samples apart and reach half of that to either side; the last
+    reaches to the end."""
+
+    def at(edge: int) -> int:
+        return 0 if edge == 0 else samples if edge == len(mask) else round((edge - 0.5) * step)
+
+    return [(at(first), at(end)) for first, end in runs(mask)]
+
+
 def obeys(mask: Mask, rules: Rules) -> bool:
     """Whether a path that is not padded keeps to the least lengths."""
     kept = runs(mask)

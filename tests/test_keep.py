@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streaming.keep import Rules, keep, keep_below, log_odds, obeys, padded, path, runs
+from streaming.keep import Rules, in_samples, keep, keep_below, log_odds, obeys, padded, path, runs
 
 RULES = [Rules(), Rules(2, 1), Rules(1, 3), Rules(3, 2, 0, 1.0), Rules(2, 2, 1, 0.5), Rules(4, 5, 0, 2.0)]
 
@@ -126,3 +126,11 @@ def test_all_nothing_and_neither() -> None:
 
 def test_log_odds_have_ends() -> None:
     assert log_odds(np.array([0.0, 0.5, 1.0])) == pytest.approx([-12, 0, 12])
+
+
+def test_steps_reach_half_way_to_the_next_and_the_first_and_last_to_the_ends() -> None:
+    mask = np.array([1, 1, 0, 0, 1, 0, 1], np.bool_)
+    assert in_samples(mask, 441.0, 3000) == [(0, 662), (1544, 1984), (2426, 3000)]
+    assert in_samples(~mask, 441.0, 3000) == [(662, 1544), (1984, 2426)]
+    assert in_samples(np.ones(7, np.bool_), 441.0, 3000) == [(0, 3000)]
+    assert in_samples(np.zeros(7, np.bool_), 441.0, 3000) == []

@@ -27,7 +27,7 @@ from streaming.fault_curve import REPAIRED, evidence_of
 from streaming.flag_picker import THRESHOLD, pick_flags
 from streaming.flagger import Step, grid_odds, on_grid
 from streaming.flags import Flag
-from streaming.keep import Rules, keep, log_odds
+from streaming.keep import Rules, in_samples, keep, log_odds
 from streaming.reviewer import NEAR_S
 
 from .analysis import FlagAnalysis
@@ -157,12 +157,9 @@ def _by_share(
     rules = Rules(steps_of(settings.min_length_s), steps_of(settings.pause_s), steps_of(settings.pad_s))
     review = analysis.review
     mask = keep(scores, ratio, rules, review.change_costs(len(scores), analysis.hop_s) if review else None)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    samples = np.round((edges - 0.5) * analysis.hop_s * analysis.rate).astype(int)
-    samples = np.where(edges == 0, 0, np.where(edges == len(mask), analysis.frames, samples))
-    spans = list(zip(samples[::2].tolist(), samples[1::2].tolist(), strict=True))
-    spans = found_edges(analysis, spans, odd=False, within_s=2 * analysis.hop_s)
-    parts = between(between(snap_edges(analysis, spans, settings.snap), analysis.frames), analysis.frames)
+    kept = in_samples(mask, analysis.hop_s * analysis.rate, analysis.frames)
+    kept = found_edges(analysis, kept, odd=False, within_s=2 * analysis.hop_s)
+    parts = between(between(snap_edges(analysis, kept, settings.snap), analysis.frames), analysis.frames)
     cuts = between(parts, analysis.frames)
     flags = [_describe(analysis, start, end) for start, end in cuts]
     return [*flags, *(fault for fault in analysis.faults if not _is_cut(fault, cuts))], parts

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from streaming.errors import RequestError
 from streaming.fault_curve import TECHNICAL
 from streaming.flags import Flag
-from streaming.keep import PAUSE_S, SHORTEST_S, Rules, keep
+from streaming.keep import PAUSE_S, SHORTEST_S, Rules, in_samples, keep
 from streaming.reviewer import Review
 
 from .recordings import RATE, Audio, read_file
@@ -197,24 +197,16 @@ def edit_figures(take: Take, samples: int, curve: Curve) -> dict[str, float]:
     rules = Rules(*(max(1, round(s / curve.hop_s)) for s in (SHORTEST_S, PAUSE_S)))
     scores = curve.scores if curve.to_cut is None else curve.to_cut
     costs = curve.review.change_costs(len(scores), curve.hop_s) if curve.review else None
-    parts = runs(keep(scores, truth, rules, costs), curve.hop_s, samples)
+    parts = in_samples(keep(scores, truth, rules, costs), curve.hop_s * RATE, samples)
     if curve.review:
-        spans = [(start / RATE, end / RATE) for start, end in parts]
-        moved = curve.review.spans_near(spans, samples / RATE, odd=False, within_s=2 * curve.hop_s)
+        seconds = [(start / RATE, end / RATE) for start, end in parts]
+        moved = curve.review.spans_near(seconds, samples / RATE, odd=False, within_s=2 * curve.hop_s)
         parts = [(round(start * RATE), round(end * RATE)) for start, end in moved]
     fine = samples // 441
-    true, got = (mask_of(spans, fine) for spans in (take.keep, parts))
+    true, got = (mask_of(kept, fine) for kept in (take.keep, parts))
     iou = float((true & got).sum() / max(1, (true | got).sum()))
-    edges, found = (np.array(inner_edges(spans, samples)) / RATE for spans in (take.keep, parts))
+    edges, found = (np.array(inner_edges(kept, samples)) / RATE for kept in (take.keep, parts))
     return {"kept IoU": iou, "boundary F ±150 ms": f_measure(edges, found)}
-
-
-def runs(mask: NDArray[np.bool_], hop_s: float, samples: int) -> list[tuple[int, int]]:
-    """Kept steps as parts in samples: a step reaches half a hop to either side."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    at = np.round((edges - 0.5) * hop_s * RATE).astype(int)
-    at = np.where(edges == 0, 0, np.where(edges == len(mask), samples, at))
-    return [(int(a), int(b)) for a, b in zip(at[::2], at[1::2], strict=True)]
 
 
 def mask_of(spans: Sequence[tuple[int, int]], count: int) -> NDArray[np.bool_]:
