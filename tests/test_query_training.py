@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.corpus.sources import default_data
 from models.flagger.recordings import RATE
-from models.query.calibration import SEED, calibrate
+from models.query.calibration import MORE, SEED, SONGS, TWO, calibrate
 from models.query.captions import Captions, embed, load, save
 from models.query.classes import SoundClass, class_of_file, class_of_label, classes
 from models.query.context import Context, Facts
@@ -51,6 +51,7 @@ from models.query.training import (
     with_known,
 )
 from models.query.training import save as save_checkpoint
+from models.separator.songs import Song
 from streaming.card import Source
 from streaming.errors import AudioError, ModelError, RequestError
 from tests.command_line import run
@@ -553,11 +554,14 @@ def test_a_live_context_hears_no_future() -> None:
 
 
 @pytest.mark.parametrize("kind", ["live", "studio"])
-def test_a_context_is_fitted_on_what_is_new(kind: Kind, judged: Pool) -> None:
+def test_a_context_is_fitted_on_what_is_new(kind: Kind, judged: Pool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     task, captions = make_task(kind, replace(ONE, listeners=2)).eval(), embed(fake)
     judged.places.append(replace(judged.places[0], source=JUDGES_ALONE[0]))
-    ready, without, fitted = calibrate(task, judged, captions, count=6, epochs=30)
+    rng = np.random.default_rng(0)
+    for stem in ("drums", "bass", "other"):
+        soundfile.write(tmp_path / f"{stem}.flac", 0.1 * rng.standard_normal((5 * RATE, 2)), RATE)
+    ready, figures = calibrate(task, judged, captions, count=6, epochs=30, songs=[Song(tmp_path)])
     assert {place.source for place in judged.places} == {"here"}
     context = ready.network.context
     assert context is not None
@@ -572,7 +576,8 @@ def test_a_context_is_fitted_on_what_is_new(kind: Kind, judged: Pool) -> None:
             for found, one in ((before, task), (after, ready)):
                 found.append([float(10 * torch.log10(x.square().sum())) for x in one.separate(mix, words)])
     assert np.mean(np.subtract(after, before)) < -5  # noise beside noise: what cannot be told apart is best left out
-    assert np.isfinite([*without, *fitted]).all()
+    assert set(figures) == {TWO, MORE, SONGS}
+    assert np.isfinite([(*without, *fitted) for without, fitted in figures.values()]).all()
 
 
 def test_evaluation_mixtures_are_the_same_each_time_and_never_of_kin(judged: Pool) -> None:

@@ -1,13 +1,16 @@
 """Teach a trained network what to make of all else that it hears: its `context`, fitted on validation mixtures.
 
-``python -m models.query.calibration CHECKPOINT POOL OUT`` gives a trained network the films of every known class and
-fits the two small judges that weigh them, by the loss of training: the sounds of validation are as new to the network
-as a user's, where of those that it learned from it has no doubts left to weigh. Whether it does that, and does not
-merely know those sounds, is told first: by judges that were fitted on all classes but those they are asked for.
+``python -m models.query.calibration CHECKPOINT POOL OUT [--songs CORPUS]`` gives a trained network the films of every
+known class and fits the two small judges that weigh them, by the loss of training: the sounds of validation are as new
+to the network as a user's, where of those that it learned from it has no doubts left to weigh. Some mixtures hold four
+sounds, and some are songs: judges that know mixtures of two alone take the rest of a band for one more rival. Whether
+all this does not merely know those sounds is told first: by judges that were fitted on all classes but those they are
+asked for.
 """
 
 import argparse
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,18 +22,26 @@ from torch import Tensor, nn
 
 from models.flagger.recordings import RATE
 from models.processor import keep_memory, no_denormals
+from models.separator.songs import SOURCES, Song, find_songs
 
 from .captions import Captions, load
 from .classes import classes
 from .context import Context, Facts
-from .evaluation import mixtures
+from .evaluation import SECONDS, Mixture, mixtures
 from .loss import heard_loss, leak_loss
 from .network import SPREAD, STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
-from .sounds import JUDGES_ALONE
+from .sounds import JUDGES_ALONE, STEMS
 from .training import Settings, StudioTask, Task, load_task, read_checkpoint, save, with_known
 
 MIXTURES = 428
+FOURTH = 4
+"""One of so many of them holds four sounds."""
+EXCERPTS = 10
+"""Of a song."""
+UNHEARD = 1e-3
+"""Greatest sample of a stem that is not there."""
+TWO, MORE, SONGS = "two sounds", "more sounds", "songs"
 SEED = 11
 ABSENT = 0.12
 """What leaks of absent sounds counts for beside what is heard: about what keeps their level where it was without."""
@@ -41,18 +52,37 @@ CERTAIN = 14.0
 """Beyond which a mask before the sigmoid tells nothing more."""
 
 
-class Example(NamedTuple):
-    """One mixture as it is heard, asked for both of its sounds and for two that are not there.
+class Asked(NamedTuple):
+    """One mixture, asked for N sounds of it and for two that are not there.
 
     Attributes:
-        kinds: of the four.
-        said: ``(T, bands, 4 + C)``, float16: of the four and of all known classes.
-        facts: for the judges.
-        mix: power ``(T, bands)``.
-        common: what each of the sounds has in common with the mix, ``(2, T, bands)``.
-        wanted: energy of each ``(2,)``.
+        of: `TWO`, `MORE` or `SONGS`.
+        kinds: of the N + 2.
+        words: for them ``(N + 2, D)``.
+        sounds: ``(N, samples)``.
+        rest: what is in the mix besides ``(samples,)``.
     """
 
+    of: str
+    kinds: tuple[str, ...]
+    words: Tensor
+    sounds: Tensor
+    rest: Tensor
+
+
+class Example(NamedTuple):
+    """One mixture as it is heard.
+
+    Attributes:
+        of, kinds: as `Asked` has them.
+        said: ``(T, bands, N + 2 + C)``, float16: of those and of all known classes.
+        facts: for the judges.
+        mix: power ``(T, bands)``.
+        common: what each of the sounds has in common with the mix, ``(N, T, bands)``.
+        wanted: energy of each ``(N,)``.
+    """
+
+    of: str
     kinds: tuple[str, ...]
     said: Tensor
     facts: Facts
@@ -70,9 +100,16 @@ class Judged(NamedTuple):
 
 @no_denormals()
 def calibrate(
-    task: Task, pool: Pool, captions: Captions, count: int = MIXTURES, epochs: int = EPOCHS, absent: float = ABSENT
-) -> tuple[Task, Judged, Judged]:
-    """The same network with a context, and how it does without one and with one that was fitted on other classes.
+    task: Task,
+    pool: Pool,
+    captions: Captions,
+    count: int = MIXTURES,
+    epochs: int = EPOCHS,
+    absent: float = ABSENT,
+    songs: Sequence[Song] = (),
+) -> tuple[Task, dict[str, tuple[Judged, Judged]]]:
+    """The same network with a context; and for each sort of mixture how it does without one, and with one that was
+    fitted on other classes.
 
     ``pool`` loses what may not teach (`JUDGES_ALONE`).
     """
@@ -86,30 +123,74 @@ def calibrate(
         for row, key in enumerate(known):
             words = torch.from_numpy(captions.table[captions.heard[key]])
             context.known[row] = ready.network.condition(words).mean(0)
-        examples = [
-            _example(ready, context, *asked) for asked in track(_asked(pool, captions, count), "mixtures", count)
-        ]
+        asked = chain(_of_sounds(pool, captions, count), _of_songs(songs, captions))
+        total = count + len(songs) * EXCERPTS
+        examples = [_example(ready, context, one) for one in track(asked, "mixtures", total)]
     kinds = sorted({kind for example in examples for kind in example.kinds})
     folds = [set(np.random.default_rng(SEED).permutation(kinds)[i::FOLDS]) for i in range(FOLDS)]
     fitted = [(_fitted(context, examples, set(kinds) - fold, epochs, absent), fold) for fold in folds]
     context.load_state_dict(_fitted(context, examples, kinds, epochs, absent).state_dict())
-    return ready, _judged([(None, kinds)], examples), _judged(fitted, examples)
+    judged = {}
+    for of in dict.fromkeys(example.of for example in examples):
+        some = [example for example in examples if example.of == of]
+        judged[of] = _judged([(None, kinds)], some), _judged(fitted, some)
+    return ready, judged
 
 
-def _asked(pool: Pool, captions: Captions, count: int) -> Iterator[tuple[tuple[str, ...], Tensor, Tensor]]:
-    """Classes ``(4)``, words for them ``(4, D)``, and the two sounds ``(2, samples)``."""
+def _of_sounds(pool: Pool, captions: Captions, count: int) -> Iterator[Asked]:
+    """Of two sounds of the pool; of four where the second pair is no kin to the first."""
     rng, known = np.random.default_rng(SEED), classes()
-    keys = [key for key in captions.heard if not known[key].unseen]
-    for wanted, other, kind, other_kind, third in mixtures(pool, count, SEED):
-        near = {third, *known[kind].kin, *known[other_kind].kin}
-        fourth = str(rng.choice([key for key in keys if key not in near]))
-        kinds = (kind, other_kind, third, fourth)
-        words = np.stack([captions.table[captions.draw(rng, key)] for key in kinds])
-        yield kinds, torch.from_numpy(words), torch.from_numpy(np.stack([wanted, other]))
+    more = mixtures(pool, -(-count // FOURTH), SEED + 1)
+    for i, mixture in enumerate(mixtures(pool, count, SEED)):
+        present = _present(mixture)
+        if i % FOURTH == 0:
+            second = _present(next(more))
+            if not any(key in known[other].kin for key in second for other in present):
+                present |= second
+        yield _asked(TWO if len(present) == 2 else MORE, present, captions, rng)
 
 
-def _example(task: Task, context: Context, kinds: tuple[str, ...], words: Tensor, sounds: Tensor) -> Example:
-    film = task.network.condition(words)
+def _present(mixture: Mixture) -> dict[str, Tensor]:
+    return {mixture.kind: torch.from_numpy(mixture.wanted), mixture.other_kind: torch.from_numpy(mixture.other)}
+
+
+def _of_songs(songs: Sequence[Song], captions: Captions) -> Iterator[Asked]:
+    """Of what is heard of the stems that are a class, in excerpts of songs; asked too for what no song holds."""
+    rng, samples = np.random.default_rng(SEED), round(SECONDS * RATE)
+    for song in songs:
+        stems = song.load().mean(axis=1, dtype=np.float32) / 32768
+        for _ in range(EXCERPTS if stems.shape[1] >= samples else 0):
+            at = int(rng.integers(stems.shape[1] - samples + 1))
+            parts = dict(zip(SOURCES, torch.from_numpy(stems[:, at : at + samples].copy()), strict=True))
+            present = {key: parts[stem] for stem, key in STEMS.items() if parts[stem].abs().max() > UNHEARD}
+            if present:
+                rest = sum((part for stem, part in parts.items() if STEMS.get(stem) not in present), torch.zeros(()))
+                yield _asked(SONGS, present, captions, rng, rest)
+
+
+def _asked(
+    of: str,
+    present: Mapping[str, Tensor],
+    captions: Captions,
+    rng: np.random.Generator,
+    rest: Tensor | None = None,
+) -> Asked:
+    """What is present, and two classes that are kin to nothing of it; nor of its world, if it has a ``rest``."""
+    known = classes()
+    near = {key for other in present for key in known[other].kin}
+    if rest is not None:
+        worlds = {known[key].context for key in present}
+        near |= {key for key, sound in known.items() if sound.context in worlds}
+    far = [key for key in captions.heard if key not in near and not known[key].unseen]
+    kinds = (*present, *(str(key) for key in rng.choice(far, 2, replace=False)))
+    words = torch.from_numpy(np.stack([captions.table[captions.draw(rng, key)] for key in kinds]))
+    sounds = torch.stack(list(present.values()))
+    return Asked(of, kinds, words, sounds, torch.zeros(sounds.shape[1]) if rest is None else rest)
+
+
+def _example(task: Task, context: Context, asked: Asked) -> Example:
+    film, count = task.network.condition(asked.words), len(asked.sounds)
+    sounds = torch.cat([asked.sounds, asked.rest[None]])
     if isinstance(task, StudioTask):
         waves = torch.from_numpy(soxr.resample(sounds.t().numpy(), RATE, task.rate)).t()
         spectra = task.analyse(waves)
@@ -121,23 +202,23 @@ def _example(task: Task, context: Context, kinds: tuple[str, ...], words: Tensor
         looks = slice(SPREAD - 1, None, SPREAD)
         facts, said = facts.at(looks), said[looks]
     mix = spectra.sum(0)
-    common = ((mix * spectra.conj()).real @ task.pooling)[:, looks]
-    wanted = (spectra.abs().square() @ task.pooling)[:, looks].sum((1, 2))
+    common = ((mix * spectra[:count].conj()).real @ task.pooling)[:, looks]
+    wanted = (spectra[:count].abs().square() @ task.pooling)[:, looks].sum((1, 2))
     said = said[: common.shape[1]].clamp(-CERTAIN, CERTAIN).half()
-    return Example(kinds, said, facts, (mix.abs().square() @ task.pooling)[looks], common, wanted)
+    return Example(asked.of, asked.kinds, said, facts, (mix.abs().square() @ task.pooling)[looks], common, wanted)
 
 
 def _losses(context: Context | None, example: Example) -> tuple[Tensor, Tensor]:
-    """dB of both sounds and of both that are not there."""
-    said = example.said.float()
+    """dB of all sounds that are there, and of those that are not."""
+    said, there = example.said.float(), len(example.wanted)
     if context is None:
         now = said[..., : len(example.kinds)]
     else:
         now = context.change(example.facts).of(said[..., : len(example.kinds)], said[..., len(example.kinds) :])
     masks = torch.sigmoid(now).permute(2, 0, 1)
     kept, whole = (masks.square() * example.mix).sum((1, 2)), example.mix.sum()
-    common = (masks[:2] * example.common).sum((1, 2))
-    return heard_loss(kept[:2], common, example.wanted, whole), leak_loss(kept[2:], whole)
+    common = (masks[:there] * example.common).sum((1, 2))
+    return heard_loss(kept[:there], common, example.wanted, whole), leak_loss(kept[there:], whole)
 
 
 def _fitted(start: Context, examples: Sequence[Example], kinds: Collection[str], epochs: int, absent: float) -> Context:
@@ -156,7 +237,8 @@ def _fitted(start: Context, examples: Sequence[Example], kinds: Collection[str],
         for i in batch:
             heard, leaks = _losses(context, examples[i])
             ours = torch.tensor([kind in kinds for kind in examples[i].kinds])
-            total = total + (heard * ours[:2]).sum() + absent * (leaks * ours[2:]).sum()
+            there = len(heard)
+            total = total + (heard * ours[:there]).sum() + absent * (leaks * ours[there:]).sum()
         optimiser.zero_grad(set_to_none=True)
         (total / len(batch)).backward()
         nn.utils.clip_grad_norm_(context.parameters(), 5.0)
@@ -171,9 +253,10 @@ def _judged(contexts: Sequence[tuple[Context | None, Collection[str]]], examples
     for context, kinds in contexts:
         for example in examples:
             of = [kind in kinds for kind in example.kinds]
+            there = len(example.wanted)
             losses = torch.cat(_losses(context, example)).tolist()
-            heard += [-loss for loss, ours in zip(losses[:2], of[:2], strict=True) if ours]
-            leaks += [loss for loss, ours in zip(losses[2:], of[2:], strict=True) if ours]
+            heard += [-loss for loss, ours in zip(losses[:there], of[:there], strict=True) if ours]
+            leaks += [loss for loss, ours in zip(losses[there:], of[there:], strict=True) if ours]
     return Judged(float(np.mean(heard)), float(np.mean(leaks)))
 
 
@@ -183,12 +266,14 @@ def main() -> None:
     parser.add_argument("pool", type=Path)
     parser.add_argument("out", type=Path, help="the checkpoint to write")
     parser.add_argument("--absent", type=float, default=ABSENT, metavar="WEIGHT", help="of what leaks")
+    parser.add_argument("--songs", type=Path, help="a corpus of stems, made by `python -m models.corpus`")
     options = parser.parse_args()
     held = read_checkpoint(options.checkpoint)
     task, sources = load_task(options.checkpoint)
     captions = load(options.pool / "captions.npz")
     pool = Pool(options.pool, "validation")
-    ready, without, with_context = calibrate(task, pool, captions, absent=options.absent)
+    songs = find_songs(options.songs, "validation") if options.songs else []
+    ready, judged = calibrate(task, pool, captions, absent=options.absent, songs=songs)
     sources = tuple({source.name: source for source in (*pool.sources, *sources)}.values())
     save(
         options.out,
@@ -198,8 +283,10 @@ def main() -> None:
         sources,
         held["steps"],
     )
-    for name, judged in (("without", without), ("with, of classes that it was not fitted on", with_context)):
-        print(f"{name}: {judged.heard:.2f} dB heard, absent sounds at {judged.absent:.2f} dB")
+    print("without, and with a context that was fitted on other classes:")
+    for of, (without, fitted) in judged.items():
+        heard, level = (f"{x:.2f}, {y:.2f} dB" for x, y in zip(without, fitted, strict=True))
+        print(f"{of}: {heard} heard; absent sounds at {level}")
 
 
 if __name__ == "__main__":
