@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from models.flagger.recordings import RATE
 from models.processor import keep_memory, no_denormals
-from models.separator.songs import SOURCES, Song, find_songs
+from models.separator.songs import SOURCES, Song, find_songs, read_sources
 
 from .captions import Captions, load
 from .classes import classes
@@ -274,7 +274,7 @@ def main() -> None:
     pool = Pool(options.pool, "validation")
     songs = find_songs(options.songs, "validation") if options.songs else []
     ready, judged = calibrate(task, pool, captions, absent=options.absent, songs=songs)
-    sources = tuple({source.name: source for source in (*pool.sources, *sources)}.values())
+    sources = tuple({source.name: source for source in (*read_sources(songs), *pool.sources, *sources)}.values())
     save(
         options.out,
         Settings(**held["settings"]),
