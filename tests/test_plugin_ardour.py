@@ -47,14 +47,15 @@ def test_with_the_shipped_model_an_export_equals_the_offline_render(ardour: Ardo
 
     def watch() -> None:
         for instance in daemon.plugins.instances:
-            if instance.lane not in lanes:
+            if instance.lane not in lanes:  # more than one where Ardour's export crashed and began anew
                 lanes.append(instance.lane)
+                origins.clear()
             counters = instance.lane.counters
             origins[int(counters["host_origin"])] = int(counters["in_written"])
 
     with serving("live4") as daemon:
         out = ardour.export(watch)
-        (lane,) = lanes
+        lane = lanes[-1]
         heard = lane.input[:, : int(lane.counters["in_written"])].copy()
     start = int(np.flatnonzero(heard[0])[0])
     np.testing.assert_array_equal(heard[:, start : start + audio.shape[1]], audio)
