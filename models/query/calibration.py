@@ -1,6 +1,6 @@
-"""Teach a trained network what to make of all else that it hears: its `context`, fitted on validation mixtures.
+"""Teach query-studio what to make of all else that it hears: its `context`, fitted on validation mixtures.
 
-``python -m models.query.calibration CHECKPOINT POOL OUT [--songs CORPUS]`` gives a trained network the films of every
+``python -m models.query.calibration CHECKPOINT POOL OUT [--songs CORPUS]`` gives a trained one the films of every
 known class and fits the two small judges that weigh them, by the loss of training: the sounds of validation are as new
 to the network as a user's, where of those that it learned from it has no doubts left to weigh. Some mixtures hold four
 sounds, and some are songs: judges that know mixtures of two alone take the rest of a band for one more rival. Whether
@@ -29,10 +29,10 @@ from .classes import classes
 from .context import Context, Facts
 from .evaluation import SECONDS, Mixture, mixtures
 from .loss import heard_loss, leak_loss
-from .network import SPREAD, STUDIO_SPREAD, STUDIO_TURN
+from .network import STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
 from .sounds import JUDGES_ALONE, STEMS
-from .training import Settings, StudioTask, Task, load_task, read_checkpoint, save, with_known
+from .training import Settings, StudioTask, load_task, read_checkpoint, save, with_known
 
 MIXTURES = 428
 FOURTH = 4
@@ -43,8 +43,7 @@ UNHEARD = 1e-3
 """Greatest sample of a stem that is not there."""
 TWO, MORE, SONGS = "two sounds", "more sounds", "songs"
 SEED = 11
-ABSENT = 0.12
-"""What leaks of absent sounds counts for beside what is heard: about what keeps their level where it was without."""
+ABSENT, ABSENT_WITH_SONGS = 0.12, 0.04
 BATCH, EPOCHS = 16, 6
 PEAK_RATE, LAST_RATE, WARM_UP, WEIGHT_DECAY = 1e-2, 1e-4, 10, 1e-2
 FOLDS = 2
@@ -100,20 +99,23 @@ class Judged(NamedTuple):
 
 @no_denormals()
 def calibrate(
-    task: Task,
+    task: StudioTask,
     pool: Pool,
     captions: Captions,
     count: int = MIXTURES,
     epochs: int = EPOCHS,
-    absent: float = ABSENT,
+    absent: float | None = None,
     songs: Sequence[Song] = (),
-) -> tuple[Task, dict[str, tuple[Judged, Judged]]]:
+) -> tuple[StudioTask, dict[str, tuple[Judged, Judged]]]:
     """The same network with a context; and for each sort of mixture how it does without one, and with one that was
     fitted on other classes.
 
-    ``pool`` loses what may not teach (`JUDGES_ALONE`).
+    ``pool`` loses what may not teach (`JUDGES_ALONE`). What leaks of absent sounds counts for ``absent`` beside what is
+    heard; unless given, for what keeps its level about where it was without a context.
     """
     keep_memory()
+    if absent is None:
+        absent = ABSENT_WITH_SONGS if songs else ABSENT
     pool.leave_out(JUDGES_ALONE)
     known = [key for key, sound in classes().items() if key in captions.heard and not sound.unseen]
     ready = with_known(task, len(known)).eval()
@@ -188,24 +190,17 @@ def _asked(
     return Asked(of, kinds, words, sounds, torch.zeros(sounds.shape[1]) if rest is None else rest)
 
 
-def _example(task: Task, context: Context, asked: Asked) -> Example:
+def _example(task: StudioTask, context: Context, asked: Asked) -> Example:
     film, count = task.network.condition(asked.words), len(asked.sounds)
     sounds = torch.cat([asked.sounds, asked.rest[None]])
-    if isinstance(task, StudioTask):
-        waves = torch.from_numpy(soxr.resample(sounds.t().numpy(), RATE, task.rate)).t()
-        spectra = task.analyse(waves)
-        facts, said = task.network.facts(context, task.power(spectra.sum(0)[None]), film)
-        looks = slice(STUDIO_TURN, None, STUDIO_SPREAD)
-    else:
-        spectra = task.stft.analyse(sounds)  # in the centre: both channels are as one
-        facts, said = task.network.facts(context, task.power(spectra.sum(0).expand(2, -1, -1)), film)
-        looks = slice(SPREAD - 1, None, SPREAD)
-        facts, said = facts.at(looks), said[looks]
-    mix = spectra.sum(0)
+    spectra = task.analyse(torch.from_numpy(soxr.resample(sounds.t().numpy(), RATE, task.rate)).t())
+    mix, looks = spectra.sum(0), slice(STUDIO_TURN, None, STUDIO_SPREAD)
+    power = task.power(mix[None])
+    facts, said = task.network.facts(context, power, film)
     common = ((mix * spectra[:count].conj()).real @ task.pooling)[:, looks]
-    wanted = (spectra[:count].abs().square() @ task.pooling)[:, looks].sum((1, 2))
+    wanted = task.power(spectra[:count])[:, looks].sum((1, 2))
     said = said[: common.shape[1]].clamp(-CERTAIN, CERTAIN).half()
-    return Example(asked.of, asked.kinds, said, facts, (mix.abs().square() @ task.pooling)[looks], common, wanted)
+    return Example(asked.of, asked.kinds, said, facts, power[0, looks], common, wanted)
 
 
 def _losses(context: Context | None, example: Example) -> tuple[Tensor, Tensor]:
@@ -262,14 +257,17 @@ def _judged(contexts: Sequence[tuple[Context | None, Collection[str]]], examples
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, help="of query-studio")
     parser.add_argument("pool", type=Path)
     parser.add_argument("out", type=Path, help="the checkpoint to write")
-    parser.add_argument("--absent", type=float, default=ABSENT, metavar="WEIGHT", help="of what leaks")
+    weights = f"{ABSENT}, with songs {ABSENT_WITH_SONGS}"
+    parser.add_argument("--absent", type=float, metavar="WEIGHT", help=f"of what leaks of absent sounds ({weights})")
     parser.add_argument("--songs", type=Path, help="a corpus of stems, made by `python -m models.corpus`")
     options = parser.parse_args()
     held = read_checkpoint(options.checkpoint)
     task, sources = load_task(options.checkpoint)
+    if not isinstance(task, StudioTask):
+        parser.error(f"{options.checkpoint}: only query-studio hears in context")
     captions = load(options.pool / "captions.npz")
     pool = Pool(options.pool, "validation")
     songs = find_songs(options.songs, "validation") if options.songs else []

@@ -129,7 +129,7 @@ class Size:
     listeners: int = 1
     """Networks that are averaged: a tenth of a dB each, at the cost of each."""
     known: int = 0
-    """Classes that what is asked for is set against (`context`); 0 if it is not."""
+    """Classes that query-studio sets what is asked for against (`context`); 0 if it does not."""
 
 
 @dataclass(frozen=True)
@@ -301,7 +301,6 @@ class BandQuery(nn.Module):
         super().__init__()
         self.shape = Shape(size, bands, both_ways)
         self.listeners = nn.ModuleList(Listener(self.shape) for _ in range(size.listeners))
-        self.context = Context(size.known, self.films) if size.known else None
 
     @property
     def size(self) -> Size:
@@ -357,26 +356,7 @@ class LiveQuery(BandQuery):
     def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
         """Power of mid and side at every hop ``(M, T, 2, bands)`` and films to masks as they are live
         ``(M, T, bands, Q)``."""
-        if self.context is None:
-            return in_turn(self(interleaved(described(power)), film), power.shape[1])
-        masks = []
-        for stream in power.split(1):
-            facts, said = self.facts(self.context, stream, film)
-            now = self.context.change(facts).of(said[..., : len(film)], said[..., len(film) :])
-            masks.append(torch.sigmoid(now))
-        return torch.stack(masks)
-
-    def facts(self, context: Context, power: Tensor, film: Tensor) -> tuple[Facts, Tensor]:
-        """Of one stream ``(1, T, 2, bands)``: what the context judges by at every hop, and what is said of queries and
-        classes ``(T, bands, Q + C)``."""
-        heard = self.heard(interleaved(described(power)))
-        said = in_turn(self.together(heard, torch.cat([film, context.known])), power.shape[1])[0]
-        memory, alike, facts = torch.zeros(context.remembers(len(film))), self.alike(film, context.known), []
-        for hop, level in zip(said, power[0].sum(1), strict=True):
-            fact, memory = context.remember(hop, level, film, memory, alike)
-            facts.append(fact)
-        asked, known, together, _ = (torch.stack(each) for each in zip(*facts, strict=True))
-        return Facts(asked, known, together, alike), said
+        return in_turn(self(interleaved(described(power)), film), power.shape[1])
 
 
 class StudioQuery(BandQuery):
@@ -384,6 +364,7 @@ class StudioQuery(BandQuery):
 
     def __init__(self, size: Size | None = None) -> None:
         super().__init__(size or Size(listeners=2), STUDIO_BANDS.count, both_ways=True)
+        self.context = Context(self.size.known, self.films) if self.size.known else None
 
     def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
         """Power at every hop of clips ``(M, T, bands)`` and films to masks ``(M, T, bands, Q)``."""

@@ -238,9 +238,9 @@ def make_task(kind: Kind, size: Size | None = None) -> Task:
     return LiveTask(size) if kind == "live" else StudioTask(size)
 
 
-def with_known(task: Task, known: int) -> Task:
+def with_known(task: StudioTask, known: int) -> StudioTask:
     """The same network with a context of so many classes, still empty, or without one."""
-    remade = make_task("live" if isinstance(task, LiveTask) else "studio", replace(task.network.size, known=known))
+    remade = StudioTask(replace(task.network.size, known=known))
     weights = {name: value for name, value in task.network.state_dict().items() if not name.startswith("context.")}
     remade.network.load_state_dict(weights, strict=False)
     return remade.train(task.training)
@@ -291,7 +291,8 @@ def train(
         base = load_task(resume)[0]
         if type(base) is not type(task):
             raise ModelError(f"{resume}: no checkpoint of query-{settings.kind}")
-        task = with_known(base, 0)  # what a context knows of a network is no longer true of what it becomes
+        # what a context knows of a network is no longer true of what it becomes
+        task = with_known(base, 0) if isinstance(base, StudioTask) else base
     task = task.to(device)
     samples, places, sources = pool_at(pool, "train", task.rate)
     on_device = torch.from_numpy(np.array(samples)).to(device)
