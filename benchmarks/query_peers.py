@@ -10,7 +10,6 @@ every system's output is first put where it lines up best with the speech. Stems
 """
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,8 @@ from rich.table import Table
 
 from bridge.registry import find_model
 from bridge.text_encoder import TextEncoder, encoder_of
-from models.query.classes import classes
-from models.query.evaluation import BLOCK, STEM, sdr, si_sdr
-from models.query.pool import Place, Pool
+from models.query.evaluation import BLOCK, SNRS_DB, STEM, noisy_speech, sdr, si_sdr
+from models.query.pool import Pool
 from models.separator.evaluation import separate_mix
 from models.separator.songs import find_songs
 from streaming.engine import Engine
@@ -37,8 +35,7 @@ except ImportError as error:
     raise SystemExit(f"{error.name} is not here: pip install pyrnnoise pesq") from None
 
 RATE, RNNOISE_RATE, PESQ_RATE = 44100, 48000, 16000
-SECONDS = 6.0
-SNRS_DB = (0.0, 5.0, 10.0, 15.0)
+SECONDS, SEED = 6.0, 1
 ASKED = {"vocals": "the singing voice", "drums": "drums", "bass": "bass guitar"}
 SONG_S, SONG_FROM_S = 15, 20
 FURTHEST = 4096
@@ -67,28 +64,6 @@ def aligned(truth: Audio, heard: Audio) -> Audio:
     return heard[late : late + len(truth)]
 
 
-def excerpt(pool: Pool, places: list[Place], rng: np.random.Generator) -> Audio:
-    """`SECONDS` of sounds drawn one after another."""
-    parts: list[Audio] = []
-    while sum(map(len, parts)) < SECONDS * RATE:
-        parts.append(pool.read(places[int(rng.integers(len(places)))]))
-    joined: Audio = np.concatenate(parts)[: round(SECONDS * RATE)]
-    return joined / np.float32(np.sqrt(np.mean(joined**2)) + 1e-9)
-
-
-def noisy_speech(pool: Pool, count: int) -> Iterator[tuple[Audio, Audio, float]]:
-    """Speech, its mix with a noise, and the ratio of the two (dB)."""
-    rng, of, known = np.random.default_rng(1), pool.by_class(), classes()
-    voices = known["speech"].kin | known["singing"].kin
-    noises = [k for k in of if k not in voices and known[k].context not in ("music", "voice")]
-    for i in range(count):
-        speech, noise = excerpt(pool, of["speech"], rng), excerpt(pool, of[noises[i % len(noises)]], rng)
-        ratio = SNRS_DB[i % len(SNRS_DB)]
-        mix = speech + noise * np.float32(10 ** (-ratio / 20))
-        gain = np.float32(0.5 / np.abs(mix).max())
-        yield speech * gain, mix * gain, ratio
-
-
 def quality(truth: Audio, heard: Audio) -> tuple[float, float]:
     """SI-SDR (dB) and PESQ (1 … 4.6)."""
     both = (soxr.resample(x, RATE, PESQ_RATE) for x in (truth, heard))
@@ -99,10 +74,11 @@ def speech_table(engine: Engine, asked: Queries, encoder: TextEncoder, pool: Poo
     asked.ask(0, encoder.embed("speech"))
     rows: dict[str, list[tuple[float, float, float]]] = {"the mix": [], "RNNoise": [], model: []}
     console = Console(stderr=True)
-    for speech, mix, ratio in track(noisy_speech(pool, count), "noisy speech", count, console=console):
+    for of in track(noisy_speech(pool, count, SEED, SECONDS), "noisy speech", count, console=console):
+        speech, mix = of.speech, of.speech + of.noise
         kept = separate_mix(engine, np.stack([mix, mix]), BLOCK)[STEM].mean(axis=0)
         for name, heard in (("the mix", mix), ("RNNoise", aligned(speech, rnnoise(mix))), (model, kept)):
-            rows[name].append((ratio, *quality(speech, heard)))
+            rows[name].append((of.snr_db, *quality(speech, heard)))
     table = Table("noisy speech", *(f"SI-SDR, {snr:g} dB" for snr in SNRS_DB), "SI-SDR", "PESQ")
     for name, values in rows.items():
         found = np.array(values)

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from models.corpus.sources import default_data
 from models.flagger.recordings import RATE
-from models.query.calibration import ABSENT, MORE, SEED, SONGS, TWO, calibrate
+from models.query.calibration import ABSENT, MORE, SEED, SONGS, SPEECH, SPOKEN, TWO, calibrate
 from models.query.captions import Captions, embed, load, save
 from models.query.classes import SoundClass, class_of_file, class_of_label, classes
 from models.query.context import Context
-from models.query.evaluation import mixtures, sdr, si_sdr
+from models.query.evaluation import SNRS_DB, mixtures, noisy_speech, sdr, si_sdr
 from models.query.loss import heard_loss, leak_loss
 from models.query.mixing import Mixer, shares
 from models.query.network import (
@@ -448,6 +448,19 @@ def judged(tmp_path: Path) -> Pool:
     return Pool(tmp_path, "test")
 
 
+def test_speech_in_noise_is_as_loud_as_is_said(judged: Pool) -> None:
+    found = list(noisy_speech(judged, 8, seed=0, seconds=1.5))
+    assert [one.snr_db for one in found] == [*SNRS_DB, *SNRS_DB]
+    assert {one.kind for one in found} == {"dog", "rain"}  # neither voices nor music
+    for one in found:
+        assert one.speech.shape == one.noise.shape == (round(1.5 * RATE),)
+        ratio = 10 * np.log10(np.square(one.speech).mean() / np.square(one.noise).mean())
+        assert ratio == pytest.approx(one.snr_db, abs=0.01)
+        assert np.abs(one.speech + one.noise).max() == pytest.approx(0.5, abs=1e-5)
+    judged.places = [place for place in judged.places if place.kind != "speech"]
+    assert not list(noisy_speech(judged, 8, seed=0))
+
+
 def test_what_may_only_judge_teaches_nothing(judged: Pool) -> None:
     before = len(judged.places)
     judged.leave_out(JUDGES_ALONE)
@@ -517,7 +530,7 @@ def test_a_context_is_fitted_on_what_is_new(judged: Pool, tmp_path: Path) -> Non
     rng = np.random.default_rng(0)
     for stem in ("drums", "bass", "other"):
         soundfile.write(tmp_path / f"{stem}.flac", 0.1 * rng.standard_normal((5 * RATE, 2)), RATE)
-    ready, figures = calibrate(task, judged, captions, count=6, epochs=30, absent=ABSENT, songs=[Song(tmp_path)])
+    ready, figures = calibrate(task, judged, captions, SPOKEN, epochs=30, absent=ABSENT, songs=[Song(tmp_path)])
     assert {place.source for place in judged.places} == {"here"}
     context = ready.network.context
     assert context is not None
@@ -531,7 +544,7 @@ def test_a_context_is_fitted_on_what_is_new(judged: Pool, tmp_path: Path) -> Non
             for found, one in ((before, task), (after, ready)):
                 found.append([float(10 * torch.log10(x.square().sum())) for x in one.separate(mix, words)])
     assert np.mean(np.subtract(after, before)) < -5  # noise beside noise: what cannot be told apart is best left out
-    assert set(figures) == {TWO, MORE, SONGS}
+    assert set(figures) == {TWO, MORE, SPEECH, SONGS}
     assert np.isfinite([(*without, *fitted) for without, fitted in figures.values()]).all()
 
 

@@ -3,9 +3,9 @@
 ``python -m models.query.calibration CHECKPOINT POOL OUT [--songs CORPUS]`` gives a trained one the films of every
 known class and fits the two small judges that weigh them, by the loss of training: the sounds of validation are as new
 to the network as a user's, where of those that it learned from it has no doubts left to weigh. Some mixtures hold four
-sounds, and some are songs: judges that know mixtures of two alone take the rest of a band for one more rival. Whether
-all this does not merely know those sounds is told first: by judges that were fitted on all classes but those they are
-asked for.
+sounds, some are speech in noise, and some are songs: judges that know mixtures of two alone take the rest of a band for
+one more rival. Whether all this does not merely know those sounds is told first: by judges that were fitted on all
+classes but those they are asked for.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from models.separator.songs import SOURCES, Song, find_songs, read_sources
 from .captions import Captions, load
 from .classes import classes
 from .context import Context, Facts
-from .evaluation import SECONDS, Mixture, mixtures
+from .evaluation import SECONDS, Mixture, mixtures, noisy_speech
 from .loss import heard_loss, leak_loss
 from .network import STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
@@ -37,11 +37,13 @@ from .training import Settings, StudioTask, load_task, read_checkpoint, save, wi
 MIXTURES = 428
 FOURTH = 4
 """One of so many of them holds four sounds."""
+SPOKEN = 7
+"""To so many of them comes one of speech in noise."""
 EXCERPTS = 10
 """Of a song."""
 UNHEARD = 1e-3
 """Greatest sample of a stem that is not there."""
-TWO, MORE, SONGS = "two sounds", "more sounds", "songs"
+TWO, MORE, SPEECH, SONGS = "two sounds", "more sounds", "speech in noise", "songs"
 SEED = 11
 ABSENT, ABSENT_WITH_SONGS = 0.12, 0.04
 BATCH, EPOCHS = 16, 6
@@ -55,7 +57,7 @@ class Asked(NamedTuple):
     """One mixture, asked for N sounds of it and for two that are not there.
 
     Attributes:
-        of: `TWO`, `MORE` or `SONGS`.
+        of: `TWO`, `MORE`, `SPEECH` or `SONGS`.
         kinds: of the N + 2.
         words: for them ``(N + 2, D)``.
         sounds: ``(N, samples)``.
@@ -125,8 +127,9 @@ def calibrate(
         for row, key in enumerate(known):
             words = torch.from_numpy(captions.table[captions.heard[key]])
             context.known[row] = ready.network.condition(words).mean(0)
-        asked = chain(_of_sounds(pool, captions, count), _of_songs(songs, captions))
-        total = count + len(songs) * EXCERPTS
+        speech = count // SPOKEN
+        asked = chain(_of_sounds(pool, captions, count), _of_speech(pool, captions, speech), _of_songs(songs, captions))
+        total = count + speech + len(songs) * EXCERPTS
         examples = [_example(ready, context, one) for one in track(asked, "mixtures", total)]
     kinds = sorted({kind for example in examples for kind in example.kinds})
     folds = [set(np.random.default_rng(SEED).permutation(kinds)[i::FOLDS]) for i in range(FOLDS)]
@@ -150,6 +153,12 @@ def _of_sounds(pool: Pool, captions: Captions, count: int) -> Iterator[Asked]:
             if not any(key in known[other].kin for key in second for other in present):
                 present |= second
         yield _asked(TWO if len(present) == 2 else MORE, present, captions, rng)
+
+
+def _of_speech(pool: Pool, captions: Captions, count: int) -> Iterator[Asked]:
+    rng = np.random.default_rng(SEED)
+    for speech, noise, kind, _ in noisy_speech(pool, count, SEED):
+        yield _asked(SPEECH, {"speech": torch.from_numpy(speech), kind: torch.from_numpy(noise)}, captions, rng)
 
 
 def _present(mixture: Mixture) -> dict[str, Tensor]:

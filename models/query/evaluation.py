@@ -35,6 +35,7 @@ from .pool import Place, Pool
 SECONDS = 4.0
 RANGE_DB = 10.0
 LEVEL = 0.06
+SNRS_DB = (0.0, 5.0, 10.0, 15.0)
 PAUSE_S = 0.3
 BLOCK = 4096
 STEM = "query"
@@ -71,6 +72,15 @@ class Figure:
     mixtures: int
 
 
+class NoisySpeech(NamedTuple):
+    """Speech ``(samples,)``, a noise that is neither a voice nor music, its class, and the ratio of the two (dB)."""
+
+    speech: Audio
+    noise: Audio
+    kind: str
+    snr_db: float
+
+
 def mixtures(pool: Pool, count: int, seed: int, unseen: bool = False) -> Iterator[Mixture]:
     """Draw ``count`` of them, each class as often as any other."""
     rng, of, known = np.random.default_rng(seed), pool.by_class(), classes()
@@ -102,6 +112,29 @@ def _excerpt(pool: Pool, places: Sequence[Place], rng: np.random.Generator) -> A
     level = np.sqrt(np.mean(sound**2))
     scaled: Audio = sound * np.float32(LEVEL / max(level, 1e-5))
     return scaled
+
+
+def noisy_speech(pool: Pool, count: int, seed: int, seconds: float = SECONDS) -> Iterator[NoisySpeech]:
+    """Speech under noises, at each of `SNRS_DB` in turn; none if the pool has no speech."""
+    rng, of, known = np.random.default_rng(seed), pool.by_class(), classes()
+    voices = known["speech"].kin | known["singing"].kin
+    noises = [key for key in of if key not in voices and known[key].context not in ("music", "voice")]
+    samples = round(seconds * RATE)
+    for i in range(count if noises and "speech" in of else 0):
+        kind, snr_db = noises[i % len(noises)], SNRS_DB[i % len(SNRS_DB)]
+        speech, noise = (_one_after_another(pool, of[key], samples, rng) for key in ("speech", kind))
+        noise = noise * np.float32(10 ** (-snr_db / 20))
+        gain = np.float32(0.5 / np.abs(speech + noise).max())
+        yield NoisySpeech(speech * gain, noise * gain, kind, snr_db)
+
+
+def _one_after_another(pool: Pool, places: Sequence[Place], samples: int, rng: np.random.Generator) -> Audio:
+    """Sounds as they are drawn, at one level together."""
+    parts: list[Audio] = []
+    while sum(map(len, parts)) < samples:
+        parts.append(pool.read(places[int(rng.integers(len(places)))]))
+    joined: Audio = np.concatenate(parts)[:samples]
+    return joined / np.float32(np.sqrt(np.mean(joined**2)) + 1e-9)
 
 
 class Asker:
