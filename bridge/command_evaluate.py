@@ -192,7 +192,7 @@ def query(
     console = Console(stderr=True)
     unseen = max(1, mixtures // 5)
     asked = evaluate_query(path, TextEncoder(find_model(encoder)).embed, sounds, mixtures, unseen)
-    scores = list(track(asked, "questions", 3 * mixtures + 2 * unseen, console=console, transient=True))
+    scores = list(track(asked, "questions", 4 * mixtures + 2 * unseen, console=console, transient=True))
     figures = summarise(scores)
     gains = by_class(scores) if classes else {}
     if into_card:

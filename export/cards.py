@@ -48,7 +48,7 @@ def add_query_metrics(model: Path, figures: Sequence[QueryFigure], split: str) -
     random = {f.name.split(",")[0]: f.value for f in figures if f.name.endswith(", random")}
     fresh = []
     for f in figures:
-        base = random.get(f.name.split(",")[0]) if f.name.endswith(("heard", "unheard", "unseen")) else None
+        base = random.get(f.name.split(",")[0]) if f.name.endswith(("heard", "negative", "unseen")) else None
         data = f"{f.mixtures} mixtures of two {split} sounds, -10 to 10 dB"
         fresh.append(Metric(f.name, f.value, "dB", data, command, base, None if base is None else "asked at random"))
     return replace_metrics(model, card, command, fresh)

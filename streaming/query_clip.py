@@ -19,7 +19,7 @@ from .card import ModelCard
 from .clip import ClipOverlap, check_shapes, transform_of
 from .errors import ModelError
 from .queries import Asked, Queries
-from .query_network import FilmLayers, claim_no_more, share
+from .query_network import FilmLayers, claim_no_more, leave_out
 from .session import OnnxModel
 
 Array = NDArray[np.float32]
@@ -78,7 +78,7 @@ class QueryClip(ClipOverlap):
         low = clip if self._bands is None else self._bands.down(clip)
         mix = self._transform.forward(low[None])
         frame: Spectrum = mix[0] + np.complex64(1j) * mix[1]
-        kept = self._kept(mix, [self._asked[slot] for slot in used])
+        kept = self._kept(mix, frame, [self._asked[slot] for slot in used])
         if len(used) > 1:
             claim_no_more(frame, kept)
         high = None if self._bands is None else clip - self._bands.up(low)
@@ -90,13 +90,13 @@ class QueryClip(ClipOverlap):
             out[slot] = stem if strength == 1 else strength * stem + (1 - strength) * clip
         return out
 
-    def _kept(self, mix: Array, asked: list[Asked]) -> Spectrum:
-        """``(2, bins, frames)`` to what is kept of it for each, complex ``(asked, bins, frames)``."""
+    def _kept(self, mix: Array, frame: Spectrum, asked: list[Asked]) -> Spectrum:
+        """``(2, bins, frames)``, the same as complex numbers, to what is kept of it ``(asked, bins, frames)``."""
         negatives = [(i, each.negative) for i, each in enumerate(asked) if each.negative is not None]
         heard = self._run(mix, [each.positive for each in asked] + [negative for _, negative in negatives])
         kept = heard[: len(asked)]
         for (i, _), unwanted in zip(negatives, heard[len(asked) :], strict=True):
-            kept[i] *= share(kept[i], unwanted)
+            leave_out(frame, kept[i], unwanted)
         return kept
 
     def _run(self, mix: Array, embeddings: Sequence[Array | None]) -> Spectrum:

@@ -2,9 +2,9 @@
 
 ::
 
-    frame ── network ─┬─ film of the words          ─ P ─ × |P|² / (|P|² + |N|²) ─ strength ─┬─ share ─ query
-                      ├─ film of what is not wanted ─ N ────────┘                           │
-                      └─ … the same once more for the second query, if there is one ... ────┘
+    frame ── network ─┬─ film of the words          ─ P ─ at most |P|² / (|P|² + |N|²) ─ strength ─┬─ share ─ query
+                      ├─ film of what is not wanted ─ N ───────┘                                  │
+                      └─ … the same once more for the second query, if there is one ... ──────────┘
 
 A run answers as many films as the card's condition has rows, and there are as many runs as that takes. The film vector
 is made once a query, in numpy. A new one holds from the next frame on, states carried over, and the overlap of frames
@@ -117,7 +117,7 @@ class QueryNetwork:
             claims += 1
             stem[:] = wanted
             if unwanted is not None:
-                stem *= share(stem, unwanted)
+                leave_out(frame, stem, unwanted)
             strength = np.float32(self._queries.strength(slot))
             if strength != 1:
                 stem *= strength
@@ -140,11 +140,15 @@ class QueryNetwork:
         return self._film(asked.positive), None if asked.negative is None else self._film(asked.negative)
 
 
-def share(wanted: Frame, unwanted: Frame) -> NDArray[np.float32]:
-    """Of each bin, the share that belongs to what is wanted: Wiener's, from two estimates."""
+def leave_out(frame: Frame, wanted: Frame, unwanted: Frame) -> None:
+    """Of each bin, ``wanted`` keeps no more than its share of the mix: Wiener's, from both estimates. In place.
+
+    What the estimate had left to the other already is not taken from it once more.
+    """
     power = wanted.real**2 + wanted.imag**2
     other = unwanted.real**2 + unwanted.imag**2
-    return np.asarray((power + NOTHING) / (power + other + NOTHING), np.float32)
+    most = np.abs(frame) * power / (power + other + NOTHING)
+    wanted *= np.minimum(1, most / np.maximum(np.sqrt(power), NOTHING))
 
 
 def claim_no_more(frame: Frame, stems: Frame) -> None:

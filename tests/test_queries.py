@@ -151,11 +151,11 @@ def test_a_query_begins_afresh_and_goes_on_when_it_changes(tmp_path: Path) -> No
 
 
 def test_not_what_is_not_wanted(live: Engine) -> None:
-    """Everything a little, but not the middle: there P is 1/4 and N is 1, so a 17th of the quarter is left."""
+    """Everything a little, but not the middle: there P is 1/4 and N is 1, so a 17th of the mix is left."""
     mix = stereo(LOW, MID)
     live.queries.ask(0, UNKNOWN, WORD["mid"])
     got = separate(live, mix)[0]
-    expected = UNKNOWN_GAIN * (LOW + MID * (UNKNOWN_GAIN**2 / (UNKNOWN_GAIN**2 + 1)))
+    expected = UNKNOWN_GAIN * LOW + MID * (UNKNOWN_GAIN**2 / (UNKNOWN_GAIN**2 + 1))
     assert np.abs(got - stereo(expected))[:, INSIDE].max() < 1e-3
 
 

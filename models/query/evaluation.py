@@ -5,6 +5,7 @@ level drawn from -10 to 10 dB, centred. The same mixture is asked in several way
 
 ============  ======================================================================================================
 ``heard``     the class by a caption that training used, the sounds being new
+``negative``  the same, and not the other sound, by a caption of its class
 ``unheard``   by a paraphrase that training never saw
 ``random``    by a caption of a class that is neither: a baseline, what any output at all would gain
 ``absent``    the same question, judged by how quiet the output is against the mix
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from models.flagger.recordings import RATE
 from models.separator.evaluation import separate_mix
 from streaming.engine import Engine
-from streaming.queries import Queries
+from streaming.queries import Embedding, Queries
 
 from .captions import Encode
 from .classes import classes
@@ -145,9 +146,9 @@ class Asker:
         self._engine = Engine(model, queries=self._queries)
         self._engine.prepare(RATE, BLOCK, 2)
 
-    def separate(self, mix: Audio, embedding: NDArray[np.float32]) -> Audio:
+    def separate(self, mix: Audio, wanted: Embedding, unwanted: Embedding | None = None) -> Audio:
         """``(samples,)`` to the same length, delay taken out."""
-        self._queries.ask(0, embedding)
+        self._queries.ask(0, wanted, unwanted)
         out: Audio = separate_mix(self._engine, np.stack([mix, mix]), BLOCK)[STEM].mean(axis=0)
         return out
 
@@ -169,16 +170,22 @@ def evaluate(
     model: Path, encode: Encode, pool: Pool, count: int = 300, unseen: int = 60, seed: int = 1
 ) -> Iterator[Score]:
     """Scores as they come, four for each mixture of known classes and two for each of unseen ones."""
-    asker, rng = Asker(model), np.random.default_rng(seed)
+    asker, rng, of_others = Asker(model), np.random.default_rng(seed), np.random.default_rng(seed)
+
+    def words(draw: np.random.Generator, key: str, heard: bool) -> Embedding:
+        return encode(str(draw.choice(classes()[key].captions(heard))))
+
     for hidden, number in ((False, count), (True, unseen)):
         for mixture in mixtures(pool, number, seed, hidden):
             mix = mixture.wanted + mixture.other
-            ways = {"unseen": (mixture.kind, True)} if hidden else {
-                "heard": (mixture.kind, True), "unheard": (mixture.kind, False)
-            }  # fmt: skip
-            ways["unseen random" if hidden else "random"] = (mixture.third, True)
-            for way, (key, heard) in ways.items():
-                out = asker.separate(mix, encode(str(rng.choice(classes()[key].captions(heard)))))
+            wanted = words(rng, mixture.kind, True)
+            ways: dict[str, tuple[Embedding, Embedding | None]] = {"unseen" if hidden else "heard": (wanted, None)}
+            if not hidden:
+                ways["negative"] = (wanted, words(of_others, mixture.other_kind, True))
+                ways["unheard"] = (words(rng, mixture.kind, False), None)
+            ways["unseen random" if hidden else "random"] = (words(rng, mixture.third, True), None)
+            for way, asked in ways.items():
+                out = asker.separate(mix, *asked)
                 level = 10 * np.log10((np.mean(out**2) + 1e-12) / np.mean(mix**2))
                 gained = sdr(mixture.wanted, out) - sdr(mixture.wanted, mix)
                 si_gained = si_sdr(mixture.wanted, out) - si_sdr(mixture.wanted, mix)
