@@ -87,7 +87,7 @@ def test_not_and_strength_and_the_live_model(tmp_path: Path, separate: Command) 
         ("whatever", "whatever.wav"),
         ("rest", "rest.wav"),
     ]
-    kept = 0.25 * (low + high + mid / 17)
+    kept = 0.25 * (low + high) + mid / 17
     got = left(tmp_path / "out" / "take" / "whatever.wav")
     assert np.abs(got - (0.5 * kept + 0.5 * (low + mid + high)))[INSIDE].max() < 5e-3
 
