@@ -17,8 +17,8 @@ import soundfile
 
 TICKS = 282_240_000
 NAME = "song"
-TIMEOUT_S = 40.0
-EXPORTS = 3
+TIMEOUT_S = 120.0
+EXPORTS, EXPORT_S = 3, 40.0
 """To try before a hang counts: Ardour 7.3 deadlocks at times as it begins one (`Butler::wait_until_finished`)."""
 _MAKE = """
 assert(AudioEngine:set_backend("None (Dummy)", "Unit-Test", ""))
@@ -74,7 +74,7 @@ class ArdourSession:
         command = ["ardour7-export", "--bitdepth", "float", "--output", str(out), str(self._folder), NAME]
         for left in reversed(range(EXPORTS)):
             try:
-                self._run(*command, watch=watch)
+                self._run(*command, watch=watch, timeout_s=EXPORT_S)
                 break
             except TimeoutError:
                 if not left:
@@ -83,9 +83,9 @@ class ArdourSession:
         assert rate == self._rate
         return np.ascontiguousarray(audio.T)
 
-    def _run(self, *command: str, watch: Callable[[], None] = lambda: None) -> None:
+    def _run(self, *command: str, watch: Callable[[], None] = lambda: None, timeout_s: float = TIMEOUT_S) -> None:
         log = self._folder.parent / "ardour.log"
-        end = time.monotonic() + TIMEOUT_S
+        end = time.monotonic() + timeout_s
         with (
             log.open("w") as words,
             subprocess.Popen(command, env=self._environment, stdout=words, stderr=words) as run,
