@@ -47,7 +47,7 @@ def test_with_the_shipped_model_an_export_equals_the_offline_render(ardour: Ardo
 
     def watch() -> None:
         for instance in daemon.plugins.instances:
-            if instance.lane not in lanes:  # more than one where Ardour's export crashed and began anew
+            if instance.lane not in lanes:  # more than one where Ardour hung and was asked anew
                 lanes.append(instance.lane)
                 origins.clear()
             counters = instance.lane.counters

@@ -46,6 +46,7 @@ UNHEARD = 1e-3
 TWO, MORE, SPEECH, SONGS = "two sounds", "more sounds", "speech in noise", "songs"
 SEED = 11
 ABSENT, ABSENT_WITH_SONGS = 0.12, 0.04
+"""What leaks of absent sounds counts for beside what is heard: about what keeps their level where it was without."""
 BATCH, EPOCHS = 16, 6
 PEAK_RATE, LAST_RATE, WARM_UP, WEIGHT_DECAY = 1e-2, 1e-4, 10, 1e-2
 FOLDS = 2
@@ -112,8 +113,8 @@ def calibrate(
     """The same network with a context; and for each sort of mixture how it does without one, and with one that was
     fitted on other classes.
 
-    ``pool`` loses what may not teach (`JUDGES_ALONE`). What leaks of absent sounds counts for ``absent`` beside what is
-    heard; unless given, for what keeps its level about where it was without a context.
+    ``pool`` loses what may not teach (`JUDGES_ALONE`). Unless it is given, ``absent`` is `ABSENT`, or with songs
+    `ABSENT_WITH_SONGS`.
     """
     keep_memory()
     if absent is None:
@@ -212,8 +213,8 @@ def _example(task: StudioTask, context: Context, asked: Asked) -> Example:
     return Example(asked.of, asked.kinds, said, facts, power[0, looks], common, wanted)
 
 
-def _losses(context: Context | None, example: Example) -> tuple[Tensor, Tensor]:
-    """dB of all sounds that are there, and of those that are not."""
+def _losses(context: Context | None, example: Example, kinds: Collection[str]) -> tuple[Tensor, Tensor]:
+    """dB of the sounds of these classes that are there, and of those that are not."""
     said, there = example.said.float(), len(example.wanted)
     if context is None:
         now = said[..., : len(example.kinds)]
@@ -222,7 +223,9 @@ def _losses(context: Context | None, example: Example) -> tuple[Tensor, Tensor]:
     masks = torch.sigmoid(now).permute(2, 0, 1)
     kept, whole = (masks.square() * example.mix).sum((1, 2)), example.mix.sum()
     common = (masks[:there] * example.common).sum((1, 2))
-    return heard_loss(kept[:there], common, example.wanted, whole), leak_loss(kept[there:], whole)
+    ours = torch.tensor([kind in kinds for kind in example.kinds])
+    heard, leaks = heard_loss(kept[:there], common, example.wanted, whole), leak_loss(kept[there:], whole)
+    return heard[ours[:there]], leaks[ours[there:]]
 
 
 def _fitted(start: Context, examples: Sequence[Example], kinds: Collection[str], epochs: int, absent: float) -> Context:
@@ -239,10 +242,8 @@ def _fitted(start: Context, examples: Sequence[Example], kinds: Collection[str],
             group["lr"] = PEAK_RATE * min(1.0, (step + 1) / WARM_UP) * (1 - step / steps) + LAST_RATE
         total = torch.zeros(())
         for i in batch:
-            heard, leaks = _losses(context, examples[i])
-            ours = torch.tensor([kind in kinds for kind in examples[i].kinds])
-            there = len(heard)
-            total = total + (heard * ours[:there]).sum() + absent * (leaks * ours[there:]).sum()
+            heard, leaks = _losses(context, examples[i], kinds)
+            total = total + heard.sum() + absent * leaks.sum()
         optimiser.zero_grad(set_to_none=True)
         (total / len(batch)).backward()
         nn.utils.clip_grad_norm_(context.parameters(), 5.0)
@@ -253,15 +254,9 @@ def _fitted(start: Context, examples: Sequence[Example], kinds: Collection[str],
 @torch.no_grad()
 def _judged(contexts: Sequence[tuple[Context | None, Collection[str]]], examples: Sequence[Example]) -> Judged:
     """Each by what is asked for of some classes."""
-    heard, leaks = [], []
-    for context, kinds in contexts:
-        for example in examples:
-            of = [kind in kinds for kind in example.kinds]
-            there = len(example.wanted)
-            losses = torch.cat(_losses(context, example)).tolist()
-            heard += [-loss for loss, ours in zip(losses[:there], of[:there], strict=True) if ours]
-            leaks += [loss for loss, ours in zip(losses[there:], of[there:], strict=True) if ours]
-    return Judged(float(np.mean(heard)), float(np.mean(leaks)))
+    losses = [_losses(context, example, kinds) for context, kinds in contexts for example in examples]
+    heard, leaks = (torch.cat(each) for each in zip(*losses, strict=True))
+    return Judged(-float(heard.mean()), float(leaks.mean()))
 
 
 def main() -> None:

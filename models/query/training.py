@@ -179,10 +179,10 @@ class StudioTask(nn.Module):
             waves = batch.sounds.mean(1)
             first = int(torch.randint(STUDIO_SPREAD, (1,)))
             spectra = self.analyse(batch.mixed(waves))
-            power = spectra.abs().square() @ self.pooling
+            power = self.power(spectra)
             seen = described_both_ways(power)[:, first::STUDIO_SPREAD]
             sounds = self.analyse(waves)[:, first::STUDIO_SPREAD]
-            wanted = (sounds.abs().square() @ self.pooling).sum((1, 2))
+            wanted = self.power(sounds).sum((1, 2))
             common = (spectra[batch.owner, first::STUDIO_SPREAD] * sounds.conj()).real @ self.pooling
             levels = Levels(power[:, first::STUDIO_SPREAD], wanted, common)
         return loss_of_bands(self.network, seen, levels, batch, absent)
