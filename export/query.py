@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.query.network import WINDOWS, LiveQuery, StudioQuery
-from models.query.training import load_task
+from models.query.training import load_trained
 from streaming.card import ModelCard, Source
 from streaming.engine import Engine
 from streaming.queries import Queries
@@ -36,13 +36,13 @@ def export_query(
     Raises:
         ModelError: the checkpoint cannot be read, or the file does not do what it does.
     """
-    task, sources = load_task(checkpoint)
-    network = task.network
+    trained = load_trained(checkpoint)
+    network = trained.task.network
     name = name or default_name(network)
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".export-") as aside:
         file = Path(aside) / f"{name}.onnx"
-        rows = write_query(network, file, name, sources, text_encoder)
+        rows = write_query(network, file, name, trained.sources, text_encoder)
         must_hold(rows)
         os.replace(file, folder / file.name)
     return folder / file.name, rows

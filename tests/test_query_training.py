@@ -44,7 +44,7 @@ from models.query.training import (
     LiveTask,
     Settings,
     StudioTask,
-    load_task,
+    load_trained,
     make_task,
     schedule,
     train,
@@ -363,7 +363,7 @@ def test_a_run_learns_and_its_checkpoint_separates(
     told: list[str] = []
     settings = Settings(kind, minutes=0.06, batch=2, seconds=0.6, warm_up=0.02)
     path = train(root, captions, tmp_path / "run", settings, None, known, told.append)
-    task, sources = load_task(path)
+    task, sources, *_ = load_trained(path)
     assert isinstance(task, LiveTask if kind == "live" else StudioTask)
     assert [s.name for s in sources] == ["mine"]
     assert json.loads(told[-1])["step"] >= 1
@@ -376,11 +376,11 @@ def test_a_run_learns_and_its_checkpoint_separates(
     if isinstance(task, StudioTask):
         ready, begun = with_known(task, 3), tmp_path / "known.ckpt"
         save_checkpoint(begun, settings, ready.network.size, ready.network.state_dict(), sources, 1)
-        assert load_task(begun)[0].network.size.known == 3
+        assert load_trained(begun).task.network.size.known == 3
     else:
         begun = path
     further = train(root, captions, tmp_path / "run2", short, begun, known, told.append)
-    assert load_task(further)[0].network.size.known == 0  # it learned on: what was known of it is true no more
+    assert load_trained(further).task.network.size.known == 0  # it learned on: what was known of it is true no more
     other = replace(short, kind="studio" if kind == "live" else "live")
     with pytest.raises(ModelError, match="no checkpoint of query-"):
         train(root, captions, tmp_path / "run3", other, path, known, told.append)
@@ -425,7 +425,7 @@ def test_wrong_folders_pools_and_checkpoints_are_told(tmp_path: Path) -> None:
         Pool(tmp_path, "train")
     (tmp_path / "x.ckpt").write_bytes(b"rubbish")
     with pytest.raises(ModelError, match="not a checkpoint"):
-        load_task(tmp_path / "x.ckpt")
+        load_trained(tmp_path / "x.ckpt")
 
 
 JUDGED = ("dog", "rain", "piano", "electric_piano", "speech")

@@ -32,7 +32,7 @@ from .loss import heard_loss, leak_loss
 from .network import STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
 from .sounds import JUDGES_ALONE, STEMS
-from .training import Settings, StudioTask, load_task, read_checkpoint, save, with_known
+from .training import StudioTask, load_trained, save, with_known
 
 MIXTURES = 428
 FOURTH = 4
@@ -268,23 +268,17 @@ def main() -> None:
     parser.add_argument("--absent", type=float, metavar="WEIGHT", help=f"of what leaks of absent sounds ({weights})")
     parser.add_argument("--songs", type=Path, help="a corpus of stems, made by `python -m models.corpus`")
     options = parser.parse_args()
-    held = read_checkpoint(options.checkpoint)
-    task, sources = load_task(options.checkpoint)
-    if not isinstance(task, StudioTask):
+    trained = load_trained(options.checkpoint)
+    if not isinstance(trained.task, StudioTask):
         parser.error(f"{options.checkpoint}: only query-studio hears in context")
     captions = load(options.pool / "captions.npz")
     pool = Pool(options.pool, "validation")
     songs = find_songs(options.songs, "validation") if options.songs else []
-    ready, judged = calibrate(task, pool, captions, absent=options.absent, songs=songs)
-    sources = tuple({source.name: source for source in (*read_sources(songs), *pool.sources, *sources)}.values())
-    save(
-        options.out,
-        Settings(**held["settings"]),
-        ready.network.size,
-        ready.network.state_dict(),
-        sources,
-        held["steps"],
+    ready, judged = calibrate(trained.task, pool, captions, absent=options.absent, songs=songs)
+    sources = tuple(
+        {source.name: source for source in (*read_sources(songs), *pool.sources, *trained.sources)}.values()
     )
+    save(options.out, trained.settings, ready.network.size, ready.network.state_dict(), sources, trained.steps)
     print("without, and with a context that was fitted on other classes:")
     for of, (without, fitted) in judged.items():
         heard, level = (f"{x:.2f}, {y:.2f} dB" for x, y in zip(without, fitted, strict=True))

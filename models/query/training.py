@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import soxr
@@ -288,7 +288,7 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = make_task(settings.kind)
     if resume is not None:
-        base = load_task(resume)[0]
+        base = load_trained(resume).task
         if type(base) is not type(task):
             raise ModelError(f"{resume}: no checkpoint of query-{settings.kind}")
         # what a context knows of a network is no longer true of what it becomes
@@ -367,25 +367,22 @@ def save(
     write_checkpoint(path, data)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What `save` wrote, weights as float32. Raises `ModelError`."""
+class Trained(NamedTuple):
+    """What `save` wrote: the task is ready to separate."""
+
+    task: Task
+    sources: tuple[Source, ...]
+    settings: Settings
+    steps: int
+
+
+def load_trained(path: Path) -> Trained:
+    """Raises `ModelError`."""
     with checkpoint(path, "a query model") as held:
-        held["state"] = {
-            name: value.float() if value.dtype == torch.float16 else value for name, value in held["state"].items()
-        }
-        held["size"] = Size(**held["size"])
-        return held
-
-
-def load_task(path: Path) -> tuple[Task, tuple[Source, ...]]:
-    """A trained task, ready to separate. Raises `ModelError`."""
-    held = read_checkpoint(path)
-    task = make_task(held["kind"], held["size"])
-    try:
+        task = make_task(held["kind"], Size(**held["size"]))
         task.network.load_state_dict(held["state"])
-    except RuntimeError as error:
-        raise ModelError(f"{path}: weights of another network ({str(error).splitlines()[0]})") from None
-    return task.eval(), tuple(Source(**source) for source in held["sources"])
+        sources = tuple(Source(**source) for source in held["sources"])
+        return Trained(task.eval(), sources, Settings(**held["settings"]), held["steps"])
 
 
 def main() -> None:
