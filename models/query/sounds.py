@@ -5,6 +5,7 @@ packages and single instruments rendered from soundfonts. What is split is never
 label, a Freesound recording, a speaker, a language, a package, a soundfont. Classes marked ``unseen`` are wholly test.
 """
 
+import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
@@ -34,9 +35,12 @@ EFFECTS = {
     "hydrogen-drumkits": ("GPL-2+, CC BY 3.0, CC BY-SA 3.0, CC0", "Hydrogen drum kits, credits per kit"),
     "hydrogen-data": ("GPL-2+", "Hydrogen drum kits, credits per kit"),
     "lmms-common": ("GPL-2+", "LMMS samples by the LMMS authors"),
+    "tuxpaint-stamps-default": ("GPL-2", "Tux Paint stamps, sounds of what they show"),
 }
+FEW = 3
+"""Clips of the one label of a class, without which all of them train."""
 TEST_PACKAGES = ("minetest-data", "warmux-data")
-TRAIN_PACKAGES = ("0ad-data",)
+TRAIN_PACKAGES = ("0ad-data", "tuxpaint-stamps-default")
 AMBIENCES, AMBIENCE_STARTS_S = "/ambient/", (0.0, 12.0, 24.0, 36.0, 48.0)
 """Long recordings, taken from several times as far as they last."""
 TEST_KITS = ("ElectricEmpireKit", "Millo_MultiLayered3")
@@ -47,6 +51,8 @@ SPEECH = {
     "festvox-ru": ("BSD-like", "festvox-ru by N. Zubov and others"),
     "fillets-ng-data-cs": ("GPL-2+", "Fish Fillets NG, Czech voices"),
 }
+STAMPS, SPOKEN = "tuxpaint-stamps-default", re.compile("_desc|/symbols/")
+"""The one package that speaks of things and lets them be heard, and its files that speak."""
 TEST_SPEECH = ("fillets-ng-data-cs",)
 JUDGES_ALONE = ("environment_sounds", "breaks/")
 """Sources whose validation sounds may choose between models, and teach nothing (the shared data's rule)."""
@@ -122,7 +128,7 @@ def _labelled(data: Path) -> list[Sound]:
         largest = max(labels, key=lambda label: (len(labels[label]), label))
         for label, files in sorted(labels.items()):
             for file in sorted(files):
-                alone = len(labels) == 1  # one label: its clips are what can be split
+                alone = len(labels) == 1 and len(files) >= FEW  # one label: its clips are what can be split
                 split = _drawn(file) if alone else "train" if label == largest else _drawn(f"{key}/{label}")
                 sounds.append(Sound(key, split, file, f"labelled/{file if alone else label}", source))
     return sounds
@@ -146,7 +152,8 @@ def _effects(cache: Path) -> Iterator[Sound]:
         source = Source(package, licence, credit)
         for file in audio_files(package, cache, AUDIO, 3000, LARGEST):
             path = file.removeprefix(str(cache))
-            found = None if "usic" in path or "Voices" in path else class_of_file(path)
+            spoken = "Voices" in path or (package == STAMPS and SPOKEN.search(path))
+            found = None if spoken or "usic" in path else class_of_file(path)
             if found is None:
                 continue
             stem = Path(path.split("::")[-1]).stem.rstrip("0123456789._-")
@@ -165,7 +172,8 @@ def _speech(cache: Path, data: Path) -> Iterator[Sound]:
             stem = Path(file).stem
             held = any(language in stem for language in VALIDATION_LANGUAGES)
             split = "test" if package in TEST_SPEECH else "validation" if held else "train"
-            if not stem.startswith("music") and "/music/" not in file:
+            spoken = package != STAMPS or SPOKEN.search(file)
+            if spoken and not stem.startswith("music") and "/music/" not in file:
                 yield Sound("speech", split, file, f"{package}/{split}", source)
     tsp = Source("speech/TSP", "simplified BSD", "TSP speech database, P. Kabal, McGill")
     for item in manifest_items(data / "speech"):
