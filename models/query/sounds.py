@@ -21,6 +21,8 @@ SPLITS = ("train", "validation", "test")
 AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 LARGEST = 3_000_000
 """Bytes of an effect or a phrase: more is music."""
+STAMPS, SPOKEN = "tuxpaint-stamps-default", re.compile("_desc|/symbols/")
+"""The one package that speaks of things and lets them be heard, and its files that speak."""
 EFFECTS = {
     "ufoai-sound": ("GPL-2+, CC BY 3.0, CC BY-SA 3.0", "UFO: Alien Invasion sounds, credits per file"),
     "supertux-data": ("GPL-3+, CC BY-SA", "SuperTux sounds, credits per file"),
@@ -35,24 +37,22 @@ EFFECTS = {
     "hydrogen-drumkits": ("GPL-2+, CC BY 3.0, CC BY-SA 3.0, CC0", "Hydrogen drum kits, credits per kit"),
     "hydrogen-data": ("GPL-2+", "Hydrogen drum kits, credits per kit"),
     "lmms-common": ("GPL-2+", "LMMS samples by the LMMS authors"),
-    "tuxpaint-stamps-default": ("GPL-2", "Tux Paint stamps, sounds of what they show"),
+    STAMPS: ("GPL-2", "Tux Paint stamps, voices and sounds by its contributors"),
 }
 FEW = 3
 """Clips of the one label of a class, without which all of them train."""
 TEST_PACKAGES = ("minetest-data", "warmux-data")
-TRAIN_PACKAGES = ("0ad-data", "tuxpaint-stamps-default")
+TRAIN_PACKAGES = ("0ad-data", STAMPS)
 AMBIENCES, AMBIENCE_STARTS_S = "/ambient/", (0.0, 12.0, 24.0, 36.0, 48.0)
 """Long recordings, taken from several times as far as they last."""
 TEST_KITS = ("ElectricEmpireKit", "Millo_MultiLayered3")
 SPEECH = {
-    "tuxpaint-stamps-default": ("GPL-2", "Tux Paint stamps, voices of its translators"),
+    STAMPS: EFFECTS[STAMPS],
     "ktuberling-data": ("GPL-2+, CC BY, CC0", "KTuberling, voices of its translators"),
     "fillets-ng-data-nl": ("GPL-2+", "Fish Fillets NG, Dutch voices"),
     "festvox-ru": ("BSD-like", "festvox-ru by N. Zubov and others"),
     "fillets-ng-data-cs": ("GPL-2+", "Fish Fillets NG, Czech voices"),
 }
-STAMPS, SPOKEN = "tuxpaint-stamps-default", re.compile("_desc|/symbols/")
-"""The one package that speaks of things and lets them be heard, and its files that speak."""
 TEST_SPEECH = ("fillets-ng-data-cs",)
 JUDGES_ALONE = ("environment_sounds", "breaks/")
 """Sources whose validation sounds may choose between models, and teach nothing (the shared data's rule)."""
