@@ -40,7 +40,7 @@ EFFECTS = {
     STAMPS: ("GPL-2", "Tux Paint stamps, voices and sounds by its contributors"),
 }
 FEW = 3
-"""Clips of the one label of a class, without which all of them train."""
+"""Clips of a class's only label: if it has fewer, all of them train."""
 TEST_PACKAGES = ("minetest-data", "warmux-data")
 TRAIN_PACKAGES = ("0ad-data", STAMPS)
 AMBIENCES, AMBIENCE_STARTS_S = "/ambient/", (0.0, 12.0, 24.0, 36.0, 48.0)
