@@ -102,7 +102,8 @@ def test_every_class_has_words_enough_and_keeps_some_from_training() -> None:
 @pytest.mark.parametrize(
     ("label", "key"),
     [("door slam", "door"), ("door creak", "door_creak"), ("glass break", "glass_break"), ("police siren", "siren"),
-     ("soda can crunch", "can"), ("piano c", "piano"), ("dog bark", "dog")],
+     ("soda can crunch", "can"), ("piano c", "piano"), ("dog bark", "dog"),
+     ("a crinkle of nothing", "paper")],
 )  # fmt: skip
 def test_labels_find_their_class(label: str, key: str) -> None:
     found = class_of_label(label)
@@ -143,7 +144,8 @@ def test_a_word_within_a_word_is_no_name(path: str) -> None:
     ("label", "key"),
     [("cowbell big", "cowbell"), ("woodblock pitched do", "cowbell"), ("egg shaker", "tambourine"),
      ("garbage can lid", "trash"), ("bamboonaphone", "mallets"), ("spin cym", "cymbal"), ("thump", "punch"),
-     ("slide whistle up", "whistle"), ("grill top slide", None), ("sax reed", None), ("dust pan", None)],
+     ("slide whistle up", "whistle"), ("grill top slide", None), ("sax reed", None), ("dust pan", None),
+     ("no such label", None)],
 )  # fmt: skip
 def test_the_whole_label_decides(label: str, key: str | None) -> None:
     found = class_of_label(label)
