@@ -7,6 +7,8 @@ Of the last eight rows a hop looks at two, and the one that it makes takes the p
     state   ▪ □ □ □ ▪ □ □ □        looks back by two and by one time `SPREAD` hops
               □ □ □ ▪ □ □ □ ▪      next state
 
+What a context remembers of the stream is a second state, of a row for each hop of a look.
+
 The small network from embedding to film is carried along as constants, which the engine evaluates itself, once a query.
 """
 
@@ -46,8 +48,8 @@ from .separator import affine, gru_cell, product
 
 DESCRIPTION = (
     "What you describe, stereo, live: a causal convolutional mask network over low-latency frames that compares what "
-    "it hears with a sentence. It knows the sounds that it learned from and what resembles them; of anything else it "
-    "may give silence, or the wrong thing."
+    "it hears with a sentence and with all else that it knows. It knows the sounds that it learned from and what "
+    "resembles them; of anything else it may give silence, or the wrong thing."
 )
 LAYERS = ("condition_1", "condition_1_bias", "condition_2", "condition_2_bias")
 ROWS = SPREAD * (KERNEL - 1)
@@ -184,7 +186,7 @@ class LiveStep(nn.Module):
 
     def __init__(self, network: LiveQuery) -> None:
         super().__init__()
-        self.film = network.shape.film
+        self.film, self.context, self.alike = network.shape.film, network.context, network.alike
         self.register_buffer("pooling", LIVE_BANDS.pooling())
         self.register_buffer("of_bin", torch.tensor(LIVE_BANDS.of_bin()))
         self.listeners = nn.ModuleList(ListenerStep(listener) for listener in network.listeners)
@@ -194,8 +196,16 @@ class LiveStep(nn.Module):
         """Levels first, then what each listener remembers."""
         return (1, ROWS, LIVE_BANDS.count + sum(sum(step.widths()) for step in self._steps()))
 
-    def forward(self, spectrum: Tensor, film: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """``(1, 2, bins, 2)``, ``(Q, films)`` and ``(1, ROWS, K)`` to ``(1, Q, 2, bins, 2)`` and the next state."""
+    @property
+    def memory_shape(self) -> tuple[int, int, int] | None:
+        """What the context remembers, if there is one: the sequences of looks take turns."""
+        return None if self.context is None else (1, SPREAD, self.context.remembers(AT_ONCE))
+
+    def forward(
+        self, spectrum: Tensor, film: Tensor, state: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """``(1, 2, bins, 2)``, ``(Q, films)``, ``(1, ROWS, K)`` and what the context remembers ``(1, SPREAD,
+        numbers)`` to ``(1, Q, 2, bins, 2)`` and the next of both."""
         row = Row(state)
         left, right = spectrum.split(1, dim=1)
         mid_side = torch.cat([left + right, left - right], dim=1) * 0.5
@@ -205,8 +215,16 @@ class LiveStep(nn.Module):
         row.keep(both)
         seen = torch.stack([(both + FLOOR).log(), (before + FLOOR).log(), side / (both + QUIET)], dim=1)[:, :, None]
         heard = [step(seen, row) for step in self._steps()]
-        masks = torch.sigmoid(self._said(heard, film)).t()[:, self.of_bin]
-        return spectrum.unsqueeze(1) * masks[None, :, None, :, None], row.next_state()
+        said = self._said(heard, film)
+        after: tuple[Tensor, ...] = ()
+        if self.context is not None and memory is not None:
+            known, alike = self._said(heard, self.context.known), self.alike(film, self.context.known)
+            everything = torch.cat([said, known], dim=1)
+            facts, remembered = self.context.remember(everything, both[0], film, memory[0, 0], alike)
+            said = self.context.change(facts).of(said, known)
+            after = (torch.cat([memory[:, 1:], remembered[None, None]], dim=1),)
+        masks = torch.sigmoid(said).t()[:, self.of_bin]
+        return spectrum.unsqueeze(1) * masks[None, :, None, :, None], row.next_state(), *after
 
     def _steps(self) -> list[ListenerStep]:
         return [step for step in self.listeners if isinstance(step, ListenerStep)]
@@ -222,9 +240,16 @@ def export_graph(network: LiveQuery, target: Path) -> None:
     """Write the graph with the condition's constants, without a card."""
     step = LiveStep(network).eval()
     film = torch.randn(AT_ONCE, network.films) * 0.1
-    example = (torch.randn(1, CHANNELS, WINDOWS.bins, 2), film, torch.zeros(step.state_shape))
-    write_graph(step, example, ("spectrum", "film", "state"), ("stems", "next_state"), target)
+    states = _states(step)
+    example = (torch.randn(1, CHANNELS, WINDOWS.bins, 2), film, *(torch.zeros(state.shape) for state in states))
+    ins, outs = [state.input for state in states], [state.output for state in states]
+    write_graph(step, example, ("spectrum", "film", *ins), ("stems", *outs), target)
     add_constants(target, dict(zip(LAYERS, condition_layers(network), strict=True)))
+
+
+def _states(step: LiveStep) -> tuple[State, ...]:
+    rows = State("state", "next_state", step.state_shape)
+    return (rows,) if step.memory_shape is None else (rows, State("memory", "next_memory", step.memory_shape))
 
 
 def condition_layers(network: BandQuery) -> Sequence[Tensor]:
@@ -252,18 +277,21 @@ def add_constants(target: Path, constants: dict[str, Tensor]) -> None:
 
 def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_encoder: str = "minilm") -> ModelCard:
     """The card, still without figures: `sidechop evaluate` adds them."""
-    bins, state = WINDOWS.bins, LiveStep(network).state_shape
+    bins, states = WINDOWS.bins, _states(LiveStep(network))
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
-        name=name, version="0.5.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
+        name=name, version="0.6.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
         sample_rates=(44100, 48000), channels=CHANNELS, hop_samples=WINDOWS.hop_samples,
         latency_samples=WINDOWS.latency_samples, analysis_samples=WINDOWS.analysis_samples,
         stems=("query",), residual="rest",
         inputs=(
             CardTensor("spectrum", (1, CHANNELS, bins, 2)), CardTensor("film", (AT_ONCE, network.films)),
-            CardTensor("state", state),
+            *(CardTensor(state.input, state.shape) for state in states),
         ),
-        outputs=(CardTensor("stems", (1, AT_ONCE, CHANNELS, bins, 2)), CardTensor("next_state", state), *layers),
-        states=(State("state", "next_state", state),),
+        outputs=(
+            CardTensor("stems", (1, AT_ONCE, CHANNELS, bins, 2)),
+            *(CardTensor(state.output, state.shape) for state in states), *layers,
+        ),
+        states=states,
         condition=Condition("film", EMBEDDING, LAYERS), text_encoder=text_encoder, training=sources,
     )  # fmt: skip

@@ -101,7 +101,7 @@ def live(w: Weights, left_right: NDArray[np.complexfloating], embedding: Array) 
     both = bands.sum(1)
     before = np.concatenate([np.zeros((2, 64)), both])[: len(both)]
     seen = np.stack([np.log(both + 1e-5), np.log(before + 1e-5), bands[:, 1] / (both + 1e-7)], axis=1)
-    masks = _masks(w, seen, embedding, 4, ahead=0)
+    masks = _masks(w, seen, embedding, 4, ahead=0, power=both)
     kept: NDArray[np.complexfloating] = left_right * masks[:, None, _of_bin(left_right.shape[-1], edges)]
     return kept
 
@@ -135,18 +135,37 @@ def _of_bin(bins: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def _masks(w: Weights, seen: Array, embedding: Array, every: int, ahead: int, power: Array | None = None) -> Array:
+def _masks(w: Weights, seen: Array, embedding: Array, every: int, ahead: int, power: Array) -> Array:
     """``(T, 3, bands)`` to ``(T, bands)``, where every so-manieth frame belongs together. A context weighs them by
     ``power (T, bands)``."""
     listeners, turns = _listeners(w), range(min(every, len(seen)))
     heard = [[_heard(listener, seen[turn::every], ahead) for listener in listeners] for turn in turns]
+    if ahead:
+        heard = [[_likened(x, power[turn::every]) for x in heard[turn]] for turn in turns]
     films = [_film(listener, embedding) for listener in listeners]
     masks = np.zeros((len(seen), seen.shape[-1]))
-    if "context.known" in w and power is not None:
+    if "context.known" in w and not ahead:
+        for turn in turns:
+            said = np.stack([_said(heard[turn], each) for each in _everything(w, films)], axis=1)
+            masks[turn::every] = _stream_in_context(w, said, films, power[turn::every])
+        return masks
+    if "context.known" in w:
         films = _in_context(w, heard[1], films, power[1::every])
     for turn in turns:
         masks[turn::every] = sigmoid(_said(heard[turn], films))
     return masks
+
+
+def _likened(heard: Array, power: Array) -> Array:
+    """What is heard ``(width, T, bands)``: each band a mean over the clip, by likeness and by level ``(T, bands)``."""
+    centred = heard - heard.mean((1, 2), keepdims=True)
+    directions = centred / np.linalg.norm(centred, axis=0)
+    found = np.zeros_like(heard)
+    for band in range(heard.shape[2]):
+        weights = np.exp(5 * (directions[:, :, band].T @ directions[:, :, band] - 1))
+        weights *= np.sqrt(np.maximum(power[:, band], 1e-9))
+        found[:, :, band] = heard[:, :, band] @ (weights / weights.sum(1, keepdims=True)).T
+    return found
 
 
 def _everything(w: Weights, films: Sequence[Array]) -> list[Sequence[Array]]:
@@ -211,6 +230,32 @@ def _in_context(w: Weights, heard: Sequence[Array], films: Sequence[Array], powe
         changed[-power.shape[1] :] += offset
         told.append(changed)
     return told
+
+
+def _stream_in_context(w: Weights, said: Array, films: Sequence[Array], power: Array) -> Array:
+    """What is said of a query and all classes at every look ``(T, 1 + C, bands)``, and power ``(T, bands)``, to masks
+    ``(T, bands)``, from weighted means over all looks so far, each counting less than the next."""
+    masks, middle = np.zeros_like(power), np.zeros(said.shape[1])
+    loud, values, aboves = np.sqrt(power), np.zeros((0, *said.shape[1:])), np.zeros((0, *said.shape[1:]))
+    heard = loud.sum(1) > 1e-8
+    for t in range(len(said)):
+        aboves = np.concatenate([aboves, sigmoid(said[t] - middle[:, None])[None]])
+        values = said[: t + 1]
+        ago = np.append(np.cumsum(heard[1 : t + 1][::-1])[::-1], 0)
+        weight = loud[: t + 1] * 0.99306 ** ago[:, None]
+        total = weight.sum() + 1e-8
+        mean = np.einsum("tb,tnb->n", weight, values) / total
+        share = np.einsum("tb,tnb->n", weight, aboves) / total
+        upper = np.einsum("tb,tnb->n", weight, aboves * values) / total
+        high, low = upper / (share + 1e-4), (mean - upper) / (1 - share + 1e-4)
+        middle = (high + low) / 2
+        variance = np.einsum("tb,tnb->n", weight, np.square(values)) / total - np.square(mean)
+        spread = np.sqrt(np.maximum(variance, 0) + 1e-3)
+        product = np.einsum("tb,tb,tnb->n", weight, values[:, 0], values[:, 1:]) / total
+        together = (product - mean[0] * mean[1:]) / (spread[0] * spread[1:])
+        gain, rivals, offset = _change(w, films, low, middle, high, share, together)
+        masks[t] = sigmoid(gain * said[t, 0] - rivals @ said[t, 1:] + offset)
+    return masks
 
 
 def _listeners(w: Weights) -> list[Weights]:

@@ -64,9 +64,12 @@ def all_hold(rows: list[Parity]) -> bool:
     return bool(rows) and all(row.holds for row in rows)
 
 
-def test_live_equals_the_reference_and_does_what_its_card_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("known", [0, 5])
+def test_live_equals_the_reference_and_does_what_its_card_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
     file = tmp_path / "query-live.onnx"
-    network = shaken(LiveQuery(SMALL))
+    network = shaken(LiveQuery(replace(SMALL, known=known)))
     rows = write_query(network, file, "query-live", (), "minilm")
     assert all_hold(rows), rows
     assert {finding.what for finding in check_model(file)} >= {"query", "sound", "latency"}

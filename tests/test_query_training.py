@@ -14,10 +14,10 @@ from torch import Tensor
 
 from models.corpus.sources import default_data
 from models.flagger.recordings import RATE
-from models.query.calibration import ABSENT, MORE, SEED, SONGS, SPEECH, SPOKEN, TWO, calibrate
+from models.query.calibration import MORE, SEED, SONGS, SPEECH, SPOKEN, TWO, calibrate
 from models.query.captions import Captions, embed, load, save
 from models.query.classes import SoundClass, class_of_file, class_of_label, classes
-from models.query.context import Context
+from models.query.context import Context, Facts
 from models.query.evaluation import SNRS_DB, mixtures, noisy_speech, sdr, si_sdr
 from models.query.loss import heard_loss, leak_loss
 from models.query.mixing import Mixer, shares
@@ -35,6 +35,7 @@ from models.query.network import (
     described_both_ways,
     in_turn,
     interleaved,
+    likened,
 )
 from models.query.own import find_own
 from models.query.pool import BEAT_S, LEVEL, LONGEST_S, Place, Pool, Renderer, build, prepare
@@ -358,8 +359,25 @@ def test_what_training_sees_of_a_clip_is_what_a_clip_is() -> None:
     with torch.no_grad():
         film = network.condition(words)
         masks = network.every_hop(power, film)
-        seen = described_both_ways(power)
-        torch.testing.assert_close(network(seen[:, ::STUDIO_SPREAD], film), masks[:, ::STUDIO_SPREAD])
+        heard = network.heard(described_both_ways(power)[:, ::STUDIO_SPREAD])
+        alike = [likened(x, power[:, ::STUDIO_SPREAD]) for x in heard]
+        looks = torch.sigmoid(network.together(alike, film))
+        torch.testing.assert_close(looks, masks[:, ::STUDIO_SPREAD])
+
+
+def test_what_sounds_alike_is_heard_as_one() -> None:
+    """Two sounds that take turns in one band, unsure of each look: each look is the mean of its own sound's."""
+    torch.manual_seed(0)
+    one, other = 3 * torch.eye(8)[0], 3 * torch.eye(8)[1]
+    turns = torch.arange(40) % 2
+    clean = torch.stack([one, other])[turns][None, :, None]
+    doubtful = clean + 0.2 * torch.randn(1, 40, 1, 8)
+    found = likened(doubtful, torch.ones(1, 40, 1))
+    assert (found - clean).square().mean() < 0.3 * (doubtful - clean).square().mean()
+    level = torch.where(torch.arange(40) == 4, 1e6, 1.0)[None, :, None]
+    assert (likened(doubtful, level)[0, ::2, 0] - doubtful[0, 4, 0]).abs().max() < 0.1  # the loud one tells
+    torch.testing.assert_close(likened(clean, torch.zeros(1, 40, 1)), likened(clean, torch.ones(1, 40, 1)))
+    assert torch.isfinite(likened(0 * clean, level)).all()
 
 
 def test_captions_survive_their_file(tmp_path: Path) -> None:
@@ -402,12 +420,9 @@ def test_a_run_learns_and_its_checkpoint_separates(
     assert out.shape[:-1] == ((1, 2) if kind == "live" else (1,))
     assert torch.isfinite(out).all()
     short = Settings(kind, minutes=0.005, batch=1, seconds=0.6)
-    if isinstance(task, StudioTask):
-        ready, begun = with_known(task, 3), tmp_path / "known.ckpt"
-        save_checkpoint(begun, settings, ready.network.size, ready.network.state_dict(), sources, 1)
-        assert load_trained(begun).task.network.size.known == 3
-    else:
-        begun = path
+    begun, ready = tmp_path / "known.ckpt", with_known(task, 3)
+    save_checkpoint(begun, settings, ready.network.size, ready.network.state_dict(), sources, 1)
+    assert load_trained(begun).task.network.size.known == 3
     further = train(root, captions, tmp_path / "run2", short, begun, known, told.append)
     assert load_trained(further).task.network.size.known == 0  # it learned on: what was known of it is true no more
     other = replace(short, kind="studio" if kind == "live" else "live")
@@ -552,14 +567,61 @@ def test_films_that_are_changed_say_what_was_to_be_said() -> None:
         )  # what else is asked is no matter
 
 
-def test_a_context_is_fitted_on_what_is_new(judged: Pool, tmp_path: Path) -> None:
+def test_what_is_remembered_of_a_stream_is_what_it_held() -> None:
+    """Facts of the whole, where all counts alike; a row that is asked something else begins afresh, the others not."""
     torch.manual_seed(0)
-    task, captions = StudioTask(replace(ONE, listeners=2)).eval(), embed(fake)
+    context, hops, bands = stirred(Context(4, 8)), 30, 8
+    said, power, alike = 3 * torch.randn(hops, bands, 6), torch.rand(hops, bands), torch.zeros(2, 4)
+    film = torch.randn(2, 8)
+
+    def heard(films: list[Tensor], start: int = 0) -> Facts:
+        memory = torch.zeros(context.remembers(2))
+        for t in range(start, hops):
+            facts, memory = context.remember(said[t], power[t], films[t], memory, alike)
+        return facts
+
+    with torch.no_grad():
+        through, late = heard([film] * hops), heard([film] * hops, start=20)
+        clip = context.facts(said, power, alike)
+        assert (through.together - clip.together).abs().max() < 0.05
+        for stream, whole in zip(through, clip, strict=True):
+            assert (stream - whole).abs().max() < 1.0
+        swapped = heard([torch.stack([film[0], -film[1]])] * 20 + [film] * (hops - 20))
+        torch.testing.assert_close(swapped.known, through.known)
+        torch.testing.assert_close(swapped.together[0], through.together[0])
+        torch.testing.assert_close(swapped.together[1], late.together[1], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(swapped.asked[:, 0], through.asked[:, 0])
+        torch.testing.assert_close(swapped.asked[:, 1], late.asked[:, 1], rtol=1e-3, atol=1e-3)
+        power[:] = 0
+        assert all(torch.isfinite(x).all() for x in heard([film] * hops))
+
+
+def test_a_live_context_hears_no_future() -> None:
+    torch.manual_seed(0)
+    network = LiveQuery(replace(ONE, known=5)).eval()
+    assert network.context is not None
+    stirred(network.context)
+    power = torch.rand(2, 27, 2, LIVE_BANDS.count)
+    film = network.condition(torch.nn.functional.normalize(torch.randn(3, 384), dim=-1))
+    with torch.no_grad():
+        masks = network.every_hop(power, film)
+        changed = power.clone()
+        changed[:, 20:] = 0
+        after = network.every_hop(changed, film)
+    assert masks.shape == (2, 27, LIVE_BANDS.count, 3)
+    torch.testing.assert_close(after[:, :20], masks[:, :20])
+    assert (after[:, 20:] - masks[:, 20:]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", ["live", "studio"])
+def test_a_context_is_fitted_on_what_is_new(kind: Kind, judged: Pool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    task, captions = make_task(kind, replace(ONE, listeners=2)).eval(), embed(fake)
     judged.places.append(replace(judged.places[0], source=JUDGES_ALONE[0]))
     rng = np.random.default_rng(0)
     for stem in ("drums", "bass", "other"):
         soundfile.write(tmp_path / f"{stem}.flac", 0.1 * rng.standard_normal((5 * RATE, 2)), RATE)
-    ready, figures = calibrate(task, judged, captions, SPOKEN, epochs=30, absent=ABSENT, songs=[Song(tmp_path)])
+    ready, figures = calibrate(task, judged, captions, 0.12, SPOKEN, epochs=30, songs=[Song(tmp_path)])
     assert {place.source for place in judged.places} == {"here"}
     context = ready.network.context
     assert context is not None
@@ -568,6 +630,7 @@ def test_a_context_is_fitted_on_what_is_new(judged: Pool, tmp_path: Path) -> Non
     after: list[list[float]] = []
     for mixture in mixtures(judged, 6, SEED):
         mix = torch.from_numpy(soxr.resample(mixture.wanted + mixture.other, RATE, task.rate))
+        mix = mix.expand(2, -1) if kind == "live" else mix
         words = torch.from_numpy(np.stack([captions.table[captions.heard[key][0]] for key in (mixture.kind, "sheep")]))
         with torch.no_grad():
             for found, one in ((before, task), (after, ready)):

@@ -1,6 +1,6 @@
-"""Teach query-studio what to make of all else that it hears: its `context`, fitted on validation mixtures.
+"""Teach a trained network what to make of all else that it hears: its `context`, fitted on validation mixtures.
 
-``python -m models.query.calibration CHECKPOINT POOL OUT [--songs CORPUS]`` gives a trained one the films of every
+``python -m models.query.calibration CHECKPOINT POOL OUT [--songs CORPUS]`` gives a trained network the films of every
 known class and fits the two small judges that weigh them, by the loss of training: the sounds of validation are as new
 to the network as a user's, where of those that it learned from it has no doubts left to weigh. Some mixtures hold four
 sounds, some are speech in noise, and some are songs: judges that know mixtures of two alone take the rest of a band for
@@ -29,10 +29,10 @@ from .classes import classes
 from .context import Context, Facts
 from .evaluation import SECONDS, Mixture, mixtures, noisy_speech
 from .loss import heard_loss, leak_loss
-from .network import STUDIO_SPREAD, STUDIO_TURN
+from .network import SPREAD, STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
 from .sounds import JUDGES_ALONE, STEMS
-from .training import StudioTask, load_trained, save, with_known
+from .training import LiveTask, StudioTask, Task, load_trained, save, with_known
 
 MIXTURES = 428
 FOURTH = 4
@@ -45,8 +45,9 @@ UNHEARD = 1e-3
 """Greatest sample of a stem that is not there."""
 TWO, MORE, SPEECH, SONGS = "two sounds", "more sounds", "speech in noise", "songs"
 SEED = 11
-ABSENT, ABSENT_WITH_SONGS = 0.12, 0.04
-"""What leaks of absent sounds counts for beside what is heard: about what keeps their level where it was without."""
+ABSENT = {"live": 0.08, "studio": 0.04}
+"""What leaks of absent sounds counts for beside what is heard: about what keeps their level where it was without, if
+some of the mixtures are songs."""
 BATCH, EPOCHS = 16, 6
 PEAK_RATE, LAST_RATE, WARM_UP, WEIGHT_DECAY = 1e-2, 1e-4, 10, 1e-2
 FOLDS = 2
@@ -102,23 +103,21 @@ class Judged(NamedTuple):
 
 @no_denormals()
 def calibrate(
-    task: StudioTask,
+    task: Task,
     pool: Pool,
     captions: Captions,
+    absent: float,
     count: int = MIXTURES,
     epochs: int = EPOCHS,
-    absent: float | None = None,
     songs: Sequence[Song] = (),
-) -> tuple[StudioTask, dict[str, tuple[Judged, Judged]]]:
+) -> tuple[Task, dict[str, tuple[Judged, Judged]]]:
     """The same network with a context; and for each sort of mixture how it does without one, and with one that was
     fitted on other classes.
 
-    ``pool`` loses what may not teach (`JUDGES_ALONE`). Unless it is given, ``absent`` is `ABSENT`, or with songs
-    `ABSENT_WITH_SONGS`.
+    ``pool`` loses what may not teach (`JUDGES_ALONE`). What leaks of absent sounds counts for ``absent`` beside what is
+    heard.
     """
     keep_memory()
-    if absent is None:
-        absent = ABSENT_WITH_SONGS if songs else ABSENT
     pool.leave_out(JUDGES_ALONE)
     known = [key for key, sound in classes().items() if key in captions.heard and not sound.unseen]
     ready = with_known(task, len(known)).eval()
@@ -200,17 +199,24 @@ def _asked(
     return Asked(of, kinds, words, sounds, torch.zeros(sounds.shape[1]) if rest is None else rest)
 
 
-def _example(task: StudioTask, context: Context, asked: Asked) -> Example:
+def _example(task: Task, context: Context, asked: Asked) -> Example:
     film, count = task.network.condition(asked.words), len(asked.sounds)
     sounds = torch.cat([asked.sounds, asked.rest[None]])
-    spectra = task.analyse(torch.from_numpy(soxr.resample(sounds.t().numpy(), RATE, task.rate)).t())
-    mix, looks = spectra.sum(0), slice(STUDIO_TURN, None, STUDIO_SPREAD)
-    power = task.power(mix[None])
-    facts, said = task.network.facts(context, power, film)
+    if isinstance(task, StudioTask):
+        waves = torch.from_numpy(soxr.resample(sounds.t().numpy(), RATE, task.rate)).t()
+        spectra = task.analyse(waves)
+        facts, said = task.network.facts(context, task.power(spectra.sum(0)[None]), film)
+        looks = slice(STUDIO_TURN, None, STUDIO_SPREAD)
+    else:
+        spectra = task.stft.analyse(sounds)  # in the centre: both channels are as one
+        facts, said = task.network.facts(context, task.power(spectra.sum(0).expand(2, -1, -1)), film, SPREAD - 1)
+        looks = slice(SPREAD - 1, None, SPREAD)
+    mix = spectra.sum(0)
     common = ((mix * spectra[:count].conj()).real @ task.pooling)[:, looks]
-    wanted = task.power(spectra[:count])[:, looks].sum((1, 2))
+    wanted = (spectra[:count].abs().square() @ task.pooling)[:, looks].sum((1, 2))
     said = said[: common.shape[1]].clamp(-CERTAIN, CERTAIN).half()
-    return Example(asked.of, asked.kinds, said, facts, power[0, looks], common, wanted)
+    facts = facts.first(len(said)) if isinstance(task, LiveTask) else facts
+    return Example(asked.of, asked.kinds, said, facts, (mix.abs().square() @ task.pooling)[looks], common, wanted)
 
 
 def _losses(context: Context | None, example: Example, kinds: Collection[str]) -> tuple[Tensor, Tensor]:
@@ -261,20 +267,19 @@ def _judged(contexts: Sequence[tuple[Context | None, Collection[str]]], examples
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="of query-studio")
+    parser.add_argument("checkpoint", type=Path)
     parser.add_argument("pool", type=Path)
     parser.add_argument("out", type=Path, help="the checkpoint to write")
-    weights = f"{ABSENT}, with songs {ABSENT_WITH_SONGS}"
+    weights = " or ".join(f"{weight} for query-{kind}" for kind, weight in ABSENT.items())
     parser.add_argument("--absent", type=float, metavar="WEIGHT", help=f"of what leaks of absent sounds ({weights})")
     parser.add_argument("--songs", type=Path, help="a corpus of stems, made by `python -m models.corpus`")
     options = parser.parse_args()
     trained = load_trained(options.checkpoint)
-    if not isinstance(trained.task, StudioTask):
-        parser.error(f"{options.checkpoint}: only query-studio hears in context")
     captions = load(options.pool / "captions.npz")
     pool = Pool(options.pool, "validation")
     songs = find_songs(options.songs, "validation") if options.songs else []
-    ready, judged = calibrate(trained.task, pool, captions, absent=options.absent, songs=songs)
+    absent = ABSENT[trained.settings.kind] if options.absent is None else options.absent
+    ready, judged = calibrate(trained.task, pool, captions, absent, songs=songs)
     sources = tuple(
         {source.name: source for source in (*read_sources(songs), *pool.sources, *trained.sources)}.values()
     )

@@ -5,7 +5,8 @@ often right against the rest of the clip and wrong by itself: a new whistle is a
 beside it far less, and both are muted. So the words are told what else there is before they are heard::
 
     films of the queries and of all known classes
-      │   compared with what is heard over a clip, weighted by loudness
+      │   compared with what is heard, weighted by loudness: over a clip,
+      │   or over what a stream held so far, fading
       ▼
     where each lies: low, middle, ───┬─ presence: is it there at all? ──────► gain and offset
     high; what goes together         └─ rivals: known classes that are
@@ -27,6 +28,11 @@ SCARCE = 1e-4
 """Share of a clip that is as good as none of it."""
 SILENT = 1e-8
 """Loudness that is as good as none."""
+FADE = 0.99306
+"""Of what is remembered from one look of query-live, 35 ms, to the next: 5 s."""
+SUMS, PAIRS = 5, 3
+"""Running sums of everything: loudness, times what is said, its square, what lies above the middle, times what is said;
+and of pairs of a query and a class: both, the class, its square."""
 LEAST_VARIANCE = 1e-3
 HIDDEN = 12
 """Numbers between what a judge is told and what it says."""
@@ -39,14 +45,14 @@ STRICT, NEARNESS = 3.0, 4.0
 
 
 class Facts(NamedTuple):
-    """All that the judges are told of a clip.
+    """All that the judges are told of a clip, or at every look of a stream.
 
     Attributes:
-        asked, known: where what is said of Q queries and of C classes lies, ``(4, Q or C)``: the mean of the part
+        asked, known: where what is said of Q queries and of C classes lies, ``(..., 4, Q or C)``: the mean of the part
             below the middle, the middle, the mean of the part above, softly parted, and the share of loudness that
             lies above. The middle is half way between both means, as in Ridler and Calvard, "Picture Thresholding
             Using an Iterative Selection Method", IEEE SMC 1978.
-        together: ``(Q, C)``, how what is said of a query and of a class go together, −1 to 1.
+        together: ``(..., Q, C)``, how what is said of a query and of a class go together, −1 to 1.
         alike: ``(Q, C)``, how near their films are, −1 to 1.
     """
 
@@ -55,10 +61,14 @@ class Facts(NamedTuple):
     together: Tensor
     alike: Tensor
 
+    def first(self, looks: int) -> "Facts":
+        """Those of so many looks of a stream."""
+        return Facts(self.asked[:looks], self.known[:looks], self.together[:looks], self.alike)
+
 
 class Change(NamedTuple):
-    """Of what is said of Q queries: times ``gain (Q,)``, less the classes by ``rivals (Q, C)``, and
-    ``offset (Q,)``."""
+    """Of what is said of Q queries: times ``gain (..., Q)``, less the classes by ``rivals (..., Q, C)``, and
+    ``offset (..., Q)``."""
 
     gain: Tensor
     rivals: Tensor
@@ -67,7 +77,8 @@ class Change(NamedTuple):
     def of(self, asked: Tensor, known: Tensor) -> Tensor:
         """What is said of the queries ``(..., bands, Q)`` and of the classes ``(..., bands, C)`` to what is said
         now."""
-        return asked * self.gain + self.offset - known @ self.rivals.t()
+        kept = asked * self.gain[..., None, :] + self.offset[..., None, :]
+        return kept - known @ self.rivals.transpose(-1, -2)
 
 
 class Context(nn.Module):
@@ -97,23 +108,67 @@ class Context(nn.Module):
         asked, known = _standings(said, weight, mean).split([queries, len(self.known)], dim=1)
         return Facts(asked, known, together, alike)
 
+    def remember(
+        self, said: Tensor, power: Tensor, film: Tensor, memory: Tensor, alike: Tensor
+    ) -> tuple[Facts, Tensor]:
+        """Of a stream: what is said at one more look ``(bands, Q + C)``, its power ``(bands,)``, the films ``(Q,
+        films)``, and what is remembered, to the facts and what is remembered now. A row whose film is another begins
+        afresh."""
+        queries, classes = alike.shape
+        sums, middle, pairs, told = self._parts(memory, queries)
+        loudness = power.sqrt()
+        fade = torch.where(loudness.sum() > SILENT, FADE, 1.0)
+        same = ((film - told).abs().sum(1) == 0).to(said.dtype)
+        goes_on = torch.cat([same, torch.ones(classes)])
+        above = torch.sigmoid(said - middle * goes_on)
+        new = loudness @ torch.cat([torch.ones_like(said), said, said * said, above, above * said], dim=1)
+        sums = sums * (fade * goes_on) + new.view(SUMS, -1)
+        weight, others = sums.split([1, SUMS - 1])
+        weight = weight + SILENT
+        means = others / weight
+        mean, _, share, upper = means.split(1)  # (1, Q + C) each, as what follows
+        high, low = upper / (share + SCARCE), (mean - upper) / (1 - share + SCARCE)
+        middle = (high + low) / 2
+        both = (loudness[:, None] * said[:, :queries]).t() @ said[:, queries:]
+        theirs = new.view(SUMS, 1, -1)[1:3, :, queries:].expand(-1, queries, -1)
+        pairs = pairs * (fade * same[:, None]) + torch.cat([both[None], theirs])
+        product, their_mean, their_square = (pairs / weight[:, :queries, None]).split(1)  # (1, Q, C) each
+        ours, our_square = means[:2, :queries, None].split(1)
+        spread = (our_square - ours * ours).clamp_min(0) + LEAST_VARIANCE
+        their_spread = (their_square - their_mean * their_mean).clamp_min(0) + LEAST_VARIANCE
+        together = (product - ours * their_mean) / (spread * their_spread).sqrt()
+        standings = torch.cat([low, middle, high, share])
+        facts = Facts(standings[:, :queries], standings[:, queries:], together[0], alike)
+        return facts, torch.cat([x.flatten() for x in (sums, middle, pairs, film)])
+
+    def remembers(self, queries: int) -> int:
+        """How many numbers."""
+        classes, films = self.known.shape
+        return (SUMS + 1) * (queries + classes) + PAIRS * queries * classes + queries * films
+
+    def _parts(self, memory: Tensor, queries: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        classes, films = self.known.shape
+        both = queries + classes
+        sums, middle, pairs, told = memory.split([SUMS * both, both, PAIRS * queries * classes, queries * films])
+        return sums.view(SUMS, both), middle, pairs.view(PAIRS, queries, classes), told.view(queries, films)
+
     def change(self, facts: Facts) -> Change:
         """What the judges make of it."""
-        pairs = torch.stack([facts.together, facts.alike], dim=-1)
-        asked, known = facts.asked.t(), facts.known.t()
-        high, ours = facts.known[2:3], asked[:, 2:3]
-        there = self.rival.of_pairs(pairs, known, asked[:, 1:]) / SCALE
+        pairs = torch.stack([facts.together, facts.alike.expand(facts.together.shape)], dim=-1)
+        asked, known = facts.asked.transpose(-1, -2), facts.known.transpose(-1, -2)
+        high, ours = facts.known[..., 2:3, :], asked[..., 2:3]
+        there = self.rival.of_pairs(pairs, known, asked[..., 1:]) / SCALE
         there = there - STRICT - NEARNESS * facts.together + high / 2
-        chosen = torch.softmax(torch.cat([there, torch.zeros_like(there[:, :1])], dim=1), dim=1)[:, :-1]
+        chosen = torch.softmax(torch.cat([there, torch.zeros_like(there[..., :1])], dim=-1), dim=-1)[..., :-1]
         rivals = chosen * self.against
-        better = torch.sigmoid(high - ours).mean(1, keepdim=True)
-        all_of = torch.cat([high.amax(1, keepdim=True), high.mean(1, keepdim=True)], dim=1)
-        of_rivals = [chosen @ known[:, 2:3], (chosen[:, None] @ pairs)[:, 0]]
-        told = [asked, all_of.expand(len(asked), 2), *of_rivals, better]
-        moved, stretched = self.presence(torch.cat(told, dim=1)).unbind(1)
+        better = torch.sigmoid(high - ours).mean(-1, keepdim=True)
+        all_of = torch.cat([high.amax(-1, keepdim=True), high.mean(-1, keepdim=True)], dim=-1)
+        of_rivals = [chosen @ known[..., 2:3], (chosen[..., None, :] @ pairs)[..., 0, :]]
+        told = [asked, all_of.expand(*better.shape[:-1], 2), *of_rivals, better]
+        moved, stretched = self.presence(torch.cat(told, dim=-1)).unbind(-1)
         gain = self.gain * torch.exp(stretched / 2)
-        middles = rivals @ known[:, 1]
-        return Change(gain, rivals, moved / SCALE - gain * self.centred * asked[:, 1] + middles)
+        middles = (rivals @ known[..., 1:2])[..., 0]
+        return Change(gain, rivals, moved / SCALE - gain * self.centred * asked[..., 1] + middles)
 
 
 class Judge(nn.Module):
@@ -134,12 +189,12 @@ class Judge(nn.Module):
         return judged
 
     def of_pairs(self, pairs: Tensor, one: Tensor, other: Tensor) -> Tensor:
-        """The same of all pairs, told of each ``(Q, C, a)``, of the second ``(C, b)`` and of the first ``(Q, c)``: one
-        answer ``(Q, C)``."""
+        """The same of all pairs, told of each ``(..., Q, C, a)``, of the second ``(..., C, b)`` and of the first
+        ``(..., Q, c)``: one answer ``(..., Q, C)``."""
         widths = [pairs.shape[-1], one.shape[-1], other.shape[-1]]
         weights = (self.first.weight * self.scales).split(widths, dim=1)
         of_pair, of_one, of_other = (weight.t() for weight in weights)
-        hidden = pairs @ of_pair + one @ of_one + (other @ of_other + self.first.bias)[:, None]
+        hidden = pairs @ of_pair + (one @ of_one)[..., None, :, :] + (other @ of_other + self.first.bias)[..., None, :]
         judged: Tensor = self.last(torch.tanh(hidden))[..., 0]
         return judged
 

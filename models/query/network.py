@@ -57,6 +57,10 @@ STUDIO_TURN = 1
 """Which of them tell what a clip holds."""
 EMBEDDING = 384
 """MiniLM's."""
+LIKENESS = 5.0
+"""What it counts for, in the studio, that two looks of a band are heard alike: e to this power, from 0 to 1."""
+LEAST_LEVEL = 1e-9
+"""Power of a band that counts at all among looks of the same band."""
 KERNEL = 3
 """Looks that a convolution takes: this one and those before it, or one on either side."""
 LAG = 2
@@ -129,7 +133,7 @@ class Size:
     listeners: int = 1
     """Networks that are averaged: a tenth of a dB each, at the cost of each."""
     known: int = 0
-    """Classes that query-studio sets what is asked for against (`context`); 0 if it does not."""
+    """Classes that what is asked for is set against (`context`); 0 if it is not."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,20 @@ def in_turn(x: Tensor, hops: int, spread: int = SPREAD) -> Tensor:
     """The reverse of `interleaved`: ``(M * spread, T, …)`` to the first ``hops`` of each, ``(M, hops, …)``."""
     one_by_one: Tensor = x.unflatten(0, (-1, spread)).transpose(1, 2).flatten(1, 2)
     return one_by_one[:, :hops]
+
+
+def likened(heard: Tensor, power: Tensor) -> Tensor:
+    """What is heard of clips ``(M, T, bands, width)``, and their power ``(M, T, bands)``, to what is heard on average
+    where the same band sounds alike: one look is in doubt, and all that are like it are less so. Louder ones count for
+    more.
+
+    Source: Buades, Coll and Morel, "A non-local algorithm for image denoising", CVPR 2005.
+    """
+    directions = F.normalize(heard - heard.mean((1, 2), keepdim=True), dim=-1).transpose(1, 2)
+    alike = torch.exp(LIKENESS * (directions @ directions.transpose(2, 3) - 1))  # (M, bands, T, T)
+    counts = alike * power.clamp_min(LEAST_LEVEL).sqrt().transpose(1, 2)[:, :, None]
+    mean: Tensor = counts @ heard.transpose(1, 2) / counts.sum(-1, keepdim=True)
+    return mean.transpose(1, 2)
 
 
 class Condition(nn.Module):
@@ -301,6 +319,7 @@ class BandQuery(nn.Module):
         super().__init__()
         self.shape = Shape(size, bands, both_ways)
         self.listeners = nn.ModuleList(Listener(self.shape) for _ in range(size.listeners))
+        self.context = Context(size.known, self.films) if size.known else None
 
     @property
     def size(self) -> Size:
@@ -356,7 +375,28 @@ class LiveQuery(BandQuery):
     def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
         """Power of mid and side at every hop ``(M, T, 2, bands)`` and films to masks as they are live
         ``(M, T, bands, Q)``."""
-        return in_turn(self(interleaved(described(power)), film), power.shape[1])
+        if self.context is None:
+            return in_turn(self(interleaved(described(power)), film), power.shape[1])
+        masks = []
+        for stream in power.split(1):
+            for turn in range(SPREAD):
+                facts, said = self.facts(self.context, stream, film, turn)
+                now = self.context.change(facts).of(said[..., : len(film)], said[..., len(film) :])
+                masks.append(torch.sigmoid(now))
+        return in_turn(torch.stack(masks), power.shape[1])
+
+    def facts(self, context: Context, power: Tensor, film: Tensor, turn: int = 0) -> tuple[Facts, Tensor]:
+        """Of one of the sequences of looks of one stream ``(1, T, 2, bands)``, which remember each for itself: what the
+        context judges by at every look, and what is said of queries and classes ``(looks, bands, Q + C)``."""
+        of_turn = slice(turn, turn + 1)
+        heard = self.heard(interleaved(described(power))[of_turn])
+        said = self.together(heard, torch.cat([film, context.known]))[0]
+        memory, alike, facts = torch.zeros(context.remembers(len(film))), self.alike(film, context.known), []
+        for look, level in zip(said, interleaved(power.sum(2))[turn], strict=True):
+            fact, memory = context.remember(look, level, film, memory, alike)
+            facts.append(fact)
+        asked, known, together, _ = (torch.stack(each) for each in zip(*facts, strict=True))
+        return Facts(asked, known, together, alike), said
 
 
 class StudioQuery(BandQuery):
@@ -364,7 +404,6 @@ class StudioQuery(BandQuery):
 
     def __init__(self, size: Size | None = None) -> None:
         super().__init__(size or Size(listeners=2), STUDIO_BANDS.count, both_ways=True)
-        self.context = Context(self.size.known, self.films) if self.size.known else None
 
     def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
         """Power at every hop of clips ``(M, T, bands)`` and films to masks ``(M, T, bands, Q)``."""
@@ -382,8 +421,9 @@ class StudioQuery(BandQuery):
 
     def _looks(self, power: Tensor) -> list[Tensor]:
         """What each listener hears of clips ``(M, T, bands)``: ``(M * STUDIO_SPREAD, looks, bands, width)``."""
-        seen = described_both_ways(F.pad(power, (0, 0, 0, -power.shape[1] % STUDIO_SPREAD)))
-        return self.heard(interleaved(seen, STUDIO_SPREAD))
+        padded = F.pad(power, (0, 0, 0, -power.shape[1] % STUDIO_SPREAD))
+        levels = interleaved(padded, STUDIO_SPREAD)
+        return [likened(x, levels) for x in self.heard(interleaved(described_both_ways(padded), STUDIO_SPREAD))]
 
     def _facts(self, context: Context, heard: Sequence[Tensor], power: Tensor, film: Tensor) -> tuple[Facts, Tensor]:
         everything, of_turn = torch.cat([film, context.known]), slice(STUDIO_TURN, STUDIO_TURN + 1)

@@ -238,9 +238,9 @@ def make_task(kind: Kind, size: Size | None = None) -> Task:
     return LiveTask(size) if kind == "live" else StudioTask(size)
 
 
-def with_known(task: StudioTask, known: int) -> StudioTask:
+def with_known(task: Task, known: int) -> Task:
     """The same network with a context of so many classes, still empty, or without one."""
-    remade = StudioTask(replace(task.network.size, known=known))
+    remade = make_task("live" if isinstance(task, LiveTask) else "studio", replace(task.network.size, known=known))
     weights = {name: value for name, value in task.network.state_dict().items() if not name.startswith("context.")}
     remade.network.load_state_dict(weights, strict=False)
     return remade.train(task.training)
@@ -291,8 +291,7 @@ def train(
         base = load_trained(resume).task
         if type(base) is not type(task):
             raise ModelError(f"{resume}: no checkpoint of query-{settings.kind}")
-        # what a context knows of a network is no longer true of what it becomes
-        task = with_known(base, 0) if isinstance(base, StudioTask) else base
+        task = with_known(base, 0)  # what a context knows of a network is no longer true of what it becomes
     task = task.to(device)
     samples, places, sources = pool_at(pool, "train", task.rate)
     on_device = torch.from_numpy(np.array(samples)).to(device)
