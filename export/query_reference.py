@@ -162,9 +162,9 @@ def _likened(heard: Array, power: Array) -> Array:
     directions = centred / np.linalg.norm(centred, axis=0)
     found = np.zeros_like(heard)
     for band in range(heard.shape[2]):
-        weights = np.exp(5 * (directions[:, :, band].T @ directions[:, :, band] - 1))
-        weights *= np.sqrt(np.maximum(power[:, band], 1e-9))
-        found[:, :, band] = heard[:, :, band] @ (weights / weights.sum(1, keepdims=True)).T
+        weights = np.exp(5 * (directions[:, :, band].T @ directions[:, ::3, band] - 1))
+        weights *= np.sqrt(np.maximum(power[::3, band], 1e-9))
+        found[:, :, band] = heard[:, ::3, band] @ (weights / weights.sum(1, keepdims=True)).T
     return found
 
 

@@ -15,7 +15,7 @@ CEILING = 1e-3
 UNHEARD = 1e-4
 """40 dB under the mix: what an output holds below that is not asked for its shape."""
 QUIET = 3e-3
-"""25 dB under the mix: an absent sound that is quieter counts no more."""
+"""25 dB under the mix: an absent sound that is quieter counts no more in a training."""
 
 
 def heard_loss(kept: Tensor, common: Tensor, wanted: Tensor, whole: Tensor) -> Tensor:
@@ -30,10 +30,10 @@ def heard_loss(kept: Tensor, common: Tensor, wanted: Tensor, whole: Tensor) -> T
     return 5 * (ratio + shape)
 
 
-def leak_loss(kept: Tensor, whole: Tensor) -> Tensor:
-    """dB of each output whose sound is not there.
+def leak_loss(kept: Tensor, whole: Tensor, quiet: float = QUIET) -> Tensor:
+    """dB of each output whose sound is not there; below ``quiet`` of the mix it is all the same.
 
     With full weight from the start silence for everything is a trap that training falls into and never leaves: it wins
     25 dB at once, and what is there has only a few dB to offer.
     """
-    return 10 * torch.log10(kept / (whole + 1e-7) + QUIET)
+    return 10 * torch.log10(kept / (whole + 1e-7) + quiet)

@@ -59,6 +59,8 @@ EMBEDDING = 384
 """MiniLM's."""
 LIKENESS = 5.0
 """What it counts for, in the studio, that two looks of a band are heard alike: e to this power, from 0 to 1."""
+REMEMBERED = 3
+"""One of so many looks is what others are likened to: as good as all, at a third of the cost."""
 LEAST_LEVEL = 1e-9
 """Power of a band that counts at all among looks of the same band."""
 KERNEL = 3
@@ -188,11 +190,17 @@ def likened(heard: Tensor, power: Tensor) -> Tensor:
 
     Source: Buades, Coll and Morel, "A non-local algorithm for image denoising", CVPR 2005.
     """
-    directions = F.normalize(heard - heard.mean((1, 2), keepdim=True), dim=-1).transpose(1, 2)
-    alike = torch.exp(LIKENESS * (directions @ directions.transpose(2, 3) - 1))  # (M, bands, T, T)
-    counts = alike * power.clamp_min(LEAST_LEVEL).sqrt().transpose(1, 2)[:, :, None]
-    mean: Tensor = counts @ heard.transpose(1, 2) / counts.sum(-1, keepdim=True)
-    return mean.transpose(1, 2)
+    return torch.cat([_likened(*clip) for clip in zip(heard, power, strict=True)]).view_as(heard)
+
+
+def _likened(heard: Tensor, power: Tensor) -> Tensor:
+    """One clip: ``(T, bands, width)`` and ``(T, bands)``. The table of pairs is large, and so it is neither scaled nor
+    summed by itself."""
+    directions = LIKENESS**0.5 * F.normalize(heard - heard.mean((0, 1)), dim=-1).transpose(0, 1)
+    loudness = power.clamp_min(LEAST_LEVEL).sqrt()[..., None]
+    counted = torch.cat([heard * loudness, loudness], dim=-1).transpose(0, 1)[:, ::REMEMBERED]
+    summed = torch.exp(directions @ directions[:, ::REMEMBERED].transpose(1, 2)) @ counted  # (bands, T, width + 1)
+    return (summed[..., :-1] / summed[..., -1:]).transpose(0, 1)
 
 
 class Condition(nn.Module):
