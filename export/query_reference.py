@@ -140,8 +140,6 @@ def _masks(w: Weights, seen: Array, embedding: Array, every: int, ahead: int, po
     ``power (T, bands)``."""
     listeners, turns = _listeners(w), range(min(every, len(seen)))
     heard = [[_heard(listener, seen[turn::every], ahead) for listener in listeners] for turn in turns]
-    if ahead:
-        heard = [[_likened(x, power[turn::every]) for x in heard[turn]] for turn in turns]
     films = [_film(listener, embedding) for listener in listeners]
     masks = np.zeros((len(seen), seen.shape[-1]))
     if "context.known" in w and not ahead:
@@ -154,18 +152,6 @@ def _masks(w: Weights, seen: Array, embedding: Array, every: int, ahead: int, po
     for turn in turns:
         masks[turn::every] = sigmoid(_said(heard[turn], films))
     return masks
-
-
-def _likened(heard: Array, power: Array) -> Array:
-    """What is heard ``(width, T, bands)``: each band a mean over the clip, by likeness and by level ``(T, bands)``."""
-    centred = heard - heard.mean((1, 2), keepdims=True)
-    directions = centred / np.linalg.norm(centred, axis=0)
-    found = np.zeros_like(heard)
-    for band in range(heard.shape[2]):
-        weights = np.exp(5 * (directions[:, :, band].T @ directions[:, ::3, band] - 1))
-        weights *= np.sqrt(np.maximum(power[::3, band], 1e-9))
-        found[:, :, band] = heard[:, ::3, band] @ (weights / weights.sum(1, keepdims=True)).T
-    return found
 
 
 def _everything(w: Weights, films: Sequence[Array]) -> list[Sequence[Array]]:

@@ -70,7 +70,7 @@ def card_of(
     spectrum, segment = (1, 2, STUDIO_BANDS.bins, frames), (frames - 1) * STUDIO_HOP
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
-        name=name, version="0.5.0", task="query", kind="stft-clip", description=DESCRIPTION, licence="Apache-2.0",
+        name=name, version="0.4.0", task="query", kind="stft-clip", description=DESCRIPTION, licence="Apache-2.0",
         sample_rates=SAMPLE_RATES, channels=1, analysis_samples=STUDIO_FFT, frame_hop_samples=STUDIO_HOP,
         segment_samples=segment, hop_samples=min(HOP_FRAMES, frames - 1) * STUDIO_HOP, latency_samples=segment,
         stems=("query",), residual="rest",

@@ -35,7 +35,6 @@ from models.query.network import (
     described_both_ways,
     in_turn,
     interleaved,
-    likened,
 )
 from models.query.own import find_own
 from models.query.pool import BEAT_S, LEVEL, LONGEST_S, Place, Pool, Renderer, build, prepare
@@ -359,25 +358,8 @@ def test_what_training_sees_of_a_clip_is_what_a_clip_is() -> None:
     with torch.no_grad():
         film = network.condition(words)
         masks = network.every_hop(power, film)
-        heard = network.heard(described_both_ways(power)[:, ::STUDIO_SPREAD])
-        alike = [likened(x, power[:, ::STUDIO_SPREAD]) for x in heard]
-        looks = torch.sigmoid(network.together(alike, film))
-        torch.testing.assert_close(looks, masks[:, ::STUDIO_SPREAD])
-
-
-def test_what_sounds_alike_is_heard_as_one() -> None:
-    """Two sounds that take turns in one band, unsure of each look: each look is the mean of its own sound's."""
-    torch.manual_seed(0)
-    one, other = 3 * torch.eye(8)[0], 3 * torch.eye(8)[1]
-    turns = torch.arange(40) % 2
-    clean = torch.stack([one, other])[turns][None, :, None]
-    doubtful = clean + 0.2 * torch.randn(1, 40, 1, 8)
-    found = likened(doubtful, torch.ones(1, 40, 1))
-    assert (found - clean).square().mean() < 0.3 * (doubtful - clean).square().mean()
-    level = torch.where(torch.arange(40) == 6, 1e6, 1.0)[None, :, None]
-    assert (likened(doubtful, level)[0, ::2, 0] - doubtful[0, 6, 0]).abs().max() < 0.1  # the loud one tells
-    torch.testing.assert_close(likened(clean, torch.zeros(1, 40, 1)), likened(clean, torch.ones(1, 40, 1)))
-    assert torch.isfinite(likened(0 * clean, level)).all()
+        seen = described_both_ways(power)
+        torch.testing.assert_close(network(seen[:, ::STUDIO_SPREAD], film), masks[:, ::STUDIO_SPREAD])
 
 
 def test_captions_survive_their_file(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ TRIAL_RATE = 44100
 TRIALS_A_WORKER = 2
 WORTH_FILES = 16
 """Fewer files for each core are not worth a trial."""
-WORKER_BYTES = 720 << 20
+WORKER_BYTES = 560 << 20
 """What a worker may take, for how many fit in memory."""
 GPU_WORKERS = 2
 """Workers that share a GPU: one reads and writes while another computes."""

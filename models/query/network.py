@@ -57,12 +57,6 @@ STUDIO_TURN = 1
 """Which of them tell what a clip holds."""
 EMBEDDING = 384
 """MiniLM's."""
-LIKENESS = 5.0
-"""What it counts for, in the studio, that two looks of a band are heard alike: e to this power, from 0 to 1."""
-REMEMBERED = 3
-"""One of so many looks is what others are likened to: as good as all, at a third of the cost."""
-LEAST_LEVEL = 1e-9
-"""Power of a band that counts at all among looks of the same band."""
 KERNEL = 3
 """Looks that a convolution takes: this one and those before it, or one on either side."""
 LAG = 2
@@ -181,26 +175,6 @@ def in_turn(x: Tensor, hops: int, spread: int = SPREAD) -> Tensor:
     """The reverse of `interleaved`: ``(M * spread, T, …)`` to the first ``hops`` of each, ``(M, hops, …)``."""
     one_by_one: Tensor = x.unflatten(0, (-1, spread)).transpose(1, 2).flatten(1, 2)
     return one_by_one[:, :hops]
-
-
-def likened(heard: Tensor, power: Tensor) -> Tensor:
-    """What is heard of clips ``(M, T, bands, width)``, and their power ``(M, T, bands)``, to what is heard on average
-    where the same band sounds alike: one look is in doubt, and all that are like it are less so. Louder ones count for
-    more.
-
-    Source: Buades, Coll and Morel, "A non-local algorithm for image denoising", CVPR 2005.
-    """
-    return torch.cat([_likened(*clip) for clip in zip(heard, power, strict=True)]).view_as(heard)
-
-
-def _likened(heard: Tensor, power: Tensor) -> Tensor:
-    """One clip: ``(T, bands, width)`` and ``(T, bands)``. The table of pairs is large, and so it is neither scaled nor
-    summed by itself."""
-    directions = LIKENESS**0.5 * F.normalize(heard - heard.mean((0, 1)), dim=-1).transpose(0, 1)
-    loudness = power.clamp_min(LEAST_LEVEL).sqrt()[..., None]
-    counted = torch.cat([heard * loudness, loudness], dim=-1).transpose(0, 1)[:, ::REMEMBERED]
-    summed = torch.exp(directions @ directions[:, ::REMEMBERED].transpose(1, 2)) @ counted  # (bands, T, width + 1)
-    return (summed[..., :-1] / summed[..., -1:]).transpose(0, 1)
 
 
 class Condition(nn.Module):
@@ -429,9 +403,8 @@ class StudioQuery(BandQuery):
 
     def _looks(self, power: Tensor) -> list[Tensor]:
         """What each listener hears of clips ``(M, T, bands)``: ``(M * STUDIO_SPREAD, looks, bands, width)``."""
-        padded = F.pad(power, (0, 0, 0, -power.shape[1] % STUDIO_SPREAD))
-        levels = interleaved(padded, STUDIO_SPREAD)
-        return [likened(x, levels) for x in self.heard(interleaved(described_both_ways(padded), STUDIO_SPREAD))]
+        seen = described_both_ways(F.pad(power, (0, 0, 0, -power.shape[1] % STUDIO_SPREAD)))
+        return self.heard(interleaved(seen, STUDIO_SPREAD))
 
     def _facts(self, context: Context, heard: Sequence[Tensor], power: Tensor, film: Tensor) -> tuple[Facts, Tensor]:
         everything, of_turn = torch.cat([film, context.known]), slice(STUDIO_TURN, STUDIO_TURN + 1)
