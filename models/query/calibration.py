@@ -222,8 +222,7 @@ def _example(task: Task, context: Context, asked: Asked) -> Example:
     said = said[: common.shape[1]].clamp(-CERTAIN, CERTAIN).half()
     facts = facts.first(len(said)) if isinstance(task, LiveTask) else facts
     power = (mix.abs().square() @ task.pooling)[looks]
-    quiet = QUIET["live" if isinstance(task, LiveTask) else "studio"]
-    return Example(asked.of, asked.kinds, said, facts, power, common, wanted, quiet)
+    return Example(asked.of, asked.kinds, said, facts, power, common, wanted, QUIET[task.kind])
 
 
 def _losses(context: Context | None, example: Example, kinds: Collection[str]) -> tuple[Tensor, Tensor]:
@@ -288,7 +287,7 @@ def main() -> None:
     captions = load(options.pool / "captions.npz")
     pool = Pool(options.pool, "validation")
     songs = find_songs(options.songs, "validation") if options.songs else []
-    absent = ABSENT[trained.settings.kind] if options.absent is None else options.absent
+    absent = ABSENT[trained.task.kind] if options.absent is None else options.absent
     ready, judged = calibrate(trained.task, pool, captions, absent, songs=songs)
     sources = tuple(
         {source.name: source for source in (*read_sources(songs), *pool.sources, *trained.sources)}.values()

@@ -94,6 +94,7 @@ class Heard(NamedTuple):
 class LiveTask(nn.Module):
     """query-live: stereo, trained on the levels of bands, played through the engine's own transform."""
 
+    kind: Kind = "live"
     rate = RATE
     pooling: Tensor
     of_bin: Tensor
@@ -139,6 +140,7 @@ class LiveTask(nn.Module):
 class StudioTask(nn.Module):
     """query-studio: one channel at 32 kHz, frames as torch.stft has them."""
 
+    kind: Kind = "studio"
     rate = STUDIO_RATE
     window: Tensor
     pooling: Tensor
@@ -240,7 +242,7 @@ def make_task(kind: Kind, size: Size | None = None) -> Task:
 
 def with_known(task: Task, known: int) -> Task:
     """The same network with a context of so many classes, still empty, or without one."""
-    remade = make_task("live" if isinstance(task, LiveTask) else "studio", replace(task.network.size, known=known))
+    remade = make_task(task.kind, replace(task.network.size, known=known))
     weights = {name: value for name, value in task.network.state_dict().items() if not name.startswith("context.")}
     remade.network.load_state_dict(weights, strict=False)
     return remade.train(task.training)
