@@ -1,13 +1,9 @@
 """query-live as an ONNX graph that takes one hop: kind ``stft-hop``, with the film as an input.
 
 The BatchNorms are folded into the convolutions before them and the GRU cell is plain products, as in `separator`. What
-the graph remembers of a hop is one row: the levels of the bands, what goes into each convolution, and the GRU's output.
-Of the last eight rows a hop looks at two, and the one that it makes takes the place of the oldest::
-
-    state   ▪ □ □ □ ▪ □ □ □        looks back by two and by one time `SPREAD` hops
-              □ □ □ ▪ □ □ □ ▪      next state
-
-What a context remembers of the stream is a second state, of a row for each hop of a look.
+the graph remembers of a look is one row: what goes into each convolution, and the GRU's output. `SPREAD` sequences of
+looks take turns, and each has a state of its own, of two rows: the look before, and the one before that. So has what a
+context remembers of the stream. The levels of the bands of the last hops are a state of them all.
 
 The small network from embedding to film is carried along as constants, which the engine evaluates itself, once a query.
 """
@@ -52,23 +48,23 @@ DESCRIPTION = (
     "resembles them; of anything else it may give silence, or the wrong thing."
 )
 LAYERS = ("condition_1", "condition_1_bias", "condition_2", "condition_2_bias")
-ROWS = SPREAD * (KERNEL - 1)
+ROWS = KERNEL - 1
 AT_ONCE = 4
 """Queries that a hop answers: two, and what each is not. They cost two small products each."""
 
 
 class Row:
-    """What is remembered of the hops before, read part by part; what is kept of this one is written in that order."""
+    """What is remembered of the looks before, read part by part; what is kept of this one is written in that order."""
 
     def __init__(self, state: Tensor) -> None:
         """``(1, ROWS, K)``, the oldest first."""
         self._state, self._at = state, 0
         self._new: list[Tensor] = []
 
-    def before(self, shape: Sequence[int], *hops: int) -> list[Tensor]:
-        """The next part as it was so many hops ago, each of that shape."""
+    def before(self, shape: Sequence[int], *looks: int) -> list[Tensor]:
+        """The next part as it was so many looks ago, each of that shape."""
         start, self._at = self._at, self._at + math.prod(shape)
-        return [self._state[:, ROWS - ago, start : self._at].view(*shape) for ago in hops]
+        return [self._state[:, ROWS - ago, start : self._at].view(*shape) for ago in looks]
 
     def keep(self, now: Tensor) -> None:
         self._new.append(now.flatten())
@@ -87,7 +83,7 @@ class LookConv(nn.Module):
         self.stride = trained.conv.stride
 
     def forward(self, x: Tensor, row: Row) -> Tensor:
-        looks = row.before(x.shape, *(SPREAD * back for back in range(KERNEL - 1, 0, -1)))
+        looks = row.before(x.shape, *range(KERNEL - 1, 0, -1))
         row.keep(x)
         return F.conv2d(torch.cat([*looks, x], dim=2), self.weight, self.bias, self.stride, (0, 1))
 
@@ -163,7 +159,7 @@ class ListenerStep(nn.Module):
         for down in self.down:
             across.append(x := down(x, row))
         x = across.pop()
-        (held,) = row.before((1, self.shape.size.memory), SPREAD)
+        (held,) = row.before((1, self.shape.size.memory), 1)
         held = gru_cell(self.inward(F.relu(self.into(x.flatten(1)))), self.back(held), held)
         row.keep(held)
         x = F.relu(x + self.out(held).view(x.shape))
@@ -179,7 +175,7 @@ class ListenerStep(nn.Module):
 
 
 class LiveStep(nn.Module):
-    """One frame through the trained network with its state in one tensor."""
+    """One frame through the trained network."""
 
     pooling: Tensor
     of_bin: Tensor
@@ -193,26 +189,25 @@ class LiveStep(nn.Module):
 
     @property
     def state_shape(self) -> tuple[int, int, int]:
-        """Levels first, then what each listener remembers."""
-        return (1, ROWS, LIVE_BANDS.count + sum(sum(step.widths()) for step in self._steps()))
+        """What each listener remembers of two looks."""
+        return (1, ROWS, sum(sum(step.widths()) for step in self._steps()))
 
     @property
-    def memory_shape(self) -> tuple[int, int, int] | None:
-        """What the context remembers, if there is one: the sequences of looks take turns."""
-        return None if self.context is None else (1, SPREAD, self.context.remembers(AT_ONCE))
+    def memory_shape(self) -> tuple[int, int] | None:
+        """What the context remembers, if there is one."""
+        return None if self.context is None else (1, self.context.remembers(AT_ONCE))
 
     def forward(
-        self, spectrum: Tensor, film: Tensor, state: Tensor, memory: Tensor | None = None
+        self, spectrum: Tensor, film: Tensor, levels: Tensor, state: Tensor, memory: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """``(1, 2, bins, 2)``, ``(Q, films)``, ``(1, ROWS, K)`` and what the context remembers ``(1, SPREAD,
-        numbers)`` to ``(1, Q, 2, bins, 2)`` and the next of both."""
+        """``(1, 2, bins, 2)``, ``(Q, films)``, levels ``(1, LAG, bands)``, looks ``(1, ROWS, K)`` and what the context
+        remembers ``(1, numbers)`` to ``(1, Q, 2, bins, 2)`` and the next of the three."""
         row = Row(state)
         left, right = spectrum.split(1, dim=1)
         mid_side = torch.cat([left + right, left - right], dim=1) * 0.5
         power = mid_side.square().sum(-1) @ self.pooling  # (1, 2, bands)
         both, side = power.sum(1), power[:, 1]
-        (before,) = row.before(both.shape, LAG)
-        row.keep(both)
+        before = levels[:, 0]
         seen = torch.stack([(both + FLOOR).log(), (before + FLOOR).log(), side / (both + QUIET)], dim=1)[:, :, None]
         heard = [step(seen, row) for step in self._steps()]
         said = self._said(heard, film)
@@ -220,11 +215,12 @@ class LiveStep(nn.Module):
         if self.context is not None and memory is not None:
             known, alike = self._said(heard, self.context.known), self.alike(film, self.context.known)
             everything = torch.cat([said, known], dim=1)
-            facts, remembered = self.context.remember(everything, both[0], film, memory[0, 0], alike)
+            facts, remembered = self.context.remember(everything, both[0], film, memory[0], alike)
             said = self.context.change(facts).of(said, known)
-            after = (torch.cat([memory[:, 1:], remembered[None, None]], dim=1),)
+            after = (remembered[None],)
         masks = torch.sigmoid(said).t()[:, self.of_bin]
-        return spectrum.unsqueeze(1) * masks[None, :, None, :, None], row.next_state(), *after
+        next_levels = torch.cat([levels[:, 1:], both[:, None]], dim=1)
+        return spectrum.unsqueeze(1) * masks[None, :, None, :, None], next_levels, row.next_state(), *after
 
     def _steps(self) -> list[ListenerStep]:
         return [step for step in self.listeners if isinstance(step, ListenerStep)]
@@ -248,8 +244,11 @@ def export_graph(network: LiveQuery, target: Path) -> None:
 
 
 def _states(step: LiveStep) -> tuple[State, ...]:
-    rows = State("state", "next_state", step.state_shape)
-    return (rows,) if step.memory_shape is None else (rows, State("memory", "next_memory", step.memory_shape))
+    levels = State("levels", "next_levels", (1, LAG, LIVE_BANDS.count))
+    looks = State("state", "next_state", step.state_shape, SPREAD)
+    if step.memory_shape is None:
+        return levels, looks
+    return levels, looks, State("memory", "next_memory", step.memory_shape, SPREAD)
 
 
 def condition_layers(network: BandQuery) -> Sequence[Tensor]:
@@ -280,7 +279,7 @@ def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_enc
     bins, states = WINDOWS.bins, _states(LiveStep(network))
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
-        name=name, version="0.6.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
+        name=name, version="0.6.1", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
         sample_rates=(44100, 48000), channels=CHANNELS, hop_samples=WINDOWS.hop_samples,
         latency_samples=WINDOWS.latency_samples, analysis_samples=WINDOWS.analysis_samples,
         stems=("query",), residual="rest",

@@ -36,6 +36,7 @@ METADATA_KEY = "sidechop"
 TOKENIZER_KEY = "sidechop.tokenizer"
 """The tokenizer of a ``text`` model: a tokenizer.json as the library `tokenizers` reads it."""
 CARD_VERSION = 1
+TURNS_MAX = 8
 _METADATA_PROPS = 14
 """Field number in onnx.proto3."""
 _FILE_NAME = re.compile(r"\w[\w .+'&()-]*")
@@ -58,11 +59,15 @@ class Tensor:
 
 @dataclass(frozen=True)
 class State:
-    """What a hop hands to the next: the tensor ``output`` of one run is ``input`` of the next, zeros at first."""
+    """What a hop hands to the next: the tensor ``output`` of one run is ``input`` of the next, zeros at first.
+
+    With ``turns`` it is that of the run so many later: so many sequences take turns, each with a state of its own.
+    """
 
     input: str
     output: str
     shape: tuple[int, ...]
+    turns: int = 1
 
 
 @dataclass(frozen=True)
@@ -230,6 +235,7 @@ class ModelCard:
         for i, state in enumerate(self.states):
             audio = state.input == first[0] or state.output == first[1]
             require(not audio, f"states[{i}]", f"names {first[0]!r} or {first[1]!r}, which carry the audio")
+            require(1 <= state.turns <= TURNS_MAX, f"states[{i}].turns", f"is {state.turns}, expected 1 to {TURNS_MAX}")
             for name in (state.input, state.output):
                 shape = shapes.get(name, state.shape)
                 require(shape == state.shape, f"states[{i}].shape", f"is {state.shape}, but {name!r} is {shape}")

@@ -1,11 +1,13 @@
 """An ONNX model with its card, opened, checked against each other and bound to fixed buffers.
 
-States ping-pong between two buffers so that a run allocates nothing. One thread without spinning is right beside
-audio (a spinning pool steals the core from the callback); files may use more.
+States ping-pong between two buffers, two for each that take turns, so that a run allocates nothing. One thread without
+spinning is right beside audio (a spinning pool steals the core from the callback); files may use more.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +107,7 @@ class OnnxModel:
         self._session = session
         states = {s.input: s for s in card.states}
         self._buffers: dict[str, NDArray[Any]] = {}
-        self._state_pairs = [(self._allocate(s), self._allocate(s), s) for s in card.states]
+        self._states = [(s, [(self._allocate(s), self._allocate(s)) for _ in range(s.turns)]) for s in card.states]
         for tensor in card.inputs:
             if tensor.name not in states:
                 buffer = self._buffers[tensor.name] = self._allocate(tensor)
@@ -115,8 +117,8 @@ class OnnxModel:
         for tensor in card.outputs:
             if tensor.name not in unbound:
                 self._buffers[tensor.name] = self._allocate(tensor)
-        self._bindings = [self._bind(flip) for flip in (0, 1)]
-        self._flip = 0
+        self._bindings = [self._bind(run) for run in range(2 * math.lcm(*(s.turns for s in card.states)))]
+        self._runs = 0
         self.input: NDArray[np.float32] = self._buffers[card.inputs[0].name]
         """Write the audio of a run here."""
         self.output: NDArray[np.float32] = self._buffers[card.outputs[0].name]
@@ -147,22 +149,22 @@ class OnnxModel:
     def _allocate(tensor: Tensor | State) -> NDArray[Any]:
         return np.zeros(tensor.shape, _DTYPES[tensor.dtype] if isinstance(tensor, Tensor) else np.float32)
 
-    def _bind(self, flip: int) -> Any:
+    def _bind(self, run: int) -> Any:
+        """For every so-manieth run: states come from where the last of their turn left them."""
         binding = self._session.io_binding()
 
         def bind(call: Any, name: str, buffer: NDArray[Any]) -> None:
             call(name, "cpu", 0, buffer.dtype.type, buffer.shape, buffer.ctypes.data)
 
-        states = {s.output: pair for *pair, s in self._state_pairs}
         for info in self._session.get_inputs():
             if info.name in self._buffers:
                 bind(binding.bind_input, info.name, self._buffers[info.name])
-        for *pair, state in self._state_pairs:
+        for state, pairs in self._states:
+            flip, pair = run // state.turns % 2, pairs[run % state.turns]
             bind(binding.bind_input, state.input, pair[flip])
+            bind(binding.bind_output, state.output, pair[1 - flip])
         for info in self._session.get_outputs():
-            if info.name in states:
-                bind(binding.bind_output, info.name, states[info.name][1 - flip])
-            elif info.name in self._buffers:
+            if info.name in self._buffers:
                 bind(binding.bind_output, info.name, self._buffers[info.name])
         return binding
 
@@ -172,8 +174,8 @@ class OnnxModel:
 
     def run(self) -> None:
         """Run once: ``input`` to ``output``, states carried on. Allocates nothing here."""
-        self._session.run_with_iobinding(self._bindings[self._flip])
-        self._flip = 1 - self._flip
+        self._session.run_with_iobinding(self._bindings[self._runs])
+        self._runs = (self._runs + 1) % len(self._bindings)
 
     def run_frames(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a ``frames`` model on any number of frames: ``(T, bands)`` to ``(T, curves)``."""
@@ -201,7 +203,7 @@ class OnnxModel:
 
     def reset(self) -> None:
         """States back to zeros."""
-        for first, second, _ in self._state_pairs:
-            first.fill(0.0)
-            second.fill(0.0)
-        self._flip = 0
+        for _, pairs in self._states:
+            for buffer in chain.from_iterable(pairs):
+                buffer.fill(0.0)
+        self._runs = 0

@@ -24,6 +24,7 @@ from streaming.card import ModelCard, State, Tensor
 from streaming.clip import ClipTransform, crossfade
 from streaming.engine import Engine
 from streaming.errors import CardError
+from streaming.session import OnnxModel
 
 Array = npt.NDArray[np.float32]
 
@@ -218,6 +219,24 @@ def test_reset_equals_fresh(tmp_path: Path, kind: str) -> None:
     assert not np.array_equal(engine.process(audio)[1], fresh)
     engine.reset()
     assert np.array_equal(engine.process(audio)[1], fresh)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 8])
+def test_states_take_turns(tmp_path: Path, turns: int) -> None:
+    """A line of one hop for each of them is a delay of so many hops; after a reset, wherever it comes, of silence."""
+    card = delay_card(64, 64)
+    state = replace(card.states[0], turns=turns)
+    model = OnnxModel.open(delay_line(tmp_path / "delay.onnx", replace(card, states=(state,))))
+    for runs in (2 * turns + 3, 4 * turns + 1):
+        hops = np.random.default_rng(runs).standard_normal((runs, 1, 64)).astype(np.float32)
+        out = []
+        for hop in hops:
+            model.input[:] = hop
+            model.run()
+            out.append(model.output.copy())
+        late = np.concatenate([np.zeros((turns, 1, 64), np.float32), hops[:-turns]])
+        np.testing.assert_array_equal(out, late / 4)
+        model.reset()
 
 
 @pytest.mark.parametrize(
