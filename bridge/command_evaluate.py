@@ -179,12 +179,14 @@ def query(
     """Print what a query model gains on mixtures of two held-out sounds at -10 to 10 dB, in dB over the mix itself.
 
     Asked by captions that training used, by paraphrases that it never saw, for classes that it never heard, and for
-    what is not there; a question for something else altogether stands beside as the baseline.
+    what is not there, and of a live model while the mixture plays; a question for something else altogether stands
+    beside as the baseline.
     """
     _check_split(split)
     from models.query.evaluation import by_class, summarise
     from models.query.evaluation import evaluate as evaluate_query
     from models.query.pool import Pool
+    from streaming.session import read_card
 
     from .text_encoder import TextEncoder
 
@@ -192,7 +194,8 @@ def query(
     console = Console(stderr=True)
     unseen = max(1, mixtures // 5)
     asked = evaluate_query(path, TextEncoder(find_model(encoder)).embed, sounds, mixtures, unseen)
-    scores = list(track(asked, "questions", 4 * mixtures + 2 * unseen, console=console, transient=True))
+    total = (4 if read_card(path).takes_clips else 5) * mixtures + 2 * unseen
+    scores = list(track(asked, "questions", total, console=console, transient=True))
     figures = summarise(scores)
     gains = by_class(scores) if classes else {}
     if into_card:

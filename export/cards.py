@@ -44,14 +44,16 @@ def add_metrics(model: Path, figures: Sequence[Figure], corpus: str, split: str,
 def add_query_metrics(model: Path, figures: Sequence[QueryFigure], split: str) -> ModelCard:
     """The same of a query model: what each way of asking gains, the question for something else as the baseline."""
     card = read_card(model)
-    command = f"sidechop evaluate query {card.name} POOL --split {split}"
+    measured = f"sidechop evaluate query {card.name} POOL --split {split}"
+    command = f"{measured} --mixtures {max(f.mixtures for f in figures)}"
     random = {f.name.split(",")[0]: f.value for f in figures if f.name.endswith(", random")}
     fresh = []
     for f in figures:
-        base = random.get(f.name.split(",")[0]) if f.name.endswith(("heard", "negative", "unseen")) else None
+        base = random.get(f.name.split(",")[0]) if f.name.endswith(("heard", "running", "negative", "unseen")) else None
         data = f"{f.mixtures} mixtures of two {split} sounds, -10 to 10 dB"
         fresh.append(Metric(f.name, f.value, "dB", data, command, base, None if base is None else "asked at random"))
-    return replace_metrics(model, card, command, fresh)
+    others = [m for m in card.metrics if not m.command.startswith(measured)]  # of however many mixtures
+    return write_card(model, replace(card, metrics=(*others, *fresh)))
 
 
 def replace_metrics(model: Path, card: ModelCard, command: str, fresh: Sequence[Metric]) -> ModelCard:

@@ -51,6 +51,8 @@ def test_who_knows_all_classes_gains_by_each_but_not_at_random(pool: Path) -> No
     for way in ("heard", "negative", "unheard"):
         assert figures[f"SI-SDRi, {way}"].value > 30
         assert figures[f"SI-SDRi, {way}"].mixtures == MIXTURES
+    assert figures["SI-SDRi, running"].value > 20  # but for the hop in which the question before fades
+    assert figures["SI-SDRi, running"].mixtures == MIXTURES
     assert figures["SI-SDRi, random"].value < -20
     assert figures["absent sound, level against the mix"].value < -40
     assert set(by_class(scores)) == set(TONES_HZ)
@@ -77,4 +79,11 @@ def test_the_command_prints_them_and_writes_the_card(
     metrics = {metric.name: metric for metric in read_card(model).metrics}
     assert set(metrics) == set(items)
     assert metrics["SDRi, negative"].baseline == metrics["SDRi, heard"].baseline == items["SDRi, random"]
+    assert metrics["SDRi, running"].baseline == items["SDRi, random"]
     assert metrics["SDRi, random"].baseline is None
+    assert {metric.command for metric in metrics.values()} == {
+        f"sidechop evaluate query {read_card(model).name} POOL --split test --mixtures {MIXTURES}"
+    }
+    again = ("evaluate", "query", model, pool, "--mixtures", MIXTURES + 1, "--encoder", text, "--into-card")
+    assert run(monkeypatch, *again) == 0
+    assert [metric.name for metric in read_card(model).metrics] == list(metrics)

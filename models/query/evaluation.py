@@ -5,6 +5,7 @@ level drawn from -10 to 10 dB, centred. The same mixture is asked in several way
 
 ============  ======================================================================================================
 ``heard``     the class by a caption that training used, the sounds being new
+``running``   the same, asked while the mixture plays, which then begins again; of models that play live alone
 ``negative``  the same, and not the other sound, by a caption of its class
 ``unheard``   by a paraphrase that training never saw
 ``random``    by a caption of a class that is neither: a baseline, what any output at all would gain
@@ -145,11 +146,24 @@ class Asker:
         self._queries = Queries((STEM,))
         self._engine = Engine(model, queries=self._queries)
         self._engine.prepare(RATE, BLOCK, 2)
+        self.live = self._engine.card is not None and not self._engine.card.takes_clips
 
     def separate(self, mix: Audio, wanted: Embedding, unwanted: Embedding | None = None) -> Audio:
         """``(samples,)`` to the same length, delay taken out."""
         self._queries.ask(0, wanted, unwanted)
         out: Audio = separate_mix(self._engine, np.stack([mix, mix]), BLOCK)[STEM].mean(axis=0)
+        return out
+
+    def swap(self, mix: Audio, before: Embedding, wanted: Embedding) -> Audio:
+        """Of a mix that plays twice in a row, asked for one thing, then for another: the second time."""
+        both, parts = np.stack([mix, mix]), []
+        self._engine.reset()
+        for asked in (before, wanted):
+            self._queries.ask(0, asked)
+            parts += [self._engine.process(both[:, at : at + BLOCK])[1].copy() for at in range(0, len(mix), BLOCK)]
+        parts.append(self._engine.flush()[1].copy())
+        stem = np.concatenate(parts, axis=-1)[self._engine.outputs.index(STEM)].mean(axis=0)
+        out: Audio = stem[self._engine.latency_samples :][-len(mix) :]
         return out
 
 
@@ -169,7 +183,7 @@ def si_sdr(truth: Audio, estimate: Audio) -> float:
 def evaluate(
     model: Path, encode: Encode, pool: Pool, count: int = 300, unseen: int = 60, seed: int = 1
 ) -> Iterator[Score]:
-    """Scores as they come, four for each mixture of known classes and two for each of unseen ones."""
+    """Scores as they come: of each mixture of known classes four (five of a live model), of each of unseen ones two."""
     asker, rng, of_others = Asker(model), np.random.default_rng(seed), np.random.default_rng(seed)
 
     def words(draw: np.random.Generator, key: str, heard: bool) -> Embedding:
@@ -183,13 +197,19 @@ def evaluate(
             if not hidden:
                 ways["negative"] = (wanted, words(of_others, mixture.other_kind, True))
                 ways["unheard"] = (words(rng, mixture.kind, False), None)
-            ways["unseen random" if hidden else "random"] = (words(rng, mixture.third, True), None)
+            third = words(rng, mixture.third, True)
+            ways["unseen random" if hidden else "random"] = (third, None)
             for way, asked in ways.items():
-                out = asker.separate(mix, *asked)
-                level = 10 * np.log10((np.mean(out**2) + 1e-12) / np.mean(mix**2))
-                gained = sdr(mixture.wanted, out) - sdr(mixture.wanted, mix)
-                si_gained = si_sdr(mixture.wanted, out) - si_sdr(mixture.wanted, mix)
-                yield Score(way, mixture.kind, gained, si_gained, float(level))
+                yield _score(way, mixture, asker.separate(mix, *asked))
+            if asker.live and not hidden:
+                yield _score("running", mixture, asker.swap(mix, third, wanted))
+
+
+def _score(way: str, mixture: Mixture, out: Audio) -> Score:
+    wanted, mix = mixture.wanted, mixture.wanted + mixture.other
+    level = 10 * np.log10((np.mean(out**2) + 1e-12) / np.mean(mix**2))
+    gained, si_gained = sdr(wanted, out) - sdr(wanted, mix), si_sdr(wanted, out) - si_sdr(wanted, mix)
+    return Score(way, mixture.kind, gained, si_gained, float(level))
 
 
 def summarise(scores: Sequence[Score]) -> list[Figure]:
