@@ -162,8 +162,8 @@ class Asker:
             self._queries.ask(0, asked)
             parts += [self._engine.process(both[:, at : at + BLOCK])[1].copy() for at in range(0, len(mix), BLOCK)]
         parts.append(self._engine.flush()[1].copy())
-        stem = np.concatenate(parts, axis=-1)[self._engine.outputs.index(STEM)].mean(axis=0)
-        out: Audio = stem[self._engine.latency_samples :][-len(mix) :]
+        whole = np.concatenate(parts, axis=-1)[self._engine.outputs.index(STEM)].mean(axis=0)
+        out: Audio = whole[-len(mix) :]  # what comes late by the latency ends with the mix
         return out
 
 
