@@ -1,14 +1,13 @@
 """query-live as an ONNX graph that takes one hop: kind ``stft-hop``, with the film as an input.
 
-The BatchNorms are folded into the convolutions before them and the GRU cell is plain products, as in `separator`. What
-the graph remembers of a look is one row: what goes into each convolution, and the GRU's output. `SPREAD` sequences of
-looks take turns, and each has a state of its own, of two rows: the look before, and the one before that. So has what a
-context remembers of the stream. The levels of the bands of the last hops are a state of them all.
+The BatchNorms are folded into the convolutions before them and the GRU cell is plain products, as in `separator`. The
+graph remembers what went into each convolution at the two looks before, and the GRU's output. `SPREAD` sequences of
+looks take turns, and each has a state of its own. So has what a context remembers of the stream. The levels of the
+bands of the last hops are a state of them all.
 
 The small network from embedding to film is carried along as constants, which the engine evaluates itself, once a query.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -21,11 +20,9 @@ from torch import Tensor, nn
 
 from models.query.network import (
     EMBEDDING,
-    FLOOR,
     KERNEL,
     LAG,
     LIVE_BANDS,
-    QUIET,
     SPREAD,
     WINDOWS,
     BandConv,
@@ -34,6 +31,9 @@ from models.query.network import (
     Listener,
     LiveQuery,
     Up,
+    described_after,
+    measured,
+    power_of,
 )
 from models.separator.network import CHANNELS
 from streaming.card import Condition, ModelCard, Source, State
@@ -48,29 +48,34 @@ DESCRIPTION = (
     "resembles them; of anything else it may give silence, or the wrong thing."
 )
 LAYERS = ("condition_1", "condition_1_bias", "condition_2", "condition_2_bias")
-ROWS = KERNEL - 1
 AT_ONCE = 4
 """Queries that a hop answers: two, and what each is not. They cost two small products each."""
 
 
-class Row:
+class Past:
     """What is remembered of the looks before, read part by part; what is kept of this one is written in that order."""
 
-    def __init__(self, state: Tensor) -> None:
-        """``(1, ROWS, K)``, the oldest first."""
-        self._state, self._at = state, 0
+    def __init__(self, state: Tensor, widths: Sequence[int]) -> None:
+        """``(1, K)``, in parts of these widths."""
+        self._parts: Iterator[Tensor] = iter(state.split(list(widths), dim=1))
         self._new: list[Tensor] = []
 
-    def before(self, shape: Sequence[int], *looks: int) -> list[Tensor]:
-        """The next part as it was so many looks ago, each of that shape."""
-        start, self._at = self._at, self._at + math.prod(shape)
-        return [self._state[:, ROWS - ago, start : self._at].view(*shape) for ago in looks]
+    def next(self) -> Tensor:
+        """``(1, width)``."""
+        return next(self._parts)
 
     def keep(self, now: Tensor) -> None:
-        self._new.append(now.flatten())
+        self._new.append(now.flatten(1))
+
+    def with_now(self, now: Tensor) -> Tensor:
+        """``(1, C, 1, bands)`` after the two looks before it, ``(1, C, KERNEL, bands)``."""
+        before = self.next().view(1, now.shape[1], KERNEL - 1, now.shape[3])
+        looks = torch.cat([before, now], dim=2)
+        self.keep(looks[:, :, 1:])
+        return looks
 
     def next_state(self) -> Tensor:
-        return torch.cat([self._state[:, 1:], torch.cat(self._new)[None, None]], dim=1)
+        return torch.cat(self._new, dim=1)
 
 
 class LookConv(nn.Module):
@@ -82,10 +87,8 @@ class LookConv(nn.Module):
         self.weight, self.bias = nn.Parameter(trained.conv.weight * gain.view(-1, 1, 1, 1)), nn.Parameter(bias)
         self.stride = trained.conv.stride
 
-    def forward(self, x: Tensor, row: Row) -> Tensor:
-        looks = row.before(x.shape, *range(KERNEL - 1, 0, -1))
-        row.keep(x)
-        return F.conv2d(torch.cat([*looks, x], dim=2), self.weight, self.bias, self.stride, (0, 1))
+    def forward(self, x: Tensor, past: Past) -> Tensor:
+        return F.conv2d(past.with_now(x), self.weight, self.bias, self.stride, (0, 1))
 
 
 class LookDown(nn.Module):
@@ -96,8 +99,8 @@ class LookDown(nn.Module):
         assert isinstance(trained, Down)
         self.first, self.second, self.around = LookConv(trained.first), LookConv(trained.second), trained.around
 
-    def forward(self, x: Tensor, row: Row) -> Tensor:
-        return F.relu(self.around(x) + self.second(F.relu(self.first(x, row)), row))
+    def forward(self, x: Tensor, past: Past) -> Tensor:
+        return F.relu(self.around(x) + self.second(F.relu(self.first(x, past)), past))
 
 
 class LookUp(nn.Module):
@@ -113,11 +116,11 @@ class LookUp(nn.Module):
         self.bias = nn.Parameter(bias)
         self.conv = LookConv(trained.conv)
 
-    def forward(self, x: Tensor, across: Tensor, row: Row) -> Tensor:
+    def forward(self, x: Tensor, across: Tensor, past: Past) -> Tensor:
         risen = F.conv2d(x, self.below)
         risen = torch.stack([risen, risen], dim=-1).flatten(-2)  # each band twice
         risen = F.relu(risen + F.conv2d(across, self.across, self.bias))
-        return risen + F.relu(self.conv(risen, row))
+        return risen + F.relu(self.conv(risen, past))
 
 
 class ListenerStep(nn.Module):
@@ -143,28 +146,28 @@ class ListenerStep(nn.Module):
         self.leave = trained.leave
 
     def widths(self) -> Iterator[int]:
-        """Of the parts of a row: what each convolution takes, and before the way up the GRU's output."""
-        channels, bands = self.shape.size.channels, self.shape.bands
-        yield self.first.weight.shape[1] * bands
+        """Of what is remembered: two looks that each convolution takes, and before the way up the GRU's output."""
+        channels, two = self.shape.size.channels, (KERNEL - 1) * self.shape.bands
+        yield self.shape.described * two
         for level, (below, above) in enumerate(pairwise(channels)):
-            yield below * (bands >> level)
-            yield above * (bands >> level + 1)
+            yield below * (two >> level)
+            yield above * (two >> level + 1)
         yield self.shape.size.memory
-        yield from (c * (bands >> level) for level, c in reversed(list(enumerate(channels[:-1]))))
+        yield from (c * (two >> level) for level, c in reversed(list(enumerate(channels[:-1]))))
 
-    def forward(self, seen: Tensor, row: Row) -> Tensor:
+    def forward(self, seen: Tensor, past: Past) -> Tensor:
         """``(1, DESCRIBED, 1, bands)`` to what is heard ``(width, bands)``."""
-        x = F.relu(self.first(seen * self.scale + self.shift, row))
+        x = F.relu(self.first(seen * self.scale + self.shift, past))
         across = [x]
         for down in self.down:
-            across.append(x := down(x, row))
+            across.append(x := down(x, past))
         x = across.pop()
-        (held,) = row.before((1, self.shape.size.memory), 1)
+        held = past.next()
         held = gru_cell(self.inward(F.relu(self.into(x.flatten(1)))), self.back(held), held)
-        row.keep(held)
+        past.keep(held)
         x = F.relu(x + self.out(held).view(x.shape))
         for up in self.up:
-            x = up(x, across.pop(), row)
+            x = up(x, across.pop(), past)
         return F.relu(self.leave(x)).view(self.shape.size.width, self.shape.bands)
 
     def said(self, heard: Tensor, film: Tensor) -> Tensor:
@@ -188,9 +191,9 @@ class LiveStep(nn.Module):
         self.listeners = nn.ModuleList(ListenerStep(listener) for listener in network.listeners)
 
     @property
-    def state_shape(self) -> tuple[int, int, int]:
-        """What each listener remembers of two looks."""
-        return (1, ROWS, sum(sum(step.widths()) for step in self._steps()))
+    def state_shape(self) -> tuple[int, int]:
+        """What all listeners remember."""
+        return (1, sum(self._widths()))
 
     @property
     def memory_shape(self) -> tuple[int, int] | None:
@@ -200,16 +203,15 @@ class LiveStep(nn.Module):
     def forward(
         self, spectrum: Tensor, film: Tensor, levels: Tensor, state: Tensor, memory: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """``(1, 2, bins, 2)``, ``(Q, films)``, levels ``(1, LAG, bands)``, looks ``(1, ROWS, K)`` and what the context
-        remembers ``(1, numbers)`` to ``(1, Q, 2, bins, 2)`` and the next of the three."""
-        row = Row(state)
+        """``(1, 2, bins, 2)``, ``(Q, films)``, levels ``(1, LAG, bands)``, what listeners remember ``(1, K)`` and
+        what the context does ``(1, numbers)`` to ``(1, Q, 2, bins, 2)`` and the next of the three."""
+        past = Past(state, self._widths())
         left, right = spectrum.split(1, dim=1)
         mid_side = torch.cat([left + right, left - right], dim=1) * 0.5
-        power = mid_side.square().sum(-1) @ self.pooling  # (1, 2, bands)
-        both, side = power.sum(1), power[:, 1]
-        before = levels[:, 0]
-        seen = torch.stack([(both + FLOOR).log(), (before + FLOOR).log(), side / (both + QUIET)], dim=1)[:, :, None]
-        heard = [step(seen, row) for step in self._steps()]
+        frame = measured(mid_side.square().sum(-1)[:, :, None], self.pooling, self.of_bin)  # (1, 1, MEASURED, bands)
+        both = power_of(frame)[:, 0]
+        seen = described_after(levels[:, :1], frame).transpose(1, 2)
+        heard = [step(seen, past) for step in self._steps()]
         said = self._said(heard, film)
         after: tuple[Tensor, ...] = ()
         if self.context is not None and memory is not None:
@@ -220,7 +222,10 @@ class LiveStep(nn.Module):
             after = (remembered[None],)
         masks = torch.sigmoid(said).t()[:, self.of_bin]
         next_levels = torch.cat([levels[:, 1:], both[:, None]], dim=1)
-        return spectrum.unsqueeze(1) * masks[None, :, None, :, None], next_levels, row.next_state(), *after
+        return spectrum.unsqueeze(1) * masks[None, :, None, :, None], next_levels, past.next_state(), *after
+
+    def _widths(self) -> list[int]:
+        return [width for step in self._steps() for width in step.widths()]
 
     def _steps(self) -> list[ListenerStep]:
         return [step for step in self.listeners if isinstance(step, ListenerStep)]
@@ -279,7 +284,7 @@ def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_enc
     bins, states = WINDOWS.bins, _states(LiveStep(network))
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
-        name=name, version="0.6.1", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
+        name=name, version="0.7.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
         sample_rates=(44100, 48000), channels=CHANNELS, hop_samples=WINDOWS.hop_samples,
         latency_samples=WINDOWS.latency_samples, analysis_samples=WINDOWS.analysis_samples,
         stems=("query",), residual="rest",

@@ -100,7 +100,8 @@ def live(w: Weights, left_right: NDArray[np.complexfloating], embedding: Array) 
     bands = _pooled(level, edges)  # (T, 2, 64)
     both = bands.sum(1)
     before = np.concatenate([np.zeros((2, 64)), both])[: len(both)]
-    seen = np.stack([np.log(both + 1e-5), np.log(before + 1e-5), bands[:, 1] / (both + 1e-7)], axis=1)
+    levels = [np.log(both + 1e-5), np.log(before + 1e-5), bands[:, 1] / (both + 1e-7)]
+    seen = np.stack([*levels, *_grain(level.sum(1), edges)], axis=1)
     masks = _masks(w, seen, embedding, 4, ahead=0, power=both)
     kept: NDArray[np.complexfloating] = left_right * masks[:, None, _of_bin(left_right.shape[-1], edges)]
     return kept
@@ -244,6 +245,18 @@ def _stream_in_context(w: Weights, said: Array, films: Sequence[Array], power: A
     return masks
 
 
+def _grain(level: Array, edges: NDArray[np.int64]) -> tuple[Array, Array]:
+    """``(T, bins)`` to flatness and peak, ``(T, bands)`` each."""
+    flatness, peak = [], []
+    for low, high in pairwise(edges):
+        bins = level[:, low:high]
+        mean = bins.mean(1, keepdims=True)
+        least = 1e-3 * (mean + 1e-5)
+        flatness.append((np.log(bins + least).mean(1, keepdims=True) - np.log(mean + least))[:, 0])
+        peak.append(np.log(np.square((bins + least) / (mean + least)).mean(1)))
+    return np.stack(flatness, axis=1), np.stack(peak, axis=1)
+
+
 def _listeners(w: Weights) -> list[Weights]:
     """The weights of each network of several."""
     numbers = {name.split(".")[1] for name in w if name.startswith("listeners.")}
@@ -261,7 +274,7 @@ def _film(w: Weights, embedding: Array) -> Array:
 
 
 def _heard(w: Weights, seen: Array, ahead: int) -> Array:
-    """``(T, 3, bands)`` to what is heard ``(width, T, bands)``. A convolution hears so many looks ``ahead``."""
+    """``(T, described, bands)`` to what is heard ``(width, T, bands)``. A convolution hears so many looks ``ahead``."""
 
     def conv(x: Array, name: str, stride: int = 1) -> Array:
         y = convolve(x, np.asarray(w[f"{name}.conv.weight"]), (2 - ahead, 1), (ahead, 1))[..., ::stride]
@@ -280,7 +293,9 @@ def _heard(w: Weights, seen: Array, ahead: int) -> Array:
 
     levels = sum(name.startswith("down.") and name.endswith("around.bias") for name in w)
     frames = len(seen)
-    x = normalise(seen.reshape(frames, -1).T, w, "enter").T.reshape(seen.shape).transpose(1, 0, 2)  # (3, T, bands)
+    x = (
+        normalise(seen.reshape(frames, -1).T, w, "enter").T.reshape(seen.shape).transpose(1, 0, 2)
+    )  # (described, T, bands)
     across = [np.maximum(conv(x, "first"), 0)]
     for i in range(levels):
         x, name = across[-1], f"down.{i}"

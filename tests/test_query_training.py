@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import soxr
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.corpus.sources import default_data
@@ -23,6 +24,7 @@ from models.query.loss import heard_loss, leak_loss
 from models.query.mixing import Mixer, shares
 from models.query.network import (
     LIVE_BANDS,
+    MEASURED,
     SPREAD,
     STUDIO_BANDS,
     STUDIO_SPREAD,
@@ -33,6 +35,7 @@ from models.query.network import (
     StudioQuery,
     described,
     described_both_ways,
+    grain,
     in_turn,
     interleaved,
 )
@@ -298,6 +301,36 @@ def test_every_bin_has_its_band_and_every_band_a_bin(bands: Bands) -> None:
     torch.testing.assert_close((power @ bands.pooling()).sum(1), power[:, : edges[-1]].sum(1))
 
 
+def test_grain_tells_tones_from_noise_at_any_level_and_is_nothing_in_silence() -> None:
+    rng, bands, samples = np.random.default_rng(0), LIVE_BANDS, LIVE_BANDS.fft
+    window, t = np.hanning(samples), np.arange(samples) / bands.rate
+    of_bin, pooling = torch.tensor(bands.of_bin()), bands.pooling()
+    band = int(of_bin[round(6000 / bands.rate * samples)])
+
+    def of(wave: NDArray[np.float64]) -> NDArray[np.float64]:
+        power = torch.from_numpy(np.square(np.abs(np.fft.rfft(window * wave)))).float()
+        both: NDArray[np.float64] = grain(power, pooling, of_bin).double().numpy()
+        return both
+
+    tone, noise = np.sin(2 * np.pi * 6000 * t), rng.standard_normal((200, samples))
+    flat, peak = of(tone)[:, band]
+    mean_flat, mean_peak = np.mean([of(one) for one in noise], axis=0)[:, band]
+    assert flat < -3
+    assert peak > 2
+    # bins of noise are exponentially distributed: the mean of ln is −γ, of the square 2; less, as a band has few bins
+    assert mean_flat == pytest.approx(-0.53, abs=0.06)
+    assert mean_peak == pytest.approx(np.log(2), abs=0.15)
+    np.testing.assert_allclose(of(1e-2 * noise[0]), of(noise[0]), atol=0.02)
+    assert np.abs(of(0 * tone)).max() < 1e-6
+    alone = np.bincount(of_bin.numpy()) == 1
+    assert np.abs(of(noise[1])[:, alone]).max(initial=0) < 1e-5
+    power = torch.from_numpy(rng.random((3, 5, bands.bins))).float()
+    both = grain(power, pooling, of_bin)
+    assert both.shape == (3, 5, 2, bands.count)
+    assert bool((both[:, :, 0] <= 1e-5).all())
+    assert bool((both[:, :, 1] >= -1e-5).all())
+
+
 @pytest.mark.parametrize("hops", [1, 3, 4, 9, 16])
 def test_hops_are_taken_apart_and_put_together(hops: int) -> None:
     x = torch.rand(3, hops, 2)
@@ -309,16 +342,19 @@ def test_hops_are_taken_apart_and_put_together(hops: int) -> None:
 def test_masks_hear_no_future_and_what_training_sees_is_what_is_live() -> None:
     torch.manual_seed(0)
     network = LiveQuery(Size((3, 4, 6), 5, 7, 16)).eval()
-    power, words = torch.rand(2, 27, 2, LIVE_BANDS.count), torch.nn.functional.normalize(torch.randn(4, 384), dim=-1)
+    frames, words = (
+        torch.rand(2, 27, MEASURED, LIVE_BANDS.count),
+        torch.nn.functional.normalize(torch.randn(4, 384), dim=-1),
+    )
     with torch.no_grad():
         film = network.condition(words)
-        masks = network.every_hop(power, film)
+        masks = network.every_hop(frames, film)
         assert masks.shape == (2, 27, LIVE_BANDS.count, 4)
-        changed = power.clone()
+        changed = frames.clone()
         changed[:, 20:] = 0
         assert torch.equal(network.every_hop(changed, film)[:, :20], masks[:, :20])
         assert (network.every_hop(changed, film)[:, 20:] - masks[:, 20:]).abs().max() > 1e-4
-        seen = described(power[:, ::2], lag=1)[:, 1::2]  # as a training reads them
+        seen = described(frames[:, ::2], lag=1)[:, 1::2]  # as a training reads them
         torch.testing.assert_close(network(seen, film), masks[:, 2::SPREAD])
 
 
@@ -583,11 +619,11 @@ def test_a_live_context_hears_no_future() -> None:
     network = LiveQuery(replace(ONE, known=5)).eval()
     assert network.context is not None
     stirred(network.context)
-    power = torch.rand(2, 27, 2, LIVE_BANDS.count)
+    frames = torch.rand(2, 27, MEASURED, LIVE_BANDS.count)
     film = network.condition(torch.nn.functional.normalize(torch.randn(3, 384), dim=-1))
     with torch.no_grad():
-        masks = network.every_hop(power, film)
-        changed = power.clone()
+        masks = network.every_hop(frames, film)
+        changed = frames.clone()
         changed[:, 20:] = 0
         after = network.every_hop(changed, film)
     assert masks.shape == (2, 27, LIVE_BANDS.count, 3)

@@ -214,7 +214,9 @@ def _example(task: Task, context: Context, asked: Asked) -> Example:
         looks = slice(STUDIO_TURN, None, STUDIO_SPREAD)
     else:
         spectra = task.stft.analyse(sounds)  # in the centre: both channels are as one
-        facts, said = task.network.facts(context, task.power(spectra.sum(0).expand(2, -1, -1)), film, SPREAD - 1)
+        mid = spectra.sum(0)
+        measured = task.measured(torch.stack([mid, torch.zeros_like(mid)])[None])
+        facts, said = task.network.facts(context, measured, film, SPREAD - 1)
         looks = slice(SPREAD - 1, None, SPREAD)
     mix = spectra.sum(0)
     common = ((mix * spectra[:count].conj()).real @ task.pooling)[:, looks]

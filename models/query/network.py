@@ -61,10 +61,16 @@ KERNEL = 3
 """Looks that a convolution takes: this one and those before it, or one on either side."""
 LAG = 2
 """Hops to the other frames that a moment is described by: what begins and what goes on."""
-DESCRIBED = 3
-"""Numbers a band: its level, that of `LAG` hops ago, and the side's share; in the studio that of `LAG` hops later."""
+MEASURED = 4
+"""Numbers a band that query-live measures of each frame: power of mid and of side, flatness and peak of both."""
+DESCRIBED = 5
+"""Numbers a band that query-live sees: its level, that of `LAG` hops ago, the side's share, flatness and peak."""
+DESCRIBED_BOTH_WAYS = 3
+"""Numbers a band that query-studio sees: its level, that of `LAG` frames ago, and that of `LAG` frames later."""
 FLOOR, QUIET = 1e-5, 1e-7
 """Power of a band that is as good as none, and the same for shares."""
+EVEN = 1e-3
+"""Of a band's power in each of its bins at least, for its grain: −30 dB."""
 DROPOUT = 0.2
 CHANNEL_DROPOUT = 0.1
 FILM_DROPOUT = 0.1
@@ -110,6 +116,22 @@ class Bands:
         return ((bins >= edges[:-1]) & (bins < edges[1:])).float()
 
 
+def grain(power: Tensor, pooling: Tensor, of_bin: Tensor) -> Tensor:
+    """How the power of a band lies in its bins: ``(..., bins)`` to ``(..., 2, bands)``.
+
+    Spectral flatness, the logarithm of the geometric mean over the mean: 0 in noise, less the nearer a band is to a
+    tone. And how high it peaks, the logarithm of the mean square over the square of the mean: 0 where all bins are
+    alike. Neither depends on level, and both are 0 in silence. Levels of bands alone do not tell a tone from a noise.
+
+    Source: Johnston, "Transform Coding of Audio Signals Using Perceptual Noise Criteria", IEEE JSAC 1988.
+    """
+    averaging = pooling / pooling.sum(0)
+    mean = power @ averaging
+    least = (mean + FLOOR) * EVEN
+    relative = (power + least[..., of_bin]) / (mean + least)[..., of_bin]
+    return torch.stack([relative.log() @ averaging, (relative.square() @ averaging).log()], dim=-2)
+
+
 LIVE_BANDS = Bands(64, 20000.0, WINDOWS.analysis_samples, 44100)
 STUDIO_BANDS = Bands(96, 16000.0, STUDIO_FFT, STUDIO_RATE)
 
@@ -132,6 +154,10 @@ class Size:
     """Classes that what is asked for is set against (`context`); 0 if it is not."""
 
 
+LIVE_SIZE = Size(channels=(32, 48, 64, 96, 128))
+STUDIO_SIZE = Size(listeners=2)
+
+
 @dataclass(frozen=True)
 class Shape:
     """A listener: its size, how many bands it hears, and whether it hears what comes after."""
@@ -139,6 +165,11 @@ class Shape:
     size: Size
     bands: int
     both_ways: bool
+
+    @property
+    def described(self) -> int:
+        """Numbers a band that it sees."""
+        return DESCRIBED_BOTH_WAYS if self.both_ways else DESCRIBED
 
     @property
     def film(self) -> int:
@@ -151,15 +182,32 @@ class Shape:
         return self.bands >> (len(self.size.channels) - 1)
 
 
-def described(power: Tensor, lag: int = LAG) -> Tensor:
-    """Power of mid and side ``(M, T, 2, bands)`` to what query-live sees ``(M, T, DESCRIBED, bands)``."""
-    both = power.sum(2)
-    before = F.pad(both, (0, 0, lag, 0))[:, : both.shape[1]]
-    return torch.stack([torch.log(both + FLOOR), torch.log(before + FLOOR), power[:, :, 1] / (both + QUIET)], dim=2)
+def measured(mid_side: Tensor, pooling: Tensor, of_bin: Tensor) -> Tensor:
+    """Power of mid and side ``(M, 2, T, bins)`` to all that query-live measures of it ``(M, T, MEASURED, bands)``."""
+    of_both = grain(mid_side.sum(1), pooling, of_bin)
+    return torch.cat([(mid_side @ pooling).transpose(1, 2), of_both], dim=2)
+
+
+def power_of(measured: Tensor) -> Tensor:
+    """Of mid and side together: ``(M, T, MEASURED, bands)`` to ``(M, T, bands)``."""
+    return measured[:, :, :2].sum(2)
+
+
+def described(measured: Tensor, lag: int = LAG) -> Tensor:
+    """What is measured ``(M, T, MEASURED, bands)`` to what query-live sees ``(M, T, DESCRIBED, bands)``."""
+    both = power_of(measured)
+    return described_after(F.pad(both, (0, 0, lag, 0))[:, : both.shape[1]], measured)
+
+
+def described_after(before: Tensor, measured: Tensor) -> Tensor:
+    """The same, told the power of both `LAG` hops before ``(M, T, bands)``."""
+    both, side, of_both = power_of(measured), measured[:, :, 1], measured[:, :, 2:]
+    levels = [torch.log(both + FLOOR), torch.log(before + FLOOR), side / (both + QUIET)]
+    return torch.cat([torch.stack(levels, dim=2), of_both], dim=2)
 
 
 def described_both_ways(power: Tensor) -> Tensor:
-    """Power ``(M, T, bands)`` to what query-studio sees ``(M, T, DESCRIBED, bands)``."""
+    """Power ``(M, T, bands)`` to what query-studio sees ``(M, T, DESCRIBED_BOTH_WAYS, bands)``."""
     before, after = F.pad(power, (0, 0, LAG, 0))[:, :-LAG], F.pad(power, (0, 0, 0, LAG))[:, LAG:]
     return torch.stack([power, before, after], dim=2).add(FLOOR).log()
 
@@ -245,8 +293,8 @@ class Listener(nn.Module):
         self.shape = shape
         size, both_ways = shape.size, shape.both_ways
         channels, widest = size.channels, size.channels[-1] * shape.top
-        self.enter = nn.BatchNorm1d(DESCRIBED * shape.bands, momentum=MOMENTUM)
-        self.first = BandConv(DESCRIBED, channels[0], both_ways)
+        self.enter = nn.BatchNorm1d(shape.described * shape.bands, momentum=MOMENTUM)
+        self.first = BandConv(shape.described, channels[0], both_ways)
         pairs = list(pairwise(channels))
         self.down = nn.ModuleList(Down(below, above, both_ways) for below, above in pairs)
         self.into = nn.Linear(widest, size.memory)
@@ -258,7 +306,7 @@ class Listener(nn.Module):
         self.condition = Condition(size.hidden, shape.film)
 
     def forward(self, seen: Tensor) -> Tensor:
-        """What is described ``(M, T, DESCRIBED, bands)`` to what is heard ``(M, T, bands, width)``."""
+        """What is described ``(M, T, described, bands)`` to what is heard ``(M, T, bands, width)``."""
         x = self.enter(seen.flatten(2).flatten(0, 1)).view_as(seen).transpose(1, 2)
         if self.training:
             x = x * _some_bands(len(x), self.shape.bands, x.device)
@@ -320,7 +368,7 @@ class BandQuery(nn.Module):
         return torch.cat([listener.condition(embedding) for listener in self.each()], dim=1)
 
     def heard(self, seen: Tensor) -> list[Tensor]:
-        """What is described, a sequence of looks ``(M, T, DESCRIBED, bands)``, to what each listener hears
+        """What is described, a sequence of looks ``(M, T, described, bands)``, to what each listener hears
         ``(M, T, bands, width)``."""
         return [listener(seen) for listener in self.each()]
 
@@ -352,29 +400,29 @@ class LiveQuery(BandQuery):
     """query-live."""
 
     def __init__(self, size: Size | None = None) -> None:
-        super().__init__(size or Size(), LIVE_BANDS.count, both_ways=False)
+        super().__init__(size or LIVE_SIZE, LIVE_BANDS.count, both_ways=False)
 
-    def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
-        """Power of mid and side at every hop ``(M, T, 2, bands)`` and films to masks as they are live
+    def every_hop(self, measured: Tensor, film: Tensor) -> Tensor:
+        """What is measured at every hop ``(M, T, MEASURED, bands)`` and films to masks as they are live
         ``(M, T, bands, Q)``."""
         if self.context is None:
-            return in_turn(self(interleaved(described(power)), film), power.shape[1])
+            return in_turn(self(interleaved(described(measured)), film), measured.shape[1])
         masks = []
-        for stream in power.split(1):
+        for stream in measured.split(1):
             for turn in range(SPREAD):
                 facts, said = self.facts(self.context, stream, film, turn)
                 now = self.context.change(facts).of(said[..., : len(film)], said[..., len(film) :])
                 masks.append(torch.sigmoid(now))
-        return in_turn(torch.stack(masks), power.shape[1])
+        return in_turn(torch.stack(masks), measured.shape[1])
 
-    def facts(self, context: Context, power: Tensor, film: Tensor, turn: int = 0) -> tuple[Facts, Tensor]:
-        """Of one of the sequences of looks of one stream ``(1, T, 2, bands)``, which remember each for itself: what the
-        context judges by at every look, and what is said of queries and classes ``(looks, bands, Q + C)``."""
+    def facts(self, context: Context, measured: Tensor, film: Tensor, turn: int = 0) -> tuple[Facts, Tensor]:
+        """Of one of the sequences of looks of one stream ``(1, T, MEASURED, bands)``, which remember each for itself:
+        what the context judges by at every look, and what is said of queries and classes ``(looks, bands, Q + C)``."""
         of_turn = slice(turn, turn + 1)
-        heard = self.heard(interleaved(described(power))[of_turn])
+        heard = self.heard(interleaved(described(measured))[of_turn])
         said = self.together(heard, torch.cat([film, context.known]))[0]
         memory, alike, facts = torch.zeros(context.remembers(len(film))), self.alike(film, context.known), []
-        for look, level in zip(said, interleaved(power.sum(2))[turn], strict=True):
+        for look, level in zip(said, interleaved(power_of(measured))[turn], strict=True):
             fact, memory = context.remember(look, level, film, memory, alike)
             facts.append(fact)
         asked, known, together, _ = (torch.stack(each) for each in zip(*facts, strict=True))
@@ -385,7 +433,7 @@ class StudioQuery(BandQuery):
     """query-studio."""
 
     def __init__(self, size: Size | None = None) -> None:
-        super().__init__(size or Size(listeners=2), STUDIO_BANDS.count, both_ways=True)
+        super().__init__(size or STUDIO_SIZE, STUDIO_BANDS.count, both_ways=True)
 
     def every_hop(self, power: Tensor, film: Tensor) -> Tensor:
         """Power at every hop of clips ``(M, T, bands)`` and films to masks ``(M, T, bands, Q)``."""

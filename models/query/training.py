@@ -48,6 +48,8 @@ from .network import (
     StudioQuery,
     described,
     described_both_ways,
+    measured,
+    power_of,
 )
 from .pool import Place, Pool
 
@@ -109,13 +111,13 @@ class LiveTask(nn.Module):
     def heard(self, mix: Tensor, embedding: Tensor) -> Heard:
         """What is heard of ``(2, samples)``, asked ``(Q, D)``."""
         spectra = self.stft.analyse(mix)  # (2, T, bins)
-        power = self.power(spectra)
-        masks = self.network.every_hop(power, self.network.condition(embedding))
-        return Heard(spectra, power.sum(2)[0], masks[0])
+        measured = self.measured(mid_and_side(spectra[None]))
+        masks = self.network.every_hop(measured, self.network.condition(embedding))
+        return Heard(spectra, power_of(measured)[0], masks[0])
 
-    def power(self, spectra: Tensor) -> Tensor:
-        """Of left and right ``(2, T, bins)``, as the network hears it ``(1, T, 2, bands)``."""
-        return (mid_and_side(spectra[None]).abs().square() @ self.pooling).transpose(1, 2)
+    def measured(self, mid_side: Tensor) -> Tensor:
+        """Of spectra of mid and side ``(M, 2, T, bins)``, as the network hears them ``(M, T, MEASURED, bands)``."""
+        return measured(mid_side.abs().square(), self.pooling, self.of_bin)
 
     def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
         """``(2, samples)`` and ``(Q, D)`` to ``(Q, 2, samples less a hop)``."""
@@ -127,13 +129,13 @@ class LiveTask(nn.Module):
         with torch.no_grad():
             waves = mid_and_side(batch.sounds)
             spectra = self.stft.analyse(batch.mixed(waves), LAG, LAG - 1)
-            power = (spectra.abs().square() @ self.pooling).transpose(1, 2)
-            seen = described(power, lag=1)[:, LOOK - 1 :: LOOK]
+            frames = self.measured(spectra)
+            seen = described(frames, lag=1)[:, LOOK - 1 :: LOOK]
             sounds = self.stft.analyse(waves, SPREAD, SPREAD - 1)
             wanted = (sounds.abs().square() @ self.pooling).sum((1, 2, 3))
             common = spectra[batch.owner, :, LOOK - 1 :: LOOK]
             common = (common * sounds.conj()).real.sum(1) @ self.pooling  # (N, T, bands)
-            levels = Levels(power[:, LOOK - 1 :: LOOK].sum(2), wanted, common)
+            levels = Levels(power_of(frames)[:, LOOK - 1 :: LOOK], wanted, common)
         return loss_of_bands(self.network, seen, levels, batch, absent)
 
 
