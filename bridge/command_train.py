@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from streaming.errors import RequestError
 
-from .registry import REVIEW_MODEL, find_model
+from .registry import REVIEW_MODEL, find_checkpoint, find_model
 
 MINUTES = 60.0
 FLAGGER_MINUTES = 20.0
@@ -205,7 +205,9 @@ def query(
         Path | None, typer.Option(help="Sounds that `python -m models.query.pool` made, instead: the general model.")
     ] = None,
     studio: Annotated[bool, typer.Option("--studio", help="The model for files instead of the live one.")] = False,
-    base: Annotated[Path | None, typer.Option(help="A checkpoint that goes on learning.")] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="A checkpoint that goes on learning, or query-live for the one that ships.")
+    ] = None,
     encoder: Annotated[str, typer.Option(help="The text model that reads the captions.")] = "minilm",
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = MINUTES,
     seed: Seed = 0,
@@ -227,6 +229,7 @@ def query(
     from .text_encoder import TextEncoder
 
     console = Console(stderr=True)
+    start = None if base is None else find_checkpoint(base)
     known = build_own(folder, output / "pool") if folder else None
     root = pool or output / "pool"
     told = root / "captions.npz"
@@ -236,4 +239,4 @@ def query(
     settings = QuerySettings(
         kind="studio" if studio else "live", minutes=minutes, batch=batch, seconds=seconds, seed=seed
     )
-    print(train_query(root, load(told), output, settings, base, known, console.print))
+    print(train_query(root, load(told), output, settings, start, known, console.print))

@@ -106,6 +106,21 @@ def find_model(name_or_path: str | Path = AUTO) -> Path:
     raise ModelError(f"no model is named {text!r}; {hint}")
 
 
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """What a shipped model was exported from, by the model's name, or any checkpoint by its path, to train on from.
+
+    Raises:
+        ModelError: no such name; says which there are.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.suffix or path.exists() or path.parent != Path("."):
+        return path
+    if (file := shipped_folder() / f"{path}.ckpt").is_file():
+        return file
+    names = ", ".join(sorted(file.stem for file in shipped_folder().glob("*.ckpt")))
+    raise ModelError(f"no checkpoint is named {str(path)!r}; give its path, or the name of one that ships ({names})")
+
+
 def find_query_model(live: bool = False) -> Path:
     """The model that takes queries where none is named: for files the better one. Raises `ModelError`."""
     names = QUERY_NAMES[-1:] if live else QUERY_NAMES

@@ -182,12 +182,14 @@ class LiveStep(nn.Module):
 
     pooling: Tensor
     of_bin: Tensor
+    of_part: Tensor
 
     def __init__(self, network: LiveQuery) -> None:
         super().__init__()
         self.film, self.context, self.alike = network.shape.film, network.context, network.alike
         self.register_buffer("pooling", LIVE_BANDS.pooling())
         self.register_buffer("of_bin", torch.tensor(LIVE_BANDS.of_bin()))
+        self.register_buffer("of_part", self.of_bin.repeat_interleave(2))
         self.listeners = nn.ModuleList(ListenerStep(listener) for listener in network.listeners)
 
     @property
@@ -220,9 +222,10 @@ class LiveStep(nn.Module):
             facts, remembered = self.context.remember(everything, both[0], film, memory[0], alike)
             said = self.context.change(facts).of(said, known)
             after = (remembered[None],)
-        masks = torch.sigmoid(said).t()[:, self.of_bin]
+        masks = torch.sigmoid(said).t().index_select(1, self.of_part)
+        stems = spectrum.view(1, 1, CHANNELS, -1) * masks[None, :, None]  # real and imaginary parts side by side
         next_levels = torch.cat([levels[:, 1:], both[:, None]], dim=1)
-        return spectrum.unsqueeze(1) * masks[None, :, None, :, None], next_levels, past.next_state(), *after
+        return stems.unflatten(-1, (-1, 2)), next_levels, past.next_state(), *after
 
     def _widths(self) -> list[int]:
         return [width for step in self._steps() for width in step.widths()]

@@ -5,6 +5,7 @@ Weights are random, and so are the statistics of the norms, or folding them woul
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tiny_models import tiny_text
 from torch import Tensor, nn
 
 from bridge.model_check import check_model
+from bridge.registry import find_checkpoint, find_model
 from bridge.separate import FileSeparator
 from bridge.text_encoder import TextEncoder
 from export import audiosep, query_reference, query_studio, text_reference
@@ -32,6 +34,7 @@ from models.query.bert import TextEncoder as TextNetwork
 from models.query.context import Context
 from models.query.network import LiveQuery, Size, StudioQuery
 from models.query.resunet import ResUNet30
+from models.query.training import LiveTask, load_trained
 from streaming.errors import ModelError
 from streaming.session import OnnxModel, read_card
 
@@ -98,6 +101,15 @@ def test_studio_equals_the_reference_and_does_what_its_card_says(
 
 
 RESUNET = (4, 8, 8, 12, 12, 12)
+
+
+def test_the_live_file_that_ships_is_its_checkpoint(tmp_path: Path) -> None:
+    shipped, file = find_model("query-live"), tmp_path / "query-live.onnx"
+    shutil.copy(shipped, file)
+    trained = load_trained(find_checkpoint("query-live"))
+    assert isinstance(trained.task, LiveTask)
+    assert all_hold(check_live(trained.task.network, file, read_card(shipped)))
+    assert tuple(trained.sources) == read_card(shipped).training
 
 
 def small_resunet(condition: int = 16) -> ResUNet30:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bridge.registry import find_checkpoint
 from models.corpus.sources import default_data
 from models.flagger.recordings import RATE
 from models.query.calibration import MORE, SEED, SONGS, SPEECH, SPOKEN, TWO, calibrate
@@ -455,6 +456,12 @@ def test_the_command_trains_on_a_folder_of_ones_own(
     short = ("--minutes", 0.01, "--batch", 1, "--seconds", 0.6)
     assert run(monkeypatch, "train", "query", folder, "-o", tmp_path / "run", *short) == 0
     assert Path(capsys.readouterr().out.split()[-1]).name == "query-live.ckpt"
+    assert run(monkeypatch, "train", "query", folder, "-o", tmp_path / "on", "--base", "query-live", *short) == 0
+    begun, now = (load_trained(path) for path in (find_checkpoint("query-live"), tmp_path / "on" / "query-live.ckpt"))
+    assert now.task.network.size == replace(begun.task.network.size, known=0)
+    capsys.readouterr()
+    assert run(monkeypatch, "train", "query", folder, "-o", tmp_path / "no", "--base", "query-life", *short) == 1
+    assert "no checkpoint is named 'query-life'" in capsys.readouterr().err
 
 
 def test_a_csv_says_more_than_folders(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def grain(power: Tensor, pooling: Tensor, of_bin: Tensor) -> Tensor:
     averaging = pooling / pooling.sum(0)
     mean = power @ averaging
     least = (mean + FLOOR) * EVEN
-    relative = (power + least[..., of_bin]) / (mean + least)[..., of_bin]
+    relative = (power + least.index_select(-1, of_bin)) / (mean + least).index_select(-1, of_bin)
     return torch.stack([relative.log() @ averaging, (relative.square() @ averaging).log()], dim=-2)
 
 
