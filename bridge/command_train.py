@@ -23,6 +23,7 @@ Steps = Annotated[int | None, typer.Option(min=1, help="How many steps to train,
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
 Seed = Annotated[int, typer.Option(help="Decides the weights at the start and every example.")]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Multiply in bfloat16, where the hardware can.")]
+Processes = Annotated[int, typer.Option(min=1, help="Share each batch: on a CPU, as many as it has cores.")]
 CORPORA = typer.Argument(
     metavar="CORPUS", help="Songs: SONG/{vocals,drums,bass,other}.flac or .wav with song.json, in train/, …"
 )
@@ -46,7 +47,7 @@ def separator(
     resume: Resume = False,
     seed: Seed = 0,
     batch: Annotated[int, typer.Option(min=1, help="Examples a step, of a second and a half each.")] = 12,
-    processes: Annotated[int, typer.Option(min=1, help="Share each batch: on a CPU, as many as it has cores.")] = 1,
+    processes: Processes = 1,
     bf16: Bf16 = False,
 ) -> None:
     """Train the separator. Songs that appear in the corpus meanwhile are picked up.
@@ -212,6 +213,7 @@ def query(
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = MINUTES,
     seed: Seed = 0,
     batch: Annotated[int, typer.Option(min=1, help="Mixtures a step.")] = 8,
+    processes: Processes = 1,
     seconds: Annotated[float, typer.Option(min=0.5, max=10, help="Length of a mixture.")] = 2.0,
 ) -> None:
     """Teach a query model sounds by their names, on a GPU where there is one.
@@ -237,6 +239,6 @@ def query(
         with console.status("reading the captions"):
             save(embed(TextEncoder(find_model(encoder)).embed, known), told)
     settings = QuerySettings(
-        kind="studio" if studio else "live", minutes=minutes, batch=batch, seconds=seconds, seed=seed
+        "studio" if studio else "live", minutes, batch, seconds, seed=seed, processes=min(batch, processes)
     )
     print(train_query(root, load(told), output, settings, start, known, console.print))

@@ -22,7 +22,7 @@ from models.query.classes import SoundClass, class_of_file, class_of_label, clas
 from models.query.context import Context, Facts
 from models.query.evaluation import SNRS_DB, mixtures, noisy_speech, sdr, si_sdr
 from models.query.loss import heard_loss, leak_loss
-from models.query.mixing import Mixer, shares
+from models.query.mixing import Batch, Mixer, shares
 from models.query.network import (
     LIVE_BANDS,
     MEASURED,
@@ -229,21 +229,23 @@ def pool(folder: Path, tmp_path: Path) -> tuple[Pool, dict[str, SoundClass]]:
     return Pool(tmp_path / "pool", "train"), dict(known)
 
 
-def mixer(pool: tuple[Pool, dict[str, SoundClass]], seed: int = 0, seconds: float = 1.0) -> Mixer:
-    held, known = pool
-    captions = embed(fake, known)
-    return Mixer(torch.from_numpy(np.array(held.samples)), held.places, captions, RATE, seconds, seed, known)
+def mixer(pool: tuple[Pool, dict[str, SoundClass]], seed: int = 0, kind: Kind = "live", stock: int = 12) -> Mixer:
+    (held, known), task = pool, make_task(kind, ONE)
+    captions, samples = embed(fake, known), torch.from_numpy(np.array(held.samples))
+    return Mixer(samples, held.places, captions, RATE, 1.0, task.analyse, stock, seed, known)
 
 
-def test_a_mixture_is_the_sum_of_its_sounds_and_asks_for_no_kin(pool: tuple[Pool, dict[str, SoundClass]]) -> None:
-    source = mixer(pool)
+@pytest.mark.parametrize("kind", ["live", "studio"])
+def test_a_mixture_is_the_sum_of_its_sounds_and_asks_for_no_kin(
+    kind: Kind, pool: tuple[Pool, dict[str, SoundClass]]
+) -> None:
+    source = mixer(pool, kind=kind)
     for _ in range(6):
         batch = source.batch(5)
-        assert batch.sounds.shape[1:] == (2, RATE)
-        assert torch.isfinite(batch.sounds).all()
+        assert batch.sounds.shape[1] == (2 if kind == "live" else 1)
+        assert torch.view_as_real(batch.sounds).isfinite().all()
         mix = batch.mixed(batch.sounds)
-        assert mix.shape == (5, 2, RATE)
-        assert mix.abs().max() <= 1.0
+        assert mix.shape == (5, *batch.sounds.shape[1:])
         assert torch.equal(batch.owner.unique(), torch.arange(5))
         assert batch.words.shape == (len(source.keys), 384)
         assert torch.allclose(batch.words.norm(dim=-1), torch.ones(len(source.keys)), atol=1e-4)
@@ -251,6 +253,43 @@ def test_a_mixture_is_the_sum_of_its_sounds_and_asks_for_no_kin(pool: tuple[Pool
             there = set(batch.kind[batch.owner == i].tolist())
             assert {k for k in range(len(source.keys)) if not batch.absent[i, k]} == there  # kin to itself alone
             torch.testing.assert_close(mix[i], batch.sounds[batch.owner == i].sum(0))
+
+
+def test_mixtures_are_of_the_sounds_of_the_pool_at_some_level_and_place(
+    pool: tuple[Pool, dict[str, SoundClass]],
+) -> None:
+    source, hz = mixer(pool), np.arange(LIVE_BANDS.bins) * RATE / LIVE_BANDS.fft
+    named = {source.keys.index("low hum"): (0, 250), source.keys.index("high beep"): (2000, 4500)}
+    levels, placed, within = [], [], []
+    for _ in range(12):
+        batch = source.batch(8)
+        for k, (low, high) in named.items():
+            for sound in batch.sounds[batch.kind == k]:
+                of_bin = sound.abs().square().sum((0, 1)).numpy()
+                within.append(of_bin[(hz >= low) & (hz <= high)].sum() / of_bin.sum())
+        power = batch.mixed(batch.sounds).abs().square().mean((1, 2, 3))
+        levels += (10 * power.log10()).tolist()
+        sides = batch.sounds.abs().square().sum((2, 3))
+        placed += (10 * (sides[:, 0] / sides[:, 1]).log10()).tolist()
+    assert 15 < max(levels) - min(levels) < 35
+    assert min(placed) < -5
+    assert max(placed) > 5
+    assert np.median(within) > 0.9  # tones without their top or bottom are clicks
+
+
+def test_a_stock_has_all_classes_from_the_first_and_is_renewed(pool: tuple[Pool, dict[str, SoundClass]]) -> None:
+    source, before = mixer(pool, stock=20), None
+    for _ in range(12):
+        stock = source._renewed(8)[: source._made].clone()
+        kinds = source._stocked[: source._made]
+        assert set(kinds) == {0, 1, 2}
+        if before is not None:
+            kept = (stock[: len(before)] == before).flatten(1).all(1)
+            assert kept.sum() >= len(before) - 2
+        before = stock
+    assert len(kinds) == len(source._stocked) >= 20
+    assert before is not None
+    assert not (source._renewed(80) == before).flatten(1).all(1).all()
 
 
 def test_mixtures_come_from_the_seed_alone(pool: tuple[Pool, dict[str, SoundClass]]) -> None:
@@ -362,17 +401,24 @@ def test_masks_hear_no_future_and_what_training_sees_is_what_is_live() -> None:
 @pytest.mark.parametrize("kind", ["live", "studio"])
 def test_the_loss_on_bands_is_that_on_waveforms(kind: Kind, pool: tuple[Pool, dict[str, SoundClass]]) -> None:
     torch.manual_seed(0)
-    task, batch = make_task(kind, ONE).eval(), mixer(pool, seconds=2.0).batch(4)
-    sounds = batch.sounds if isinstance(task, LiveTask) else batch.sounds.mean(1)
+    task, rng = make_task(kind, ONE).eval(), np.random.default_rng(0)
+    parts = torch.from_numpy(np.resize(pool[0].samples, (8, 1, 2 * RATE)) / np.float32(32768))
+    waves = parts * torch.from_numpy(rng.uniform(0.2, 1.0, (8, 2, 1)).astype(np.float32))
+    owner, named = torch.tensor([0, 0, 1, 1, 1, 2, 3, 3]), torch.tensor([0, 1, 0, 2, 3, 2, 1, 3])
+    absent = torch.ones(4, 4, dtype=torch.bool)
+    absent[owner, named] = False
+    words = torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal((4, 384)).astype(np.float32)), dim=-1)
+    batch = Batch(task.analyse(waves), owner, named, absent, words)
+    sounds = waves if isinstance(task, LiveTask) else waves.mean(1)
     with torch.no_grad():
         mix = batch.mixed(sounds)
-        outputs = torch.stack([task.separate(one, batch.words) for one in mix])  # (4, K, …, samples)
+        outputs = torch.stack([task.separate(one, words) for one in mix])  # (4, K, …, samples)
         samples = outputs.shape[-1]
-        there = torch.ones(len(batch.kind), dtype=torch.bool)
-        ours = outputs[batch.owner, batch.kind]
-        waves = query_loss(ours, sounds[..., :samples], mix[batch.owner][..., :samples], there, 1.0)
-        assert float(task.loss(batch, 0.0)) == pytest.approx(float(waves), abs=0.3)
-        assert float(task.loss(batch, 1.0)) < float(task.loss(batch, 0.0)) or not batch.absent.any()
+        there = torch.ones(8, dtype=torch.bool)
+        ours = outputs[owner, named]
+        said = query_loss(ours, sounds[..., :samples], mix[owner][..., :samples], there, 1.0)
+        assert float(task.loss(batch, 0.0)) == pytest.approx(float(said), abs=0.3)
+        assert float(task.loss(batch, 1.0)) < float(task.loss(batch, 0.0))
 
 
 @pytest.mark.parametrize("samples", [1025, 6400, 32123])
@@ -427,7 +473,7 @@ def test_a_run_learns_and_its_checkpoint_separates(
     captions = embed(fake, known)
     root = tmp_path / "pool"
     told: list[str] = []
-    settings = Settings(kind, minutes=0.06, batch=2, seconds=0.6, warm_up=0.02)
+    settings = Settings(kind, minutes=0.06, batch=2, seconds=0.6, warm_up=0.02, stock=9)
     path = train(root, captions, tmp_path / "run", settings, None, known, told.append)
     task, sources, *_ = load_trained(path)
     assert isinstance(task, LiveTask if kind == "live" else StudioTask)
@@ -448,6 +494,15 @@ def test_a_run_learns_and_its_checkpoint_separates(
     with pytest.raises(ModelError, match="no checkpoint of query-"):
         train(root, captions, tmp_path / "run3", other, path, known, told.append)
     assert held.places
+
+
+def test_two_processes_learn_one_network(pool: tuple[Pool, dict[str, SoundClass]], tmp_path: Path) -> None:
+    """From the mean of their gradients: with an average that forgets at once, the first one's is that of both."""
+    known, told, root = pool[1], list[str](), tmp_path / "pool"
+    settings = Settings(minutes=0.15, batch=2, seconds=0.6, stock=9, processes=2)
+    path = train(root, embed(fake, known), tmp_path / "run", settings, None, known, told.append)
+    assert load_trained(path).steps == json.loads(told[-1])["step"] >= 1
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 def test_the_command_trains_on_a_folder_of_ones_own(

@@ -1,16 +1,22 @@
 """Training mixtures, made on the device that trains: whole batches at once, out of a pool that lies in its memory.
 
 What is drawn (which sounds, where, how loud, how far) is drawn in numpy from a seed; what is computed (reading with a
-change of speed, tone, rooms, panning, levels) is done for all sounds of the batch in torch::
+change of speed, tone, rooms, panning, levels) is done in torch::
 
-    pool ─ read at a speed ─ tone ─ room (left, right) ─ pan ─ level ─ sounds ─ summed: mixtures of 1 to 4
+    pool ─ read at a speed ─ tone ─ room (left, right) ─ analysed ─ stock
+                                                                      │
+                mixtures of 1 to 4: summed ─ level ─ pan ─ some of its frames
+
+Up to the stock it costs four times as much as what follows. A sound is met in some ten mixtures, each time from another
+moment on, at another place and level and beside others, before a new one takes its place. (Sums of spectra are spectra
+of sums.)
 
 A mixture can be asked for each thing in it, and for every class that is no kin to any of them: `Batch.absent`.
 Sounds shorter than an example come again after a pause, as a drum or a door would.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -40,7 +46,7 @@ SAME_CONTEXT = 0.5
 RANGE_DB = 14.0
 """Greatest difference of two sources."""
 SHAPED = 0.75
-"""Share of batches whose sounds are given a tone and rooms: it costs as much as all the rest."""
+"""Share of sounds, some at a time, that are given a tone and rooms."""
 OCTAVES = 0.4
 """By which a sound is played faster or slower at most."""
 TONE_POINTS, TONE_DB = 8, 5.5
@@ -53,6 +59,14 @@ ROOM_S = 0.35
 WORDS_NOISE = 0.01
 TRIES = 50
 """At one more sound, where few classes are known."""
+FRESH = 0.25
+"""New sounds in stock for each mixture."""
+OF_EACH = 3
+"""Sounds in stock of a class at least."""
+LONGER_S = 0.4
+"""By which they last longer than a mixture."""
+Analyse = Callable[[Tensor], Tensor]
+"""Waves ``(N, 2, samples)`` to complex spectra ``(N, channels, T, bins)``: of left and right, or of one channel."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ class Batch:
     """M mixtures of N sounds of K classes, everything on the device.
 
     Attributes:
-        sounds: ``(N, 2, samples)`` as they lie in their mixtures.
+        sounds: ``(N, channels, T, bins)`` complex, as they lie in their mixtures.
         owner, kind: ``(N,)`` int64: the mixture of each, and its class.
         absent: ``(M, K)`` bool: classes that are no kin to what is there.
         words: ``(K, D)``: for each class one of its captions.
@@ -82,7 +96,11 @@ class Mixer:
 
     Args:
         samples: the pool, int16, on any device; the batches are made there.
-        rate: of the pool and of what is made.
+        rate: of the pool, in Hz.
+        seconds: of a mixture.
+        analyse: what a training makes of waves.
+        stock: sounds that are kept ready, about; 2 MB each.
+        seed: of all that is drawn.
         known: the classes; ours if not said.
     """
 
@@ -93,11 +111,14 @@ class Mixer:
         captions: Captions,
         rate: int,
         seconds: float,
-        seed: int = 0,
+        analyse: Analyse,
+        stock: int,
+        seed: int | Sequence[int] = 0,
         known: Vocabulary | None = None,
     ) -> None:
-        self.pool, self.rate, self.length = samples, rate, int(seconds * rate)
+        self.pool, self.rate, self.length = samples, rate, int((seconds + LONGER_S) * rate)
         self.device = samples.device
+        self._share, self._analyse = seconds / (seconds + LONGER_S), analyse
         self._rng = np.random.default_rng(seed)
         self._captions = captions
         self._table = torch.from_numpy(captions.table).to(self.device)
@@ -112,36 +133,61 @@ class Mixer:
             key: np.array([k for k in self.keys if known[k].context == known[key].context]) for key in self.keys
         }
         self._kin = np.array([[a in known[b].kin for a in self.keys] for b in self.keys])
+        counts = np.maximum(OF_EACH, np.round(stock * self._chance)).astype(int)
+        more = self._rng.permutation(np.repeat(np.arange(len(counts)), counts - 1))
+        self._stocked = np.concatenate([np.arange(len(counts)), more])
+        self._stock: Tensor | None = None
+        self._made = 0
 
     def batch(self, size: int) -> Batch:
         """Draw and make ``size`` mixtures."""
-        rng, drawn = self._rng, [self._drawn() for _ in range(size)]
-        kinds = [key for of in drawn for key in of]
-        under = np.flatnonzero(rng.random(len(kinds)) < LAYERED)
-        of = [self._of[key] for key in (*kinds, *(kinds[i] for i in under))]
-        places = np.array([some[rng.integers(len(some))] for some in of], np.int64)
+        stock, rng = self._renewed(size), self._rng
+        drawn = [self._drawn() for _ in range(size)]
         owner = np.repeat(np.arange(size), [len(of) for of in drawn])
-        kind = np.array([self.keys.index(key) for key in kinds])
+        kind = np.array([self.keys.index(key) for of in drawn for key in of])
         absent = ~np.array([self._kin[kind[owner == i]].any(0) for i in range(size)])
         rows = torch.tensor([self._captions.draw(rng, key) for key in self.keys], device=self.device)
         words = self._table[rows]
         words = F.normalize(words + WORDS_NOISE * torch.randn_like(words), dim=-1)
-        read = self._read(places[:, 0], places[:, 1])[:, None]  # (N, 1, L), then what lies under some of them
-        sound, softer = read[: len(kinds)], self._to(10 ** (rng.uniform(-12, 0, len(under)) / 20))
-        sound.index_add_(0, torch.from_numpy(under).to(self.device), read[len(kinds) :] * softer[:, None, None])
-        if rng.random() < SHAPED:
-            sound = self._shape(sound[:, 0])
-        sound = self._spread(sound)  # (N, 2, L)
-        level = 10 ** (rng.uniform(-RANGE_DB / 2, RANGE_DB / 2, len(kinds)) / 20)
-        rms = sound.square().mean((-1, -2)).sqrt().clamp_min(1e-5)
-        sound = sound * (self._to(level) / rms)[:, None, None]
+        ready = self._stocked[: self._made]
+        chosen = [int(rng.choice(np.flatnonzero(ready == k))) for k in kind]
+        frames = round(stock.shape[2] * self._share)
+        first = rng.integers(stock.shape[2] - frames + 1, size=len(kind))
+        taken = torch.stack([stock[i, :, at : at + frames] for i, at in zip(chosen, first, strict=True)])
+        sounds = torch.view_as_complex(taken.float())  # (N, channels, T, bins)
+        level = 10 ** (rng.uniform(-RANGE_DB / 2, RANGE_DB / 2, len(kind)) / 20)
+        overall = 10 ** (rng.uniform(-32, -12, size) / 20) / np.sqrt(np.bincount(owner, level**2))
+        gain = (level * overall[owner])[:, None] * (self._places(len(kind)) if sounds.shape[1] == 2 else 1)
+        sounds *= self._to(gain)[..., None, None]
         where = [torch.from_numpy(table).to(self.device) for table in (owner, kind, absent)]
-        batch = Batch(sound, where[0], where[1], where[2], words)
-        mix = batch.mixed(sound)
-        overall = 10 ** (rng.uniform(-32, -12, size) / 20)
-        gain = self._to(overall) / mix.square().mean((-1, -2)).sqrt().clamp_min(1e-5)
-        gain = torch.minimum(gain, 0.99 / mix.abs().amax((-1, -2)).clamp_min(1e-5))
-        return replace(batch, sounds=sound * gain[batch.owner, None, None])
+        return Batch(sounds, where[0], where[1], where[2], words)
+
+    def _renewed(self, mixtures: int) -> Tensor:
+        """The stock ``(sounds, channels, T, bins, 2)`` with some new ones; of every class one to begin with."""
+        count, size = max(1, round(FRESH * mixtures)) if self._made else len(self.keys), len(self._stocked)
+        at = (
+            np.arange(self._made, self._made + count) % size
+            if self._made < size
+            else self._rng.integers(size, size=count)
+        )
+        spectra = torch.view_as_real(self._analyse(self._heard([self.keys[int(k)] for k in self._stocked[at]]))).half()
+        if self._stock is None:
+            self._stock = spectra.new_empty(size, *spectra.shape[1:])
+        self._stock[torch.from_numpy(at).to(self.device)] = spectra
+        self._made = min(size, self._made + count)
+        return self._stock
+
+    def _heard(self, kinds: Sequence[str]) -> Tensor:
+        """A new sound of each class, ``(N, 2, L)``, with an RMS of 1."""
+        rng = self._rng
+        under = np.flatnonzero(rng.random(len(kinds)) < LAYERED)
+        of = [self._of[key] for key in (*kinds, *(kinds[int(i)] for i in under))]
+        places = np.array([some[rng.integers(len(some))] for some in of], np.int64)
+        read = self._read(places[:, 0], places[:, 1])  # (N, L), then what lies under some of them
+        sound, softer = read[: len(kinds)], self._to(10 ** (rng.uniform(-12, 0, len(under)) / 20))
+        sound.index_add_(0, torch.from_numpy(under).to(self.device), read[len(kinds) :] * softer[:, None])
+        both = self._shape(sound) if rng.random() < SHAPED else sound[:, None].expand(-1, 2, -1)
+        return both / both.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-5)
 
     def _to(self, values: NDArray[np.float64]) -> Tensor:
         return torch.from_numpy(np.asarray(values, np.float32)).to(self.device)
@@ -220,12 +266,11 @@ class Mixer:
         rooms: Tensor = torch.fft.rfft(tail, n=self.length)
         return rooms
 
-    def _spread(self, sound: Tensor) -> Tensor:
-        """Pan ``(N, 1 or 2, L)`` to ``(N, 2, L)``; half stay in the centre."""
-        rng, n = self._rng, len(sound)
-        angle = np.where(rng.random(n) < 0.45, 0.0, rng.uniform(-0.7, 0.7, n)) + np.pi / 4
-        gain = self._to(np.stack([np.cos(angle), np.sin(angle)], axis=-1) * np.sqrt(2))
-        return sound * gain[..., None]
+    def _places(self, n: int) -> NDArray[np.float64]:
+        """Gains left and right ``(N, 2)``; half stay in the centre."""
+        angle = np.where(self._rng.random(n) < 0.45, 0.0, self._rng.uniform(-0.7, 0.7, n)) + np.pi / 4
+        gains: NDArray[np.float64] = np.stack([np.cos(angle), np.sin(angle)], axis=-1) * np.sqrt(2)
+        return gains
 
 
 def shares(counts: Mapping[str, int]) -> NDArray[np.float64]:

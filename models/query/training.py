@@ -1,15 +1,16 @@
 """Train query-live or query-studio on a pool: ``python -m models.query.training live POOL OUT --minutes 60``.
 
 On a GPU if there is one, else on the CPU: the same script. The budget is minutes; the learning rate follows it.
-Mixtures are made on the device (`mixing`). A checkpoint is written every few minutes and holds the averaged weights;
-``--resume`` starts from one.
+Mixtures are made on the device (`mixing`). On a CPU several processes with mixtures of their own, whose gradients are
+averaged, are faster than one with as many threads: ``--processes 2``. A checkpoint is written every few minutes and
+holds the averaged weights; ``--resume`` starts from one.
 """
 
 import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,6 +20,8 @@ import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch import distributed as dist
+from torch.multiprocessing.spawn import start_processes
 
 from models.checkpoint import checkpoint, write_checkpoint
 from models.flagger.recordings import RATE
@@ -46,7 +49,7 @@ from .network import (
     LiveQuery,
     Size,
     StudioQuery,
-    described,
+    described_after,
     described_both_ways,
     measured,
     power_of,
@@ -77,6 +80,10 @@ class Settings:
     ema_decay: float = 0.998
     seed: int = 0
     save_every_s: float = 60.0
+    stock: int = 1000
+    """Sounds that each process keeps ready (`mixing`)."""
+    processes: int = 1
+    """They share each batch."""
 
 
 class Heard(NamedTuple):
@@ -115,9 +122,13 @@ class LiveTask(nn.Module):
         masks = self.network.every_hop(measured, self.network.condition(embedding))
         return Heard(spectra, power_of(measured)[0], masks[0])
 
+    def analyse(self, waves: Tensor) -> Tensor:
+        """``(N, 2, samples)`` to the frames of every `LAG`-th hop that a training reads, ``(N, 2, T, bins)``."""
+        return self.stft.analyse(waves, LAG, LAG - 1)
+
     def measured(self, mid_side: Tensor) -> Tensor:
         """Of spectra of mid and side ``(M, 2, T, bins)``, as the network hears them ``(M, T, MEASURED, bands)``."""
-        return measured(mid_side.abs().square(), self.pooling, self.of_bin)
+        return measured(product(mid_side, mid_side), self.pooling, self.of_bin)
 
     def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
         """``(2, samples)`` and ``(Q, D)`` to ``(Q, 2, samples less a hop)``."""
@@ -127,15 +138,15 @@ class LiveTask(nn.Module):
     def loss(self, batch: Batch, absent: float) -> Tensor:
         """Of the mixtures' newest frame of every look."""
         with torch.no_grad():
-            waves = mid_and_side(batch.sounds)
-            spectra = self.stft.analyse(batch.mixed(waves), LAG, LAG - 1)
-            frames = self.measured(spectra)
-            seen = described(frames, lag=1)[:, LOOK - 1 :: LOOK]
-            sounds = self.stft.analyse(waves, SPREAD, SPREAD - 1)
-            wanted = (sounds.abs().square() @ self.pooling).sum((1, 2, 3))
-            common = spectra[batch.owner, :, LOOK - 1 :: LOOK]
-            common = (common * sounds.conj()).real.sum(1) @ self.pooling  # (N, T, bands)
-            levels = Levels(power_of(frames)[:, LOOK - 1 :: LOOK], wanted, common)
+            mixed = mid_and_side(batch.mixed(batch.sounds))
+            now = mixed[:, :, LOOK - 1 :: LOOK]
+            before = mixed[:, :, LOOK - 2 :: LOOK][:, :, : now.shape[2]]
+            frames = self.measured(now)
+            seen = described_after(product(before, before).sum(1) @ self.pooling, frames)
+            sounds = mid_and_side(batch.sounds[:, :, LOOK - 1 :: LOOK])
+            wanted = product(sounds, sounds).sum((1, 2)) @ self.pooling.sum(1)
+            common = product(now[batch.owner], sounds).sum(1) @ self.pooling  # (N, T, bands)
+            levels = Levels(power_of(frames), wanted, common)
         return loss_of_bands(self.network, seen, levels, batch, absent)
 
 
@@ -156,20 +167,20 @@ class StudioTask(nn.Module):
         self.register_buffer("of_bin", torch.tensor(STUDIO_BANDS.of_bin()), persistent=False)
 
     def analyse(self, waves: Tensor) -> Tensor:
-        """``(N, samples)`` to ``(N, T, bins)``."""
-        spectra: Tensor = torch.stft(waves, STUDIO_FFT, STUDIO_HOP, window=self.window, return_complex=True)
-        return spectra.transpose(1, 2)
+        """``(N, channels, samples)`` to the frames of their mean, ``(N, 1, T, bins)``."""
+        spectra: Tensor = torch.stft(waves.mean(1), STUDIO_FFT, STUDIO_HOP, window=self.window, return_complex=True)
+        return spectra.transpose(1, 2)[:, None]
 
     def heard(self, mix: Tensor, embedding: Tensor) -> Heard:
         """What is heard of ``(samples,)``, asked ``(Q, D)``."""
-        spectra = self.analyse(mix[None])
+        spectra = self.analyse(mix[None, None])[:, 0]
         power = self.power(spectra)
         masks = self.network.every_hop(power, self.network.condition(embedding))
         return Heard(spectra, power[0], masks[0])
 
     def power(self, spectra: Tensor) -> Tensor:
         """``(N, T, bins)`` as the network hears it ``(N, T, bands)``."""
-        return spectra.abs().square() @ self.pooling
+        return product(spectra, spectra) @ self.pooling
 
     def separate(self, mix: Tensor, embedding: Tensor) -> Tensor:
         """``(samples,)`` and ``(Q, D)`` to ``(Q, samples)``."""
@@ -180,16 +191,19 @@ class StudioTask(nn.Module):
     def loss(self, batch: Batch, absent: float) -> Tensor:
         """Of the mixtures' frames, every `STUDIO_SPREAD`-th from one of the first on."""
         with torch.no_grad():
-            waves = batch.sounds.mean(1)
             first = int(torch.randint(STUDIO_SPREAD, (1,)))
-            spectra = self.analyse(batch.mixed(waves))
-            power = self.power(spectra)
+            mixed = batch.mixed(batch.sounds)[:, 0]
+            power = self.power(mixed)
             seen = described_both_ways(power)[:, first::STUDIO_SPREAD]
-            sounds = self.analyse(waves)[:, first::STUDIO_SPREAD]
-            wanted = self.power(sounds).sum((1, 2))
-            common = (spectra[batch.owner, first::STUDIO_SPREAD] * sounds.conj()).real @ self.pooling
-            levels = Levels(power[:, first::STUDIO_SPREAD], wanted, common)
+            sounds = batch.sounds[:, 0, first::STUDIO_SPREAD]
+            common = product(mixed[batch.owner, first::STUDIO_SPREAD], sounds) @ self.pooling
+            levels = Levels(power[:, first::STUDIO_SPREAD], self.power(sounds).sum((1, 2)), common)
         return loss_of_bands(self.network, seen, levels, batch, absent)
+
+
+def product(one: Tensor, other: Tensor) -> Tensor:
+    """What two complex tensors have in common, number by number: the real part of one times the other's conjugate."""
+    return (torch.view_as_real(one) * torch.view_as_real(other)).sum(-1)
 
 
 class Levels(NamedTuple):
@@ -271,7 +285,6 @@ def pool_at(root: Path, split: str, rate: int) -> tuple[NDArray[np.int16], list[
     return np.load(path, mmap_mode="r"), places, pool.sources
 
 
-@no_denormals()
 def train(
     pool: Path,
     captions: Captions,
@@ -287,6 +300,67 @@ def train(
         AudioError: there is no pool.
         ModelError: the checkpoint to go on from cannot be read.
     """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"query-{settings.kind}.ckpt"
+    told = (pool, captions, path, settings, resume, known)
+    if settings.processes == 1:
+        _train(0, *told, report)
+        return path
+    meet = _meeting(path)
+    meet.unlink(missing_ok=True)
+    threads = torch.get_num_threads()
+    others = start_processes(_follow, told, settings.processes - 1, join=False, daemon=True, start_method="spawn")
+    try:
+        _meet(0, path, settings.processes)
+        _train(0, *told, report)
+        others.join()
+    finally:
+        dist.destroy_process_group()
+        torch.set_num_threads(threads)
+        meet.unlink(missing_ok=True)
+    return path
+
+
+def _follow(
+    index: int,
+    pool: Path,
+    captions: Captions,
+    path: Path,
+    settings: Settings,
+    resume: Path | None,
+    known: Vocabulary | None,
+) -> None:
+    """What the processes beside the first do."""
+    _meet(index + 1, path, settings.processes)
+    _train(index + 1, pool, captions, path, settings, resume, known, _nothing)
+    dist.destroy_process_group()
+
+
+def _nothing(_: str) -> None:
+    """The first process reports for all."""
+
+
+def _meeting(path: Path) -> Path:
+    """The file by which processes find each other."""
+    return path.with_name(f".{path.stem}.meet").absolute()
+
+
+def _meet(rank: int, path: Path, processes: int) -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    dist.init_process_group("gloo", f"file://{_meeting(path)}", rank=rank, world_size=processes)
+
+
+@no_denormals()
+def _train(
+    rank: int,
+    pool: Path,
+    captions: Captions,
+    path: Path,
+    settings: Settings,
+    resume: Path | None,
+    known: Vocabulary | None,
+    report: Callable[[str], None],
+) -> None:
     keep_memory()
     torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -297,36 +371,37 @@ def train(
             raise ModelError(f"{resume}: no checkpoint of query-{settings.kind}")
         task = with_known(base, 0)  # what a context knows of a network is no longer true of what it becomes
     task = task.to(device)
+    task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    torch.manual_seed(settings.seed + rank + 1)
     samples, places, sources = pool_at(pool, "train", task.rate)
     on_device = torch.from_numpy(np.array(samples)).to(device)
-    mixer = Mixer(on_device, places, captions, task.rate, settings.seconds, settings.seed, known)
+    seed = (settings.seed, rank)
+    mixer = Mixer(on_device, places, captions, task.rate, settings.seconds, task.analyse, settings.stock, seed, known)
     optimiser = torch.optim.AdamW(
         task.parameters(), settings.peak_rate, weight_decay=WEIGHT_DECAY, fused=device.type == "cuda"
     )
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = task.network.state_dict()
     average = {name: value.detach().clone() for name, value in state.items()}
     floating = [name for name, value in state.items() if value.dtype.is_floating_point]
     averaged, learned = [average[name] for name in floating], [state[name] for name in floating]
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"query-{settings.kind}.ckpt"
     started = saved = told = time.monotonic()
-    step, running = 0, 0.0
-    while (share := (time.monotonic() - started) / (60 * settings.minutes)) < 1:
-        rate = settings.peak_rate * schedule(share, settings.warm_up)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+    step, running, share = 0, 0.0, 0.0
+    while share < 1:
         with torch.no_grad():
-            batch = mixer.batch(settings.batch)
+            batch = mixer.batch(settings.batch // settings.processes)
         task.train()
         with torch.autocast(device.type, torch.bfloat16):
             loss = task.loss(batch, ABSENT * share)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        share = averaged_over_processes(task.parameters(), (time.monotonic() - started) / (60 * settings.minutes))
         nn.utils.clip_grad_norm_(task.parameters(), 5.0)
+        rate = settings.peak_rate * schedule(share, settings.warm_up)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
         optimiser.step()
         step += 1
         decay = min(settings.ema_decay, 1 - 1 / (step + 1))
@@ -337,12 +412,24 @@ def train(
         if now - told > 10:
             report(json.dumps({"step": step, "s": round(now - started), "loss": round(running, 3), "rate": rate}))
             told = now
-        if now - saved > settings.save_every_s:
+        if rank == 0 and (now - saved > settings.save_every_s or share >= 1):
             save(path, settings, task.network.size, average, sources, step)
             saved = now
-    save(path, settings, task.network.size, average, sources, step)
     report(json.dumps({"step": step, "s": round(time.monotonic() - started), "loss": round(running, 3)}))
-    return path
+
+
+def averaged_over_processes(parameters: Iterable[nn.Parameter], share: float) -> float:
+    """Make the gradients, and a number that all must agree on, the means of those of all processes."""
+    if not dist.is_initialized():
+        return share
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), gradients[0].new_tensor([share])])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    parts = flat[:-1].split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+    return float(flat[-1])
 
 
 def schedule(share: float, warm_up: float) -> float:
@@ -395,9 +482,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--captions", type=Path, help="embeddings made before (.npz); default POOL/captions.npz")
     parser.add_argument("--resume", type=Path)
-    for name in ("minutes", "seconds", "peak-rate", "absent"):
+    for name in ("minutes", "seconds", "peak-rate"):
         parser.add_argument(f"--{name}", type=float)
-    for name in ("batch", "seed"):
+    for name in ("batch", "stock", "processes", "seed"):
         parser.add_argument(f"--{name}", type=int)
     options = vars(parser.parse_args())
     pool, out, resume = options.pop("pool"), options.pop("out"), options.pop("resume")
