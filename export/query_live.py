@@ -2,8 +2,9 @@
 
 The BatchNorms are folded into the convolutions before them and the GRU cell is plain products, as in `separator`. The
 graph remembers what went into each convolution at the two looks before, and the GRU's output. `SPREAD` sequences of
-looks take turns, and each has a state of its own. So has what a context remembers of the stream. The levels of the
-bands of the last hops are a state of them all.
+looks take turns, and each has states of its own. So has what a context remembers of the stream. The levels of the
+bands of the last hops are a state of them all. (One state for each thing: taken out of one array and put back, they
+cost a tenth of the hop.)
 
 The small network from embedding to film is carried along as constants, which the engine evaluates itself, once a query.
 """
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+from models.query.context import Memory
 from models.query.network import (
     EMBEDDING,
     KERNEL,
@@ -48,6 +50,8 @@ DESCRIPTION = (
     "resembles them; of anything else it may give silence, or the wrong thing."
 )
 LAYERS = ("condition_1", "condition_1_bias", "condition_2", "condition_2_bias")
+MID_SIDE = torch.tensor([[0.5, 0.5], [0.5, -0.5]])
+"""Of left and right."""
 AT_ONCE = 4
 """Queries that a hop answers: two, and what each is not. They cost two small products each."""
 
@@ -55,27 +59,21 @@ AT_ONCE = 4
 class Past:
     """What is remembered of the looks before, read part by part; what is kept of this one is written in that order."""
 
-    def __init__(self, state: Tensor, widths: Sequence[int]) -> None:
-        """``(1, K)``, in parts of these widths."""
-        self._parts: Iterator[Tensor] = iter(state.split(list(widths), dim=1))
-        self._new: list[Tensor] = []
+    def __init__(self, parts: Sequence[Tensor]) -> None:
+        self._parts = iter(parts)
+        self.kept: list[Tensor] = []
 
     def next(self) -> Tensor:
-        """``(1, width)``."""
         return next(self._parts)
 
     def keep(self, now: Tensor) -> None:
-        self._new.append(now.flatten(1))
+        self.kept.append(now)
 
     def with_now(self, now: Tensor) -> Tensor:
         """``(1, C, 1, bands)`` after the two looks before it, ``(1, C, KERNEL, bands)``."""
-        before = self.next().view(1, now.shape[1], KERNEL - 1, now.shape[3])
-        looks = torch.cat([before, now], dim=2)
+        looks = torch.cat([self.next(), now], dim=2)
         self.keep(looks[:, :, 1:])
         return looks
-
-    def next_state(self) -> Tensor:
-        return torch.cat(self._new, dim=1)
 
 
 class LookConv(nn.Module):
@@ -145,15 +143,19 @@ class ListenerStep(nn.Module):
         self.up = nn.ModuleList(LookUp(up) for up in trained.up)
         self.leave = trained.leave
 
-    def widths(self) -> Iterator[int]:
-        """Of what is remembered: two looks that each convolution takes, and before the way up the GRU's output."""
-        channels, two = self.shape.size.channels, (KERNEL - 1) * self.shape.bands
-        yield self.shape.described * two
+    def remembered(self) -> Iterator[tuple[int, ...]]:
+        """Shapes of what is: two looks that each convolution takes, and before the way up the GRU's output."""
+        channels, bands = self.shape.size.channels, self.shape.bands
+
+        def looks(width: int, level: int) -> tuple[int, ...]:
+            return (1, width, KERNEL - 1, bands >> level)
+
+        yield looks(self.shape.described, 0)
         for level, (below, above) in enumerate(pairwise(channels)):
-            yield below * (two >> level)
-            yield above * (two >> level + 1)
-        yield self.shape.size.memory
-        yield from (c * (two >> level) for level, c in reversed(list(enumerate(channels[:-1]))))
+            yield looks(below, level)
+            yield looks(above, level + 1)
+        yield (1, self.shape.size.memory)
+        yield from (looks(width, level) for level, width in reversed(list(enumerate(channels[:-1]))))
 
     def forward(self, seen: Tensor, past: Past) -> Tensor:
         """``(1, DESCRIBED, 1, bands)`` to what is heard ``(width, bands)``."""
@@ -192,43 +194,35 @@ class LiveStep(nn.Module):
         self.register_buffer("of_part", self.of_bin.repeat_interleave(2))
         self.listeners = nn.ModuleList(ListenerStep(listener) for listener in network.listeners)
 
-    @property
-    def state_shape(self) -> tuple[int, int]:
-        """What all listeners remember."""
-        return (1, sum(self._widths()))
+    def remembered(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of what listeners remember of their looks, and what the context does if there is one."""
+        looks = [shape for step in self._steps() for shape in step.remembered()]
+        of_looks = {f"looks_{i}": shape for i, shape in enumerate(looks)}
+        if self.context is None:
+            return of_looks
+        return of_looks | {k: tuple(v.shape) for k, v in self.context.nothing(AT_ONCE)._asdict().items()}
 
-    @property
-    def memory_shape(self) -> tuple[int, int] | None:
-        """What the context remembers, if there is one."""
-        return None if self.context is None else (1, self.context.remembers(AT_ONCE))
-
-    def forward(
-        self, spectrum: Tensor, film: Tensor, levels: Tensor, state: Tensor, memory: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        """``(1, 2, bins, 2)``, ``(Q, films)``, levels ``(1, LAG, bands)``, what listeners remember ``(1, K)`` and
-        what the context does ``(1, numbers)`` to ``(1, Q, 2, bins, 2)`` and the next of the three."""
-        past = Past(state, self._widths())
-        left, right = spectrum.split(1, dim=1)
-        mid_side = torch.cat([left + right, left - right], dim=1) * 0.5
-        frame = measured(mid_side.square().sum(-1)[:, :, None], self.pooling, self.of_bin)  # (1, 1, MEASURED, bands)
+    def forward(self, spectrum: Tensor, film: Tensor, levels: Tensor, *remembered: Tensor) -> tuple[Tensor, ...]:
+        """``(1, 2, bins, 2)``, ``(Q, films)``, levels ``(1, LAG, bands)`` and all that is `remembered` to ``(1, Q, 2,
+        bins, 2)`` and the next of these."""
+        past = Past(remembered)
+        mixed = spectrum.view(1, 1, CHANNELS, -1)  # real and imaginary parts side by side
+        mid_side = (MID_SIDE @ mixed[0]).view(1, CHANNELS, 1, -1, 2)
+        frame = measured(mid_side.square().sum(-1), self.pooling, self.of_bin)  # (1, 1, MEASURED, bands)
         both = power_of(frame)[:, 0]
         seen = described_after(levels[:, :1], frame).transpose(1, 2)
         heard = [step(seen, past) for step in self._steps()]
         said = self._said(heard, film)
-        after: tuple[Tensor, ...] = ()
-        if self.context is not None and memory is not None:
+        if self.context is not None:
             known, alike = self._said(heard, self.context.known), self.alike(film, self.context.known)
-            everything = torch.cat([said, known], dim=1)
-            facts, remembered = self.context.remember(everything, both[0], film, memory[0], alike)
+            everything, memory = torch.cat([said, known], dim=1), Memory(*(past.next() for _ in Memory._fields))
+            facts, memory = self.context.remember(everything, both, film, memory, alike)
             said = self.context.change(facts).of(said, known)
-            after = (remembered[None],)
-        masks = torch.sigmoid(said).t().index_select(1, self.of_part)
-        stems = spectrum.view(1, 1, CHANNELS, -1) * masks[None, :, None]  # real and imaginary parts side by side
+            past.kept += memory
+        masks = torch.sigmoid(said).index_select(0, self.of_part).t()  # rows are copied as one
+        stems = mixed * masks[None, :, None]
         next_levels = torch.cat([levels[:, 1:], both[:, None]], dim=1)
-        return stems.unflatten(-1, (-1, 2)), next_levels, past.next_state(), *after
-
-    def _widths(self) -> list[int]:
-        return [width for step in self._steps() for width in step.widths()]
+        return stems.unflatten(-1, (-1, 2)), next_levels, *past.kept
 
     def _steps(self) -> list[ListenerStep]:
         return [step for step in self.listeners if isinstance(step, ListenerStep)]
@@ -253,10 +247,7 @@ def export_graph(network: LiveQuery, target: Path) -> None:
 
 def _states(step: LiveStep) -> tuple[State, ...]:
     levels = State("levels", "next_levels", (1, LAG, LIVE_BANDS.count))
-    looks = State("state", "next_state", step.state_shape, SPREAD)
-    if step.memory_shape is None:
-        return levels, looks
-    return levels, looks, State("memory", "next_memory", step.memory_shape, SPREAD)
+    return levels, *(State(name, f"next_{name}", shape, SPREAD) for name, shape in step.remembered().items())
 
 
 def condition_layers(network: BandQuery) -> Sequence[Tensor]:

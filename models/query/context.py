@@ -30,9 +30,8 @@ SILENT = 1e-8
 """Loudness that is as good as none."""
 FADE = 0.99306
 """Of what is remembered from one look of query-live, 35 ms, to the next: 5 s."""
-SUMS, PAIRS = 5, 3
-"""Running sums of everything: loudness, times what is said, its square, what lies above the middle, times what is said;
-and of pairs of a query and a class: both, the class, its square."""
+SUMS = 5
+"""That are remembered of everything (`Memory`)."""
 LEAST_VARIANCE = 1e-3
 HIDDEN = 12
 """Numbers between what a judge is told and what it says."""
@@ -64,6 +63,26 @@ class Facts(NamedTuple):
     def first(self, looks: int) -> "Facts":
         """Those of so many looks of a stream."""
         return Facts(self.asked[:looks], self.known[:looks], self.together[:looks], self.alike)
+
+
+class Memory(NamedTuple):
+    """What is remembered of a stream, of Q queries and C classes.
+
+    Attributes:
+        sums: running sums of all ``(SUMS, Q + C)``: loudness, times what is said, its square, what lies above the
+            middle, times what is said.
+        middle: ``(1, Q + C)``.
+        both, known, square: sums of pairs ``(Q, C)`` since the query was asked: what is said of both, of the class,
+            its square.
+        told: ``(Q, films)``: what was asked for.
+    """
+
+    sums: Tensor
+    middle: Tensor
+    both: Tensor
+    known: Tensor
+    square: Tensor
+    told: Tensor
 
 
 class Change(NamedTuple):
@@ -109,48 +128,49 @@ class Context(nn.Module):
         return Facts(asked, known, together, alike)
 
     def remember(
-        self, said: Tensor, power: Tensor, film: Tensor, memory: Tensor, alike: Tensor
-    ) -> tuple[Facts, Tensor]:
-        """Of a stream: what is said at one more look ``(bands, Q + C)``, its power ``(bands,)``, the films ``(Q,
+        self, said: Tensor, power: Tensor, film: Tensor, memory: Memory, alike: Tensor
+    ) -> tuple[Facts, Memory]:
+        """Of a stream: what is said at one more look ``(bands, Q + C)``, its power ``(1, bands)``, the films ``(Q,
         films)``, and what is remembered, to the facts and what is remembered now. A row whose film is another begins
         afresh."""
         queries, classes = alike.shape
-        sums, middle, pairs, told = self._parts(memory, queries)
+        parts = [queries, classes]
         loudness = power.sqrt()
-        fade = torch.where(loudness.sum() > SILENT, FADE, 1.0)
-        same = ((film - told).abs().sum(1) == 0).to(said.dtype)
-        goes_on = torch.cat([same, torch.ones(classes)])
-        above = torch.sigmoid(said - middle * goes_on)
-        new = loudness @ torch.cat([torch.ones_like(said), said, said * said, above, above * said], dim=1)
-        sums = sums * (fade * goes_on) + new.view(SUMS, -1)
-        weight, others = sums.split([1, SUMS - 1])
+        now = loudness.sum(1, keepdim=True)
+        fade = torch.where(now > SILENT, FADE, 1.0)
+        same = ((film - memory.told).abs().sum(1, keepdim=True) == 0).to(said.dtype)
+        goes_on = torch.cat([same.t(), torch.ones(1, classes)], dim=1)
+        above = torch.sigmoid(said - memory.middle * goes_on)
+        theirs, squared = said.split(parts, dim=1)[0].t() * loudness, said * said
+        sums, products = (torch.cat([loudness, theirs]) @ said).split([1, queries])
+        squares = loudness @ squared
+        new = torch.cat([now.expand(1, queries + classes), sums, squares, loudness @ above, loudness @ (above * said)])
+        held = memory.sums * (fade * goes_on) + new
+        weight, others = held.split([1, SUMS - 1])
         weight = weight + SILENT
         means = others / weight
         mean, _, share, upper = means.split(1)  # (1, Q + C) each, as what follows
         high, low = upper / (share + SCARCE), (mean - upper) / (1 - share + SCARCE)
         middle = (high + low) / 2
-        both = (loudness[:, None] * said[:, :queries]).t() @ said[:, queries:]
-        theirs = new.view(SUMS, 1, -1)[1:3, :, queries:].expand(-1, queries, -1)
-        pairs = pairs * (fade * same[:, None]) + torch.cat([both[None], theirs])
-        product, their_mean, their_square = (pairs / weight[:, :queries, None]).split(1)  # (1, Q, C) each
-        ours, our_square = means[:2, :queries, None].split(1)
+        kept = fade * same  # (Q, 1)
+        both = memory.both * kept + products.split(parts, dim=1)[1]  # (Q, C) each, as what follows
+        known = memory.known * kept + sums.split(parts, dim=1)[1]
+        square = memory.square * kept + squares.split(parts, dim=1)[1]
+        whole = weight.split(parts, dim=1)[0].t()
+        ours, our_square, *_ = means.split(parts, dim=1)[0].t().split(1, dim=1)
+        their_mean = known / whole
         spread = (our_square - ours * ours).clamp_min(0) + LEAST_VARIANCE
-        their_spread = (their_square - their_mean * their_mean).clamp_min(0) + LEAST_VARIANCE
-        together = (product - ours * their_mean) / (spread * their_spread).sqrt()
-        standings = torch.cat([low, middle, high, share])
-        facts = Facts(standings[:, :queries], standings[:, queries:], together[0], alike)
-        return facts, torch.cat([x.flatten() for x in (sums, middle, pairs, film)])
+        their_spread = (square / whole - their_mean * their_mean).clamp_min(0) + LEAST_VARIANCE
+        together = (both / whole - ours * their_mean) / (spread * their_spread).sqrt()
+        asked, standing = torch.cat([low, middle, high, share]).split(parts, dim=1)
+        return Facts(asked, standing, together, alike), Memory(held, middle, both, known, square, film)
 
-    def remembers(self, queries: int) -> int:
-        """How many numbers."""
+    def nothing(self, queries: int) -> Memory:
+        """What is remembered when a stream begins."""
         classes, films = self.known.shape
-        return (SUMS + 1) * (queries + classes) + PAIRS * queries * classes + queries * films
-
-    def _parts(self, memory: Tensor, queries: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        classes, films = self.known.shape
-        both = queries + classes
-        sums, middle, pairs, told = memory.split([SUMS * both, both, PAIRS * queries * classes, queries * films])
-        return sums.view(SUMS, both), middle, pairs.view(PAIRS, queries, classes), told.view(queries, films)
+        both, pairs = queries + classes, (queries, classes)
+        shapes = ((SUMS, both), (1, both), pairs, pairs, pairs, (queries, films))
+        return Memory(*(torch.zeros(shape) for shape in shapes))
 
     def change(self, facts: Facts) -> Change:
         """What the judges make of it."""

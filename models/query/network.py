@@ -116,8 +116,9 @@ class Bands:
         return ((bins >= edges[:-1]) & (bins < edges[1:])).float()
 
 
-def grain(power: Tensor, pooling: Tensor, of_bin: Tensor) -> Tensor:
-    """How the power of a band lies in its bins: ``(..., bins)`` to ``(..., 2, bands)``.
+def grain(power: Tensor, levels: Tensor, pooling: Tensor, of_bin: Tensor) -> Tensor:
+    """How the power of a band lies in its bins: of those ``(..., bins)`` and of bands ``(..., bands)`` to ``(..., 2,
+    bands)``.
 
     Spectral flatness, the logarithm of the geometric mean over the mean: 0 in noise, less the nearer a band is to a
     tone. And how high it peaks, the logarithm of the mean square over the square of the mean: 0 where all bins are
@@ -125,11 +126,13 @@ def grain(power: Tensor, pooling: Tensor, of_bin: Tensor) -> Tensor:
 
     Source: Johnston, "Transform Coding of Audio Signals Using Perceptual Noise Criteria", IEEE JSAC 1988.
     """
-    averaging = pooling / pooling.sum(0)
-    mean = power @ averaging
+    bins = pooling.sum(0)
+    mean = levels / bins
     least = (mean + FLOOR) * EVEN
-    relative = (power + least.index_select(-1, of_bin)) / (mean + least).index_select(-1, of_bin)
-    return torch.stack([relative.log() @ averaging, (relative.square() @ averaging).log()], dim=-2)
+    there = power + least.index_select(-1, of_bin)
+    logarithm, square = (torch.stack([there.log(), there.square()], dim=-2) @ (pooling / bins)).split(1, dim=-2)
+    level = (mean + least).log().unsqueeze(-2)
+    return torch.cat([logarithm - level, square.log() - 2 * level], dim=-2)
 
 
 LIVE_BANDS = Bands(64, 20000.0, WINDOWS.analysis_samples, 44100)
@@ -184,8 +187,9 @@ class Shape:
 
 def measured(mid_side: Tensor, pooling: Tensor, of_bin: Tensor) -> Tensor:
     """Power of mid and side ``(M, 2, T, bins)`` to all that query-live measures of it ``(M, T, MEASURED, bands)``."""
-    of_both = grain(mid_side.sum(1), pooling, of_bin)
-    return torch.cat([(mid_side @ pooling).transpose(1, 2), of_both], dim=2)
+    levels = mid_side @ pooling
+    of_both = grain(mid_side.sum(1), levels.sum(1), pooling, of_bin)
+    return torch.cat([levels.transpose(1, 2), of_both], dim=2)
 
 
 def power_of(measured: Tensor) -> Tensor:
@@ -201,9 +205,10 @@ def described(measured: Tensor, lag: int = LAG) -> Tensor:
 
 def described_after(before: Tensor, measured: Tensor) -> Tensor:
     """The same, told the power of both `LAG` hops before ``(M, T, bands)``."""
-    both, side, of_both = power_of(measured), measured[:, :, 1], measured[:, :, 2:]
-    levels = [torch.log(both + FLOOR), torch.log(before + FLOOR), side / (both + QUIET)]
-    return torch.cat([torch.stack(levels, dim=2), of_both], dim=2)
+    mid, side, of_both = measured.split([1, 1, 2], dim=2)
+    both = mid + side
+    levels = torch.log(torch.cat([both, before[:, :, None]], dim=2) + FLOOR)
+    return torch.cat([levels, side / (both + QUIET), of_both], dim=2)
 
 
 def described_both_ways(power: Tensor) -> Tensor:
@@ -421,9 +426,9 @@ class LiveQuery(BandQuery):
         of_turn = slice(turn, turn + 1)
         heard = self.heard(interleaved(described(measured))[of_turn])
         said = self.together(heard, torch.cat([film, context.known]))[0]
-        memory, alike, facts = torch.zeros(context.remembers(len(film))), self.alike(film, context.known), []
+        memory, alike, facts = context.nothing(len(film)), self.alike(film, context.known), []
         for look, level in zip(said, interleaved(power_of(measured))[turn], strict=True):
-            fact, memory = context.remember(look, level, film, memory, alike)
+            fact, memory = context.remember(look, level[None], film, memory, alike)
             facts.append(fact)
         asked, known, together, _ = (torch.stack(each) for each in zip(*facts, strict=True))
         return Facts(asked, known, together, alike), said

@@ -25,7 +25,7 @@ from torch.multiprocessing.spawn import start_processes
 
 from models.checkpoint import checkpoint, write_checkpoint
 from models.flagger.recordings import RATE
-from models.processor import keep_memory, no_denormals
+from models.processor import fast_in_bf16, keep_memory, no_denormals
 from models.separator.masking import mid_and_side
 from models.separator.stft import Stft
 from streaming.card import Source
@@ -137,7 +137,7 @@ class LiveTask(nn.Module):
 
     def loss(self, batch: Batch, absent: float) -> Tensor:
         """Of the mixtures' newest frame of every look."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(batch.sounds.device.type, enabled=False):
             mixed = mid_and_side(batch.mixed(batch.sounds))
             now = mixed[:, :, LOOK - 1 :: LOOK]
             before = mixed[:, :, LOOK - 2 :: LOOK][:, :, : now.shape[2]]
@@ -190,7 +190,7 @@ class StudioTask(nn.Module):
 
     def loss(self, batch: Batch, absent: float) -> Tensor:
         """Of the mixtures' frames, every `STUDIO_SPREAD`-th from one of the first on."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(batch.sounds.device.type, enabled=False):
             first = int(torch.randint(STUDIO_SPREAD, (1,)))
             mixed = batch.mixed(batch.sounds)[:, 0]
             power = self.power(mixed)
@@ -203,7 +203,7 @@ class StudioTask(nn.Module):
 
 def product(one: Tensor, other: Tensor) -> Tensor:
     """What two complex tensors have in common, number by number: the real part of one times the other's conjugate."""
-    return (torch.view_as_real(one) * torch.view_as_real(other)).sum(-1)
+    return torch.addcmul(one.real * other.real, one.imag, other.imag)
 
 
 class Levels(NamedTuple):
@@ -371,7 +371,9 @@ def _train(
             raise ModelError(f"{resume}: no checkpoint of query-{settings.kind}")
         task = with_known(base, 0)  # what a context knows of a network is no longer true of what it becomes
     task = task.to(device)
-    task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    bf16 = fast_in_bf16(device)
+    if bf16:
+        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     torch.manual_seed(settings.seed + rank + 1)
     samples, places, sources = pool_at(pool, "train", task.rate)
     on_device = torch.from_numpy(np.array(samples)).to(device)
@@ -393,7 +395,7 @@ def _train(
         with torch.no_grad():
             batch = mixer.batch(settings.batch // settings.processes)
         task.train()
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             loss = task.loss(batch, ABSENT * share)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
