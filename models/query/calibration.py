@@ -209,7 +209,7 @@ def _example(task: Task, context: Context, asked: Asked) -> Example:
     sounds = torch.cat([asked.sounds, asked.rest[None]])
     if isinstance(task, StudioTask):
         waves = torch.from_numpy(soxr.resample(sounds.t().numpy(), RATE, task.rate)).t()
-        spectra = task.analyse(waves)
+        spectra = task.analyse(waves[:, None])[:, 0]
         facts, said = task.network.facts(context, task.power(spectra.sum(0)[None]), film)
         looks = slice(STUDIO_TURN, None, STUDIO_SPREAD)
     else:
