@@ -1,5 +1,6 @@
 """Dynamic int8: weights as signed bytes per output channel, activations quantised on the way; or in the file alone."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +9,22 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 
-def quantise(source: Path, target: Path) -> None:
-    """Write ``target``, a copy of the fp32 model whose MatMuls are int8.
+def quantise(source: Path, target: Path, weights: Collection[str] | None = None) -> None:
+    """Write ``target``, a copy of the fp32 model whose MatMuls are int8, or those by some weights alone.
 
-    The shapes that the exporter noted are dropped first: the quantiser stumbles over those it changes.
+    The shapes that the exporter noted are dropped first: the quantiser stumbles over those it changes. Some weights
+    have seven bits, for sums of two products with eight overflow on processors without VNNI.
     """
     model = onnx.load(source)
     del model.graph.value_info[:]
+    products = [node for node in model.graph.node if node.op_type == "MatMul"]
     quantize_dynamic(
         model,
         target,
         op_types_to_quantize=["MatMul"],
+        nodes_to_quantize=None if weights is None else [node.name for node in products if node.input[1] in weights],
         per_channel=True,
+        reduce_range=weights is not None,
         weight_type=QuantType.QInt8,
         extra_options={"MatMulConstBOnly": True},
     )

@@ -1,15 +1,16 @@
 """A query model's checkpoint as an ONNX file that the engine plays, live or for files, proven equal to it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.query.network import WINDOWS, LiveQuery, StudioQuery
+from models.query.network import EMBEDDING, WINDOWS, LiveQuery, StudioQuery
 from models.query.training import load_trained
 from streaming.card import ModelCard, Source
 from streaming.engine import Engine
@@ -19,7 +20,8 @@ from streaming.session import OnnxModel
 
 from . import query_live, query_reference, reference
 from .cards import write_card
-from .parity import RATE, Parity, must_hold, near, test_signal
+from .parity import INT8_LIMIT_DB, RATE, Parity, must_hold, near, test_signal
+from .quantise import quantise
 from .query_studio import write_studio
 
 SECONDS = 1.5
@@ -60,20 +62,49 @@ def write_query(
         return write_studio(network, file, name, sources, text_encoder)
     network.eval()
     query_live.export_graph(network, file)
-    return check_live(network, file, query_live.card_of(network, name, sources, text_encoder))
+    card = query_live.card_of(network, name, sources, text_encoder)
+    rows = check_live(network, file, card)
+    quantise(file, file, query_live.of_memory(network))
+    write_card(file, replace(card, precision="int8"))
+    return [*rows, check_int8(network, file)]
 
 
-def check_live(network: LiveQuery, file: Path, card: ModelCard, seed: int = 0) -> list[Parity]:
-    """Seal the card and hold the file against the reference: the condition, hop by hop, and through the engine."""
-    write_card(file, card)
+class _Heard(NamedTuple):
+    """What a live network is asked and what the reference makes of it: ``mix``, ``truth (2, samples)``, ``spectra
+    (frames, 2, bins)``."""
+
+    mix: NDArray[np.float32]
+    embedding: NDArray[np.float64]
+    spectra: NDArray[Any]
+    truth: NDArray[np.float64]
+
+
+def _heard(network: LiveQuery, seed: int) -> _Heard:
     mix = test_signal(seed)[:, : int(SECONDS * RATE)]
-    embedding = np.random.default_rng(seed).standard_normal(card.condition.embedding if card.condition else 0)
+    embedding = np.random.default_rng(seed).standard_normal(EMBEDDING)
     embedding /= np.linalg.norm(embedding)
     weights = {k: v.double().numpy() for k, v in network.state_dict().items() if v.is_floating_point()}
     n, h = WINDOWS.analysis_samples, WINDOWS.hop_samples
     spectra: NDArray[Any] = np.stack([reference.analyse(channel, n, h) for channel in mix.astype(np.float64)], axis=1)
     kept: NDArray[Any] = query_reference.live(weights, spectra, embedding)  # (frames, 2, bins)
     truth = np.stack([reference.synthesise(kept[:, c], mix.shape[1], n, h) for c in (0, 1)])
+    return _Heard(mix, embedding, spectra, truth)
+
+
+def check_int8(network: LiveQuery, file: Path, seed: int = 0) -> Parity:
+    """How near a file whose products are int8 comes to the reference, through the engine."""
+    mix, embedding, _, truth = _heard(network, seed)
+    got = _through_engine(file, mix, embedding, seed)
+    sdr = 10 * np.log10(np.sum(truth**2) / (np.sum((got - truth) ** 2) + 1e-20))
+    return Parity("engine, int8", "SDR, dB", float(sdr), INT8_LIMIT_DB, sdr >= INT8_LIMIT_DB)
+
+
+def check_live(network: LiveQuery, file: Path, card: ModelCard, seed: int = 0) -> list[Parity]:
+    """Seal the card of an fp32 file and hold it against the reference: the condition, hop by hop, and through the
+    engine."""
+    write_card(file, card)
+    mix, embedding, spectra, truth = _heard(network, seed)
+    n, h = WINDOWS.analysis_samples, WINDOWS.hop_samples
     model = OnnxModel.open(file)
     film = FilmLayers(model)(embedding.astype(np.float32))
     with torch.no_grad():

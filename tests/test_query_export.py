@@ -5,7 +5,6 @@ Weights are random, and so are the statistics of the norms, or folding them woul
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +22,12 @@ from bridge.model_check import check_model
 from bridge.registry import find_checkpoint, find_model
 from bridge.separate import FileSeparator
 from bridge.text_encoder import TextEncoder
-from export import audiosep, query_reference, query_studio, text_reference
+from export import audiosep, query_live, query_reference, query_studio, text_reference
 from export.audiosep import import_audiosep, load_audiosep
 from export.cards import write_card
 from export.clap import import_clap, load_clap
 from export.parity import Parity
-from export.query import check_live, write_query
+from export.query import check_int8, check_live, write_query
 from models.query.bert import ROBERTA, TextSize, published_names
 from models.query.bert import TextEncoder as TextNetwork
 from models.query.context import Context
@@ -78,8 +77,14 @@ def test_live_equals_the_reference_and_does_what_its_card_says(
     assert {finding.what for finding in check_model(file)} >= {"query", "sound", "latency"}
     card = read_card(file)
     assert (card.latency_samples, card.sample_rates[0]) == (768, 44100)  # 17.4 ms
+    assert card.precision == "int8"
+    assert check_int8(network, file).value == pytest.approx(rows[-1].value)
+    exact = tmp_path / "exact.onnx"
+    query_live.export_graph(network, exact)
+    card = replace(card, precision="fp32")
+    assert all_hold(check_live(network, exact, card))
     monkeypatch.setattr(query_reference, "EPSILON", 1e-2)  # a reference that differs is noticed
-    assert not all_hold(check_live(network, file, card))
+    assert not all_hold(check_live(network, exact, card))
 
 
 @pytest.mark.parametrize("known", [0, 5])
@@ -103,12 +108,10 @@ def test_studio_equals_the_reference_and_does_what_its_card_says(
 RESUNET = (4, 8, 8, 12, 12, 12)
 
 
-def test_the_live_file_that_ships_is_its_checkpoint(tmp_path: Path) -> None:
-    shipped, file = find_model("query-live"), tmp_path / "query-live.onnx"
-    shutil.copy(shipped, file)
-    trained = load_trained(find_checkpoint("query-live"))
+def test_the_live_file_that_ships_is_its_checkpoint() -> None:
+    shipped, trained = find_model("query-live"), load_trained(find_checkpoint("query-live"))
     assert isinstance(trained.task, LiveTask)
-    assert all_hold(check_live(trained.task.network, file, read_card(shipped)))
+    assert check_int8(trained.task.network, shipped).value > 40
     assert tuple(trained.sources) == read_card(shipped).training
 
 
