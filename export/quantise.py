@@ -12,8 +12,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 def quantise(source: Path, target: Path, weights: Collection[str] | None = None) -> None:
     """Write ``target``, a copy of the fp32 model whose MatMuls are int8, or those by some weights alone.
 
-    The shapes that the exporter noted are dropped first: the quantiser stumbles over those it changes. Some weights
-    have seven bits, for sums of two products with eight overflow on processors without VNNI.
+    The shapes that the exporter noted are dropped first: the quantiser stumbles over those it changes. Weights have
+    seven bits: sums of two products with eight overflow on processors without VNNI.
     """
     model = onnx.load(source)
     del model.graph.value_info[:]
@@ -24,7 +24,7 @@ def quantise(source: Path, target: Path, weights: Collection[str] | None = None)
         op_types_to_quantize=["MatMul"],
         nodes_to_quantize=None if weights is None else [node.name for node in products if node.input[1] in weights],
         per_channel=True,
-        reduce_range=weights is not None,
+        reduce_range=True,
         weight_type=QuantType.QInt8,
         extra_options={"MatMulConstBOnly": True},
     )

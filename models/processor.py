@@ -19,7 +19,7 @@ def keep_memory() -> None:
 
 
 def fast_in_bf16(device: torch.device) -> bool:
-    """Whether it multiplies in bfloat16 itself: on a CPU that only imitates it, a step takes twenty times as long."""
+    """Whether it multiplies in bfloat16 itself: on a CPU that only imitates it, a step takes eight times as long."""
     able = torch.cpu.get_capabilities()
     return device.type != "cpu" or any(able.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 

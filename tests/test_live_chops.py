@@ -82,7 +82,10 @@ def test_chunked_equals_one_shot(path: Path) -> None:
     for seed in range(3):
         sizes = np.random.default_rng(seed).integers(1, 3000, 500).tolist()
         chops.reset()
-        assert listen(chops, sound, sizes) == whole
+        heard = listen(chops, sound, sizes)
+        assert [(chop.position, chop.kind) for chop in heard] == [(chop.position, chop.kind) for chop in whole]
+        scores = [[chop.score for chop in chops_] for chops_ in (heard, whole)]
+        np.testing.assert_allclose(*scores, rtol=1e-5)  # products of one frame and of many round differently
 
 
 def test_the_same_moments_as_in_a_file(path: Path, tmp_path: Path) -> None:
