@@ -238,7 +238,5 @@ def query(
     if folder or not told.is_file():
         with console.status("reading the captions"):
             save(embed(TextEncoder(find_model(encoder)).embed, known), told)
-    settings = QuerySettings(
-        "studio" if studio else "live", minutes, batch, seconds, seed=seed, processes=min(batch, processes)
-    )
+    settings = QuerySettings("studio" if studio else "live", minutes, batch, seconds, seed=seed, processes=processes)
     print(train_query(root, load(told), output, settings, start, known, console.print))

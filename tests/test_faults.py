@@ -520,8 +520,10 @@ def test_hints_hang_on_no_block_size(hint: type[Detector], size: int) -> None:
         pieces.process(audio[:, at : at + size], at)
         found.append(pieces.strengths.values)
     pieces.flush()
-    # to the last bit but one: what is left of a block after the processor's wide sums is rounded otherwise
-    np.testing.assert_allclose(np.concatenate([*found, pieces.strengths.values]), truth, rtol=3e-7, atol=1e-9)
+    found.append(pieces.strengths.values)
+    # its spectra are products with a matrix, which some processors round otherwise for other numbers of rows
+    loose = 3e-7 if hint.KIND == "tape stop" else 0
+    np.testing.assert_allclose(np.concatenate(found), truth, rtol=loose, atol=0)
 
 
 @given(st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1), st.integers(1, 9))

@@ -12,6 +12,8 @@ import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch import distributed as dist
+from torch.multiprocessing.spawn import start_processes
 
 from bridge.registry import find_checkpoint
 from models.corpus.sources import default_data
@@ -48,6 +50,7 @@ from models.query.training import (
     LiveTask,
     Settings,
     StudioTask,
+    averaged_over_processes,
     load_trained,
     make_task,
     schedule,
@@ -496,10 +499,28 @@ def test_a_run_learns_and_its_checkpoint_separates(
     assert held.places
 
 
+def average_of_two(rank: int, meeting: Path) -> None:
+    """In each of two processes: gradients of 1 and 2, shares of a quarter and three."""
+    dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=2)
+    weights = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3, 2), (4,))]
+    for weight in weights:
+        weight.grad = torch.arange(weight.numel()).view_as(weight) * (rank + 1.0)
+    assert averaged_over_processes(weights, 0.25 + rank / 2) == 0.5
+    for weight in weights:
+        torch.testing.assert_close(weight.grad, torch.arange(weight.numel()).view_as(weight) * 1.5)
+    dist.destroy_process_group()
+
+
+def test_gradients_and_shares_are_the_means_over_processes(tmp_path: Path) -> None:
+    start_processes(average_of_two, (tmp_path / "meeting",), 2, start_method="spawn")
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.ones(2)
+    assert averaged_over_processes([weight], 0.3) == 0.3  # alone
+
+
 def test_two_processes_learn_one_network(pool: tuple[Pool, dict[str, SoundClass]], tmp_path: Path) -> None:
-    """From the mean of their gradients: with an average that forgets at once, the first one's is that of both."""
     known, told, root = pool[1], list[str](), tmp_path / "pool"
-    settings = Settings(minutes=0.15, batch=2, seconds=0.6, stock=9, processes=2)
+    settings = Settings(minutes=0.15, batch=2, seconds=0.6, stock=9, processes=3)  # of which one would have no mixture
     path = train(root, embed(fake, known), tmp_path / "run", settings, None, known, told.append)
     assert load_trained(path).steps == json.loads(told[-1])["step"] >= 1
     assert [p.name for p in path.parent.iterdir()] == [path.name]

@@ -302,17 +302,18 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"query-{settings.kind}.ckpt"
-    told = (pool, captions, path, settings, resume, known)
+    settings = replace(settings, processes=min(settings.processes, settings.batch))
+    told = _Told(pool, captions, path, settings, resume, known)
     if settings.processes == 1:
-        _train(0, *told, report)
+        _train(0, told, report)
         return path
     meet = _meeting(path)
     meet.unlink(missing_ok=True)
     threads = torch.get_num_threads()
-    others = start_processes(_follow, told, settings.processes - 1, join=False, daemon=True, start_method="spawn")
+    others = start_processes(_follow, (told,), settings.processes - 1, join=False, daemon=True, start_method="spawn")
     try:
-        _meet(0, path, settings.processes)
-        _train(0, *told, report)
+        _meet(0, told)
+        _train(0, told, report)
         others.join()
     finally:
         dist.destroy_process_group()
@@ -321,18 +322,21 @@ def train(
     return path
 
 
-def _follow(
-    index: int,
-    pool: Path,
-    captions: Captions,
-    path: Path,
-    settings: Settings,
-    resume: Path | None,
-    known: Vocabulary | None,
-) -> None:
+class _Told(NamedTuple):
+    """What every process is told of a run; ``path`` is the checkpoint to write."""
+
+    pool: Path
+    captions: Captions
+    path: Path
+    settings: Settings
+    resume: Path | None
+    known: Vocabulary | None
+
+
+def _follow(index: int, told: _Told) -> None:
     """What the processes beside the first do."""
-    _meet(index + 1, path, settings.processes)
-    _train(index + 1, pool, captions, path, settings, resume, known, _nothing)
+    _meet(index + 1, told)
+    _train(index + 1, told, _nothing)
     dist.destroy_process_group()
 
 
@@ -345,22 +349,15 @@ def _meeting(path: Path) -> Path:
     return path.with_name(f".{path.stem}.meet").absolute()
 
 
-def _meet(rank: int, path: Path, processes: int) -> None:
+def _meet(rank: int, told: _Told) -> None:
+    processes = told.settings.processes
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
-    dist.init_process_group("gloo", f"file://{_meeting(path)}", rank=rank, world_size=processes)
+    dist.init_process_group("gloo", f"file://{_meeting(told.path)}", rank=rank, world_size=processes)
 
 
 @no_denormals()
-def _train(
-    rank: int,
-    pool: Path,
-    captions: Captions,
-    path: Path,
-    settings: Settings,
-    resume: Path | None,
-    known: Vocabulary | None,
-    report: Callable[[str], None],
-) -> None:
+def _train(rank: int, told: _Told, report: Callable[[str], None]) -> None:
+    pool, captions, path, settings, resume, known = told
     keep_memory()
     torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -389,7 +386,7 @@ def _train(
     average = {name: value.detach().clone() for name, value in state.items()}
     floating = [name for name, value in state.items() if value.dtype.is_floating_point]
     averaged, learned = [average[name] for name in floating], [state[name] for name in floating]
-    started = saved = told = time.monotonic()
+    started = saved = reported = time.monotonic()
     step, running, share = 0, 0.0, 0.0
     while share < 1:
         with torch.no_grad():
@@ -411,9 +408,9 @@ def _train(
         if step % 10 == 0:
             running = loss.item() if step == 10 else running + 0.05 * (loss.item() - running)
         now = time.monotonic()
-        if now - told > 10:
+        if now - reported > 10:
             report(json.dumps({"step": step, "s": round(now - started), "loss": round(running, 3), "rate": rate}))
-            told = now
+            reported = now
         if rank == 0 and (now - saved > settings.save_every_s or share >= 1):
             save(path, settings, task.network.size, average, sources, step)
             saved = now
