@@ -70,19 +70,21 @@ class Past:
         self.kept.append(now)
 
     def with_now(self, now: Tensor) -> Tensor:
-        """``(1, C, 1, bands)`` after the two looks before it, ``(1, C, KERNEL, bands)``."""
-        looks = torch.cat([self.next(), now], dim=2)
-        self.keep(looks[:, :, 1:])
+        """``(1, C, 1, bands)`` after the two looks before it, ``(1, KERNEL * C, 1, bands)``."""
+        looks = torch.cat([self.next(), now], dim=1)
+        self.keep(looks[:, now.shape[1] :])
         return looks
 
 
 class LookConv(nn.Module):
-    """A causal `BandConv` at one hop, its norm folded in: ``(1, C, 1, bands)``."""
+    """A causal `BandConv` at one hop, its norm folded in: ``(1, C, 1, bands)``. Looks are channels to it, for what
+    follows in memory is cheap to put together and to take apart."""
 
     def __init__(self, trained: BandConv) -> None:
         super().__init__()
         gain, bias = affine(trained.norm)
-        self.weight, self.bias = nn.Parameter(trained.conv.weight * gain.view(-1, 1, 1, 1)), nn.Parameter(bias)
+        weight = (trained.conv.weight * gain.view(-1, 1, 1, 1)).transpose(1, 2)  # (C', looks, C, 3)
+        self.weight, self.bias = nn.Parameter(weight.flatten(1, 2)[:, :, None]), nn.Parameter(bias)
         self.stride = trained.conv.stride
 
     def forward(self, x: Tensor, past: Past) -> Tensor:
@@ -147,7 +149,7 @@ class ListenerStep(nn.Module):
         channels, bands = self.shape.size.channels, self.shape.bands
 
         def looks(width: int, level: int) -> tuple[int, ...]:
-            return (1, width, KERNEL - 1, bands >> level)
+            return (1, width * (KERNEL - 1), 1, bands >> level)
 
         yield looks(self.shape.described, 0)
         for level, (below, above) in enumerate(pairwise(channels)):
@@ -205,8 +207,7 @@ class LiveStep(nn.Module):
         """``(1, 2, bins, 2)``, ``(Q, films)``, levels ``(1, LAG, bands)`` and all that is `remembered` to ``(1, Q, 2,
         bins, 2)`` and the next of these."""
         past = Past(remembered)
-        mixed = spectrum.view(1, 1, CHANNELS, -1)  # real and imaginary parts side by side
-        mid_side = (MID_SIDE @ mixed[0]).view(1, CHANNELS, 1, -1, 2)
+        mid_side = (MID_SIDE @ spectrum.view(CHANNELS, -1)).view(1, CHANNELS, 1, -1, 2)
         frame = measured(mid_side.square().sum(-1), self.pooling, self.of_bin)  # (1, 1, MEASURED, bands)
         both = power_of(frame)[:, 0]
         seen = described_after(levels[:, :1], frame).transpose(1, 2)
@@ -219,9 +220,9 @@ class LiveStep(nn.Module):
             said = self.context.change(facts).of(said, known)
             past.kept += memory
         masks = torch.sigmoid(said).index_select(0, self.of_part).t()  # rows are copied as one
-        stems = mixed * masks[None, :, None]
+        stems = spectrum[:, None] * masks.view(1, AT_ONCE, 1, -1, 2)
         next_levels = torch.cat([levels[:, 1:], both[:, None]], dim=1)
-        return stems.unflatten(-1, (-1, 2)), next_levels, *past.kept
+        return stems, next_levels, *past.kept
 
     def _steps(self) -> list[ListenerStep]:
         return [step for step in self.listeners if isinstance(step, ListenerStep)]

@@ -55,9 +55,6 @@ class _Run:
         self._network = OnnxSpectralNetwork(model, channels, factor)
         self._films = model.buffer(model.card.condition.input)
         self._told = [False] * len(self._films)
-        self._heard: Frame = np.zeros(
-            (len(self._films), channels, model.card.windows.scaled(factor).bins), np.complex64
-        )
         self.reset = self._network.reset
 
     def tell(self, row: int, film: NDArray[np.float32] | None) -> None:
@@ -70,11 +67,13 @@ class _Run:
 
     def listen(self, frame: Frame, always: bool = False) -> None:
         if always or any(self._told):
-            self._network.run_frame(frame, self._heard)
+            self._network.listen(frame)
 
-    def heard(self, row: int) -> Frame | None:
-        """``(channels, bins)`` of the last frame, or None where nothing is asked."""
-        return self._heard[row] if self._told[row] else None
+    def heard(self, row: int, out: Frame) -> bool:
+        """Write what was heard in the last frame to ``(channels, bins)``, unless nothing is asked."""
+        if self._told[row]:
+            self._network.take(row, out)
+        return self._told[row]
 
 
 class QueryNetwork:
@@ -92,6 +91,7 @@ class QueryNetwork:
         self._slots = list(zip(voices[: len(queries)], voices[len(queries) :], strict=True))
         self._seen = [-1] * len(queries)
         quiet: Frame = np.zeros((channels, card.windows.scaled(factor).bins), np.complex64)
+        self._unwanted = quiet.copy()
         for _ in range(WARM_UP_RUNS):
             self._runs[0].listen(quiet, always=True)
         for run in self._runs:
@@ -110,14 +110,13 @@ class QueryNetwork:
             run.listen(frame)
         claims = 0
         for slot, ((run, row), (other, its_row)) in enumerate(self._slots):
-            wanted, unwanted, stem = run.heard(row), other.heard(its_row), out[slot]
-            if wanted is None:
+            stem = out[slot]
+            if not run.heard(row, stem):
                 stem.fill(0)
                 continue
             claims += 1
-            stem[:] = wanted
-            if unwanted is not None:
-                leave_out(frame, stem, unwanted)
+            if other.heard(its_row, self._unwanted):
+                leave_out(frame, stem, self._unwanted)
             strength = np.float32(self._queries.strength(slot))
             if strength != 1:
                 stem *= strength

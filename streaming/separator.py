@@ -80,6 +80,12 @@ class OnnxSpectralNetwork:
         self._mixdown = channels > card.channels
 
     def run_frame(self, frame: NDArray[np.complex64], out: NDArray[np.complex64]) -> None:
+        self.listen(frame)
+        for stem, heard in enumerate(out):
+            self.take(stem, heard)
+
+    def listen(self, frame: NDArray[np.complex64]) -> None:
+        """Run ``frame (channels, bins)``."""
         bins = self._bins
         if self._mixdown:
             np.mean(frame[:, :bins], axis=0, out=self._input[0])
@@ -87,12 +93,17 @@ class OnnxSpectralNetwork:
         else:
             np.multiply(frame[:, :bins], self._gain, out=self._input)
         self._model.run()
+
+    def take(self, stem: int, out: NDArray[np.complex64]) -> None:
+        """What was heard of one stem in the last frame, to ``out (channels, bins)``: nothing above the network's."""
+        out[:, self._bins :] = 0
+        given, out = self._output[stem], out[:, : self._bins]
         if self._mono:
-            np.mean(self._output, axis=1, keepdims=True, out=out[:, :, :bins])
-            if self._back != 1:
-                out[:, :, :bins] *= self._back
-        else:
-            np.multiply(self._output, self._back, out=out[:, :, :bins])
+            given = np.mean(given, axis=0, keepdims=True, out=out)
+        if self._back != 1:
+            np.multiply(given, self._back, out=out)
+        elif given is not out:
+            out[:] = given
 
     def reset(self) -> None:
         self._model.reset()

@@ -392,9 +392,12 @@ class BandQuery(nn.Module):
 
     def alike(self, film: Tensor, other: Tensor) -> Tensor:
         """How alike films are, ``(Q, C)``, but for their offsets."""
-        films = [x.unflatten(1, (-1, self.shape.film))[..., : self.size.width].flatten(1) for x in (film, other)]
-        one, two = (F.normalize(x, dim=1) for x in films)
-        return one @ two.t()
+        one, two = (
+            torch.cat([words[:, : self.size.width] for words in x.split(self.shape.film, dim=1)], dim=1)
+            for x in (film, other)
+        )
+        alike: Tensor = one @ F.normalize(two, dim=1).t() / one.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        return alike
 
     def forward(self, seen: Tensor, film: Tensor) -> Tensor:
         """What is described and films to the masks of them all, 0 … 1."""
