@@ -5,7 +5,8 @@
 Offline, to the sample: from the hop that first knows of the new query to the first sample that differs from what the
 old one would have given. A click is a jump: the largest step between neighbouring samples, and the largest bend
 (second difference), in the hop where the one fades into the other, as a share of the largest that either query alone
-has in that very hop. Then live, over OSC, on a paced file: from the request to its answer.
+has in that very hop: the new one asked all along, or a hop sooner, for what was asked just now has no context yet and
+may be louder. Then live, over OSC, on a paced file: from the request to its answer.
 """
 
 import argparse
@@ -63,12 +64,13 @@ def offline(model: str, swaps: int) -> None:
         old = play(engine, queries, mix, first, first, None)
         new = play(engine, queries, mix, second, second, None)
         swapped = play(engine, queries, mix, first, second, at)
+        sooner = play(engine, queries, mix, first, second, at - 1)
         differs = np.flatnonzero(np.abs(swapped - old).max(0) > 1e-6)
         if len(differs):
             begins.append((differs[0] - at * hop) / hop)
         near = slice((at + 1) * hop - 2, (at + 2) * hop + 2)  # where the one fades into the other
         for order, ratios in ((1, steps), (2, bends)):
-            most = max(np.abs(np.diff(x[:, near], order)).max() for x in (old, new))
+            most = max(np.abs(np.diff(x[:, near], order)).max() for x in (old, new, sooner))
             ratios.append(np.abs(np.diff(swapped[:, near], order)).max() / max(most, 1e-9))
     print(f"{swaps} swaps, {card.name}, hop {1000 * hop / rate:.1f} ms")
     print(f"first sample of the new query: {min(begins):.2f} to {max(begins):.2f} hops after that hop was given")
