@@ -118,7 +118,7 @@ class StemMixer:
 
     def reset(self) -> None:
         """Stand where the faders stand, without a ramp."""
-        self._read = self._block.tobytes()
+        self._met = self._block.tobytes()
         self._read_goal(self._goal)
         self._start[:] = self._goal
         self._at = self._ramp_samples
@@ -137,8 +137,8 @@ class StemMixer:
         """``dry (channels, n)`` and ``stems (S, channels, n)``, without the residual, to ``out (channels, n)``."""
         n = dry.shape[1]
         faders = self._block.tobytes()
-        if faders != self._read:
-            self._read = faders  # of before they are read: what is changed meanwhile is met once more
+        if faders != self._met:
+            self._met = faders  # of before they are read: what is changed meanwhile is met once more
             self._read_goal(self._wanted)
             if not np.array_equal(self._wanted, self._goal):
                 self._start += (self._goal - self._start) * np.float32(min(1.0, self._at / self._ramp_samples))

@@ -97,13 +97,12 @@ class OnnxSpectralNetwork:
     def take(self, stem: int, out: NDArray[np.complex64]) -> None:
         """What was heard of one stem in the last frame, to ``out (channels, bins)``: nothing above the network's."""
         out[:, self._bins :] = 0
-        given, out = self._output[stem], out[:, : self._bins]
+        heard = out[:, : self._bins]
         if self._mono:
-            given = np.mean(given, axis=0, keepdims=True, out=out)
-        if self._back != 1:
-            np.multiply(given, self._back, out=out)
-        elif given is not out:
-            out[:] = given
+            np.mean(self._output[stem], axis=0, keepdims=True, out=heard)
+            heard *= self._back
+        else:
+            np.multiply(self._output[stem], self._back, out=heard)
 
     def reset(self) -> None:
         self._model.reset()

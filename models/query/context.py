@@ -178,8 +178,8 @@ class Context(nn.Module):
         pairs = torch.stack([facts.together, facts.alike.expand(facts.together.shape)], dim=-1)
         asked, known = facts.asked.transpose(-1, -2), facts.known.transpose(-1, -2)
         high, ours = facts.known[..., 2:3, :], asked[..., 2:3]
-        there = self.rival.of_pairs(pairs, known, asked[..., 1:])
-        there = there - NEARNESS * facts.together + high / 2
+        there = self.rival.of_pairs(pairs, known, asked[..., 1:]) / SCALE
+        there = there - STRICT - NEARNESS * facts.together + high / 2
         chosen = torch.softmax(torch.cat([there, torch.zeros_like(there[..., :1])], dim=-1), dim=-1)[..., :-1]
         rivals = chosen * self.against
         better = torch.sigmoid(high - ours).mean(-1, keepdim=True)
@@ -212,13 +212,13 @@ class Judge(nn.Module):
 
     def of_pairs(self, pairs: Tensor, one: Tensor, other: Tensor) -> Tensor:
         """The same of all pairs, told of each ``(..., Q, C, a)``, of the second ``(..., C, b)`` and of the first
-        ``(..., Q, c)``: one answer ``(..., Q, C)``, −`STRICT` as long as it has not learned."""
+        ``(..., Q, c)``: one answer ``(..., Q, C)``."""
         widths = [pairs.shape[-1], one.shape[-1], other.shape[-1]]
         weights = (self.first.weight * self.scales).split(widths, dim=1)
         of_pair, of_one, of_other = (weight.t() for weight in weights)
         hidden = pairs @ of_pair + (one @ of_one)[..., None, :, :] + (other @ of_other + self.first.bias)[..., None, :]
-        judged = F.linear(torch.tanh(hidden), self.last.weight / SCALE, self.last.bias / SCALE - STRICT)
-        return judged[..., 0]
+        judged: Tensor = self.last(torch.tanh(hidden))[..., 0]
+        return judged
 
 
 def _standings(said: Tensor, weight: Tensor, mean: Tensor) -> Tensor:
