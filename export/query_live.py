@@ -284,7 +284,7 @@ def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_enc
     bins, states = WINDOWS.bins, _states(LiveStep(network))
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
-        name=name, version="0.8.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
+        name=name, version="0.9.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
         sample_rates=(44100, 48000), channels=CHANNELS, hop_samples=WINDOWS.hop_samples,
         latency_samples=WINDOWS.latency_samples, analysis_samples=WINDOWS.analysis_samples,
         stems=("query",), residual="rest",

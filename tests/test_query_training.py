@@ -329,6 +329,10 @@ def test_the_loss_knows_the_answer_from_the_mix_and_from_silence() -> None:
     assert untouched == pytest.approx(0, abs=0.1)
     assert silent == pytest.approx(0, abs=0.1)
     assert query_loss(0.05 * target, target, mix, there, 1.0) < query_loss(0.05 * other, target, mix, there, 1.0) - 5
+    energy = target.flatten(1).square().sum(-1)
+    half = (energy / 4, energy / 2, energy, 2 * energy)  # the wanted sound at half its level: 6 dB from it
+    assert bool((heard_loss(*half, of_shape=0.0) + 6).abs().max() < 0.1)
+    assert bool((heard_loss(*half, of_shape=1.0) < -25).all())
     nothing = torch.zeros_like(target)
     assert query_loss(nothing, nothing, mix, ~there, 1.0) < query_loss(mix * 0.1, nothing, mix, ~there, 1.0)
 

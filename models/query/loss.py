@@ -18,16 +18,16 @@ QUIET = 3e-3
 """25 dB under the mix: an absent sound that is quieter counts no more in a training."""
 
 
-def heard_loss(kept: Tensor, common: Tensor, wanted: Tensor, whole: Tensor) -> Tensor:
+def heard_loss(kept: Tensor, common: Tensor, wanted: Tensor, whole: Tensor, of_shape: float = 0.5) -> Tensor:
     """dB of each output whose sound is there, from energies ``(B,)``: of the output, of what it has in common with the
-    sound (their product), of the sound, and of the mix."""
+    sound (their product), of the sound, and of the mix. The share ``of_shape`` does not mind the level."""
     wanted, whole = wanted + 1e-7, whole + 1e-7
     error = (kept - 2 * common + wanted).clamp_min(0)
     along = common.square() / wanted
     beside = (kept - along).clamp_min(0)
     ratio = torch.log10(error / wanted + CEILING)
     shape = torch.log10((beside + CEILING * along + UNHEARD * whole) / (along + UNHEARD * whole))
-    return 5 * (ratio + shape)
+    return 10 * torch.lerp(ratio, shape, of_shape)
 
 
 def leak_loss(kept: Tensor, whole: Tensor, quiet: float = QUIET) -> Tensor:
