@@ -29,7 +29,7 @@ from .captions import Captions, load
 from .classes import classes
 from .context import Context, Facts
 from .evaluation import SECONDS, Mixture, mixtures, noisy_speech
-from .loss import heard_loss, leak_loss
+from .loss import EVENLY, heard_loss, leak_loss
 from .network import SPREAD, STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
 from .sounds import JUDGES_ALONE, STEMS
@@ -53,10 +53,8 @@ QUIET = {"live": 3e-4, "studio": 3e-3}
 """Down to which a judge learns from leaks, 35 and 25 dB under the mix. At 25 one of query-live lets through, softly,
 what was as good as mute."""
 SHAPE = {"live": 0.2, "studio": 0.5}
-"""Share of what judges learn of what is heard that does not mind the level. Half, as in training, leaves query-live
-with less SDR for its SI-SDR than is asked of it."""
-EVENLY = 0.5
-"""The same share in what is reported."""
+"""Share of what judges learn of what is heard that does not mind the level. With `EVENLY`, the share in training and in
+what is reported, query-live has less SDR for its SI-SDR than is asked of it."""
 BATCH, EPOCHS = 16, 6
 PEAK_RATE, LAST_RATE, WARM_UP, WEIGHT_DECAY = 1e-2, 1e-4, 10, 1e-2
 FOLDS = 2

@@ -10,6 +10,8 @@ keep easy examples from ruling, and a silent target has a loss at all).
 import torch
 from torch import Tensor
 
+EVENLY = 0.5
+"""Share of the loss of what is heard that does not mind the level."""
 CEILING = 1e-3
 """30 dB: what is separated better counts no more."""
 UNHEARD = 1e-4
@@ -18,7 +20,7 @@ QUIET = 3e-3
 """25 dB under the mix: an absent sound that is quieter counts no more in a training."""
 
 
-def heard_loss(kept: Tensor, common: Tensor, wanted: Tensor, whole: Tensor, of_shape: float = 0.5) -> Tensor:
+def heard_loss(kept: Tensor, common: Tensor, wanted: Tensor, whole: Tensor, of_shape: float = EVENLY) -> Tensor:
     """dB of each output whose sound is there, from energies ``(B,)``: of the output, of what it has in common with the
     sound (their product), of the sound, and of the mix. The share ``of_shape`` does not mind the level."""
     wanted, whole = wanted + 1e-7, whole + 1e-7
