@@ -1,6 +1,7 @@
 """The flag actions in a project, with the real daemon: regions on their samples, the cut list, flags while playing."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,14 +159,24 @@ def test_a_share_to_keep_is_asked_for_and_silence_is_refused(reaper: Session, fo
     assert api.project.undo_steps == []
 
 
-def test_flags_while_playing_land_where_they_were_heard(reaper: Session, daemon: Daemon) -> None:
-    """The cursor runs with the session: what hisses once in four seconds becomes a region there, and one undo step."""
+@pytest.mark.parametrize("phase", [2.5, 1.2], ids=["begun-before-it-hisses", "begun-while-it-hisses"])
+def test_flags_while_playing_land_where_they_were_heard(reaper: Session, daemon: Daemon, phase: float) -> None:
+    """The cursor runs with the session: what hisses once in four seconds becomes a region there, and one undo step.
+    What hissed before anybody listened is not in it."""
     api = reaper.project()
     ahead = 100.0  # the timeline is so far from the session's time
-    api.play = (5, lambda: ahead + daemon.lane.counters["in_written"] / RATE)  # playing and recording
+
+    def session_s() -> float:
+        return float(daemon.lane.counters["in_written"]) / RATE
+
+    api.play = (5, lambda: ahead + session_s())  # playing and recording
+    while abs(session_s() % LOOP_S - phase) > 0.1:
+        time.sleep(0.01)
     script = Script(api, LIVE)
     assert api.toggles == {(0, 53000): 1}
-    script.wait(until=lambda: daemon.listens_for_flags and len(api.project.state.markers) >= 2, limit_s=40)
+    script.wait(until=lambda: daemon.listens_for_flags, limit_s=40)
+    begun_s = session_s()
+    script.wait(until=lambda: len(api.project.state.markers) >= 2, limit_s=40)
     assert script.options & 1  # run again, it ends
     script.end()
     assert api.toggles == {(0, 53000): 0}
@@ -173,10 +184,10 @@ def test_flags_while_playing_land_where_they_were_heard(reaper: Session, daemon:
     for marker in api.project.state.markers:
         assert marker.region
         assert "noise" in marker.name
-        start = (marker.position - ahead) % LOOP_S
-        end = (marker.end - ahead) % LOOP_S
-        assert abs(start - HISS[0]) < 0.4  # the network's own step, and the clock to within a message
-        assert abs(end - HISS[1]) < 0.4
+        round_s = (marker.end - ahead) // LOOP_S * LOOP_S
+        heard_s = max(round_s + HISS[0], begun_s)
+        assert abs(marker.position - ahead - heard_s) < 0.4  # the network's own step, and the clock to within a message
+        assert abs(marker.end - ahead - round_s - HISS[1]) < 0.4
     assert [name for name, _ in api.project.undo_steps][-1] == "Sidechop: flags while recording"
     daemon.listen_for_flags(False)
 
