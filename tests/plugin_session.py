@@ -1,10 +1,8 @@
 """What the plugin's tests share: a daemon for plugins only, what an engine makes of audio, which lanes there are."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,15 +10,7 @@ from bridge.config import Audio, Config, Osc, Plugin
 from bridge.daemon import Daemon
 from bridge.plugin_lane import plugin_group, plugin_lanes
 from streaming.engine import Engine
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
-    """The condition's value as soon as it is true; fails when it does not become so."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return value
+from tests.conftest import wait_for
 
 
 def daemon_for(model: Path | str, slots: tuple[str, ...] = ()) -> Daemon:

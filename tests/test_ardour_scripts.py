@@ -2,16 +2,14 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from command_line import run
-from conftest import tool_is_missing
+from conftest import tool_is_missing, wait_for
 from tiny_models import tiny_curves, tiny_flagger, tiny_live4
 
 from benchmarks.ardour_host import ArdourHost, Clip, missing_tool, running
@@ -94,14 +92,6 @@ def setup(host: ArdourHost, models: Path) -> Iterator[tuple[Daemon, int]]:
             yield daemon, port
             daemon.request_stop()
             thread.join()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-    return value
 
 
 def kept(daemon: Daemon) -> int:

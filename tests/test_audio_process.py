@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+from conftest import wait_for
 from numpy.typing import NDArray
 from tiny_models import MASKS, tiny_live4
 
@@ -67,13 +68,6 @@ def render(model: Path, audio: NDArray[np.float32]) -> tuple[tuple[str, ...], ND
     mix, stems = engine.flush()
     rendered.append(np.concatenate((mix[None], stems)))
     return engine.outputs, np.concatenate(rendered, axis=2)[:, :, engine.latency_samples :]
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def gone(pid: int) -> bool:
@@ -237,7 +231,7 @@ time.sleep(60)
         pid = int(parent.stdout.readline())
         assert not gone(pid)
         parent.kill()
-    until(lambda: gone(pid), 3.0)
+    wait_for(lambda: gone(pid), 3.0)
 
 
 class Reaper:
@@ -291,13 +285,13 @@ def test_reastream_comes_back_delayed_by_what_was_reported(echo: tuple[Lane, Aud
 def test_reastream_at_another_rate_is_said_once_and_then_recovers(echo: tuple[Lane, AudioProcess, Reaper]) -> None:
     _, process, reaper = echo
     reaper.play(noise(RATE // 4), rate=48000)
-    until(lambda: process.events[-1]["event"] == "lost")
+    wait_for(lambda: process.events[-1]["event"] == "lost")
     assert "sends 48000 Hz, the session runs at 44100 Hz" in process.events[-1]["text"]
     assert not reaper.heard
     reaper.play(noise(RATE // 4))
-    until(lambda: process.events[-1]["event"] == "back")
+    wait_for(lambda: process.events[-1]["event"] == "back")
     assert [event["event"] for event in process.events] == ["ready", "lost", "back"]
-    until(lambda: process.events[-1]["event"] == "lost", 4.0)
+    wait_for(lambda: process.events[-1]["event"] == "lost", 4.0)
     assert "no ReaStream 'default'" in process.events[-1]["text"]
 
 
@@ -306,7 +300,7 @@ def test_a_crashed_audio_process_is_started_anew(echo: tuple[Lane, AudioProcess,
     reaper.play(noise(RATE // 4))
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    until(lambda: process.events[-1]["event"] == "back", 5.0)
+    wait_for(lambda: process.events[-1]["event"] == "back", 5.0)
     lost = process.events[-2]
     assert lost["event"] == "lost"
     assert "trying again" in lost["text"]

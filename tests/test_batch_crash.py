@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from batch_audio import RATE, all_files, noise, write
+from conftest import wait_for
 
 from bridge.batch.job import Outcome
 from bridge.batch.manifest import NAME, done_before
@@ -130,7 +131,7 @@ def test_a_parent_that_is_killed_at_random_moments(
     chance = random.Random(2)
     for _ in range(4):
         with started(sources, tmp_path) as process:
-            wait_for(lambda p=process: (tmp_path / NAME).exists() or p.poll() is not None)  # type: ignore[misc]
+            wait_for(lambda p=process: (tmp_path / NAME).exists() or p.poll() is not None, 60.0)  # type: ignore[misc]
             time.sleep(chance.uniform(0.1, 1.5))
             workers = psutil.Process(process.pid).children() if process.poll() is None else []
             process.kill()
@@ -167,13 +168,6 @@ class started:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 @pytest.fixture(autouse=True)

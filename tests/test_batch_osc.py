@@ -1,14 +1,14 @@
 """Batches over OSC: a real daemon, files through a chain by its name, progress, what fails, cancel."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from batch_audio import RATE, all_files, noise, read, write
+from conftest import wait_for
 from tiny_models import tiny_live4
 
 from bridge.config import Audio, Config, Osc
@@ -109,19 +109,12 @@ def test_a_batch_is_cancelled_and_goes_on_later(daemon: Daemon, client: Client, 
     out = tmp_path / "out"
     arguments = ("slow", json.dumps(files), str(out), '{"workers": 1, "resume": true}')
     client.send(write_message("/sidechop/batch/file", arguments, id=77))
-    wait_for(lambda: list(out.glob(".sidechop-batch/work/*")))
+    wait_for(lambda: list(out.glob(".sidechop-batch/work/*")), 240.0)
     client.send(write_message("/sidechop/cancel", (77,), id=78))
-    wait_for(lambda: not (out / ".sidechop-batch").exists())
+    wait_for(lambda: not (out / ".sidechop-batch").exists(), 240.0)
     left = all_files(out)
     assert set(left) < {"0.wav", "1.wav", "2.wav"}
     with Client(*daemon.server.address, timeout_s=60.0) as again:
         done, kept, failed = again.ask("/sidechop/batch/file", *arguments)
     assert (done, kept, failed) == (3 - len(left), len(left), 0)
     assert left.items() <= all_files(out).items()
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 240.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)

@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+from conftest import wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import MASKS, tiny_curves, tiny_live4
@@ -99,14 +100,6 @@ class Client(OscClient):
 def client(daemon: Daemon) -> Iterator[Client]:
     with Client(*daemon.server.address, timeout_s=30.0) as client:
         yield client
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return value
 
 
 def test_a_file_is_chopped_and_chopped_again(client: Client, folder: Path, options: Callable[..., str]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+from conftest import wait_for
 from tiny_models import MASKS, live4_card, tiny_live4
 
 from bridge import engine_supervisor
@@ -59,15 +60,6 @@ def daemon(tone: Path, model: Path) -> Iterator[Daemon]:
 def client(daemon: Daemon) -> Iterator[OscClient]:
     with OscClient(*daemon.server.address, timeout_s=10.0) as client:
         yield client
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 8.0) -> Any:
-    """The condition's value as soon as it is true; fails when it does not become so."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return value
 
 
 def level(daemon: Daemon, name: str, amplitude: float) -> Callable[[], bool]:

@@ -4,14 +4,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import tool_is_missing
+from conftest import tool_is_missing, wait_for
 from tiny_models import tiny_curves, tiny_live4
 
 from benchmarks.ardour_host import OSC_PORTS, ArdourHost, missing_tool
@@ -71,14 +71,6 @@ def daemon(folder: Path) -> Iterator[Daemon]:
 def client(daemon: Daemon) -> Iterator[OscClient]:
     with OscClient(*daemon.server.address, timeout_s=10.0) as client:
         yield client
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return value
 
 
 def tell(client: OscClient, daemon: Daemon, origin: int, start: float, rolling: bool, tempo: float = 0.0) -> None:

@@ -5,12 +5,13 @@ Synchronous JACK loses nothing, so the demand is equality, not a count of xruns.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import wait_for
 from tiny_models import tiny_live4
 
 from benchmarks.jack_null import PERIOD, RATE, compare, noise, set_faders, tape_machine
@@ -75,13 +76,6 @@ def busy() -> Iterator[None]:
     thread.join()
 
 
-def until(condition: Callable[[], bool], timeout_s: float) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("block", [0, 128, 512])
 @pytest.mark.usefixtures("busy")
 def test_what_is_played_is_the_offline_render_after_the_reported_latency(
@@ -140,18 +134,18 @@ def test_a_device_that_vanishes_is_reported_once_and_comes_back(
     audio = AudioProcess(lane, DeviceSource("system", "system"))
     try:
         audio.start()
-        until(lambda: int(lane.counters["in_written"]) > RATE // 10, 5.0)
+        wait_for(lambda: int(lane.counters["in_written"]) > RATE // 10, 5.0)
         server.kill()
         server.wait()
-        until(lambda: audio.events[-1]["event"] == "lost", 5.0)
+        wait_for(lambda: audio.events[-1]["event"] == "lost", 5.0)
         text = audio.events[-1]["text"]
         assert text.startswith("system: ")
         assert "trying again every second" in text
         time.sleep(2.5)  # two vain attempts, of which nothing is said
         server = start_jack(name, RATE, PERIOD)
-        until(lambda: audio.events[-1]["event"] == "back", 10.0)
+        wait_for(lambda: audio.events[-1]["event"] == "back", 10.0)
         position = int(lane.counters["in_written"])
-        until(lambda: int(lane.counters["in_written"]) > position + RATE // 10, 5.0)
+        wait_for(lambda: int(lane.counters["in_written"]) > position + RATE // 10, 5.0)
         assert [event["event"] for event in audio.events] == ["ready", "lost", "back"]
         assert audio.alive
     finally:

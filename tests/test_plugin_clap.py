@@ -22,7 +22,8 @@ from streaming.errors import RequestError
 from streaming.host import CROSSFADE_SAMPLES
 from streaming.lane import EngineState, Lane
 from streaming.mixer import RAMP_S
-from tests.plugin_session import daemon_for, delayed, lanes, noise, rendered, serving, wait_for
+from tests.conftest import wait_for
+from tests.plugin_session import daemon_for, delayed, lanes, noise, rendered, serving
 from tests.tiny_models import MASKS, tiny_live4
 
 RATE = 48000

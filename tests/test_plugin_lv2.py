@@ -10,8 +10,8 @@ import pytest
 from benchmarks.jack_null import compare, noise, set_faders, tape_machine
 from benchmarks.jack_tape import PLAYER, RECORDER
 from bridge.installs.plugin import BUNDLES, place
-from tests.conftest import tool_is_missing
-from tests.plugin_session import serving, wait_for
+from tests.conftest import tool_is_missing, wait_for
+from tests.plugin_session import serving
 from tests.tiny_models import tiny_live4
 
 URI = "urn:sidechop:plugin"

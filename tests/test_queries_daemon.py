@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from test_daemon import level, stays_wet, wait_for
+from conftest import wait_for
+from test_daemon import level, stays_wet
 from tiny_models import UNKNOWN_GAIN, tiny_live4, tiny_query, tiny_text
 
 from bridge import registry

@@ -1,7 +1,6 @@
 """The flag actions in a project, with the real daemon: regions on their samples, the cut list, flags while playing."""
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from conftest import wait_for
 from reaper_api import Api
 from reaper_project import Item
 from reaper_script import Script, run
@@ -170,8 +170,7 @@ def test_flags_while_playing_land_where_they_were_heard(reaper: Session, daemon:
         return float(daemon.lane.counters["in_written"]) / RATE
 
     api.play = (5, lambda: ahead + session_s())  # playing and recording
-    while abs(session_s() % LOOP_S - phase) > 0.1:
-        time.sleep(0.01)
+    wait_for(lambda: abs(session_s() % LOOP_S - phase) < 0.1)
     script = Script(api, LIVE)
     assert api.toggles == {(0, 53000): 1}
     script.wait(until=lambda: daemon.listens_for_flags, limit_s=40)
