@@ -27,7 +27,7 @@ def tool_is_missing(what: str) -> NoReturn:
     pytest.skip(what)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 8.0) -> Any:
     """The condition's value as soon as it is true; fails when it does not become so."""
     end = time.monotonic() + seconds
     while not (value := condition()):

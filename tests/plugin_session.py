@@ -22,7 +22,7 @@ def serving(model: Path | str, slots: tuple[str, ...] = ()) -> Iterator[Daemon]:
     """A daemon for plugins; when it has ended, no lane of a plugin that ended is left."""
     with daemon_for(model, slots) as daemon:
         yield daemon
-        wait_for(lambda: not lanes())
+        wait_for(lambda: not lanes(), 15.0)
     assert not lanes()
 
 

@@ -104,7 +104,7 @@ def saved(host: ArdourHost, port: int) -> list[tuple[int, str]]:
     before = host.file.stat().st_mtime_ns
     with Ardour(port=port) as ardour:
         ardour.save()
-        wait_for(lambda: host.file.stat().st_mtime_ns != before)
+        wait_for(lambda: host.file.stat().st_mtime_ns != before, 30.0)
         ardour.sample()
     return sorted(host.saved().markers)
 
@@ -121,9 +121,9 @@ def test_selected_regions_are_chopped_and_flagged_in_place(
         copy.write_text(script.replace("OPTIONS = '{}'", f"OPTIONS = '{options}'"))
         before = daemon.server.received
         host.run_lua(HARNESS.format(port=daemon.server.address[1], script=copy))
-        wait_for(lambda before=before: daemon.server.received == before + len(CLIPS))
-        wait_for(lambda: not daemon.server._jobs)
-        wait_for(lambda: not kept(daemon))
+        wait_for(lambda before=before: daemon.server.received == before + len(CLIPS), 30.0)
+        wait_for(lambda: not daemon.server._jobs, 30.0)
+        wait_for(lambda: not kept(daemon), 30.0)
     markers = saved(host, port)
     network = open_network(models / "chopper.onnx")
     expected = set()

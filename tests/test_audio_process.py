@@ -285,11 +285,11 @@ def test_reastream_comes_back_delayed_by_what_was_reported(echo: tuple[Lane, Aud
 def test_reastream_at_another_rate_is_said_once_and_then_recovers(echo: tuple[Lane, AudioProcess, Reaper]) -> None:
     _, process, reaper = echo
     reaper.play(noise(RATE // 4), rate=48000)
-    wait_for(lambda: process.events[-1]["event"] == "lost")
+    wait_for(lambda: process.events[-1]["event"] == "lost", 10.0)
     assert "sends 48000 Hz, the session runs at 44100 Hz" in process.events[-1]["text"]
     assert not reaper.heard
     reaper.play(noise(RATE // 4))
-    wait_for(lambda: process.events[-1]["event"] == "back")
+    wait_for(lambda: process.events[-1]["event"] == "back", 10.0)
     assert [event["event"] for event in process.events] == ["ready", "lost", "back"]
     wait_for(lambda: process.events[-1]["event"] == "lost", 4.0)
     assert "no ReaStream 'default'" in process.events[-1]["text"]

@@ -120,7 +120,7 @@ def test_a_file_is_chopped_and_chopped_again(client: Client, folder: Path, optio
 def test_what_was_just_played_is_chopped_in_the_sessions_time(
     daemon: Daemon, client: Client, options: Callable[..., str]
 ) -> None:
-    wait_for(lambda: daemon.lane.counters["in_written"] > 4 * RATE)
+    wait_for(lambda: daemon.lane.counters["in_written"] > 4 * RATE, 20.0)
     before = int(daemon.lane.counters["in_written"])
     job, count, rate = client.ask("/sidechop/chop/recent", 3.0, options())
     after = int(daemon.lane.counters["in_written"])
@@ -347,7 +347,7 @@ def test_a_worker_that_dies_or_hangs_is_replaced(
     assert second not in (None, first)
     os.kill(int(second or 0), signal.SIGSTOP)
     client.ask("/sidechop/cancel", 1002)
-    wait_for(lambda: daemon.jobs.pid is None)
+    wait_for(lambda: daemon.jobs.pid is None, 20.0)
     assert client.ask("/sidechop/chop/file", *values)[1] == 32
 
 
@@ -407,7 +407,7 @@ def test_a_render_does_not_notice_a_job(folder: Path, options: Callable[..., str
         Daemon(Config(model=model, history_s=2, audio=source, osc=Osc(port=0), stems=muted)) as daemon,
         Client(*daemon.server.address, timeout_s=30.0) as client,
     ):
-        wait_for(lambda: daemon.lane.counters["in_written"] > RATE)
+        wait_for(lambda: daemon.lane.counters["in_written"] > RATE, 20.0)
         values = (str(folder / "long.wav"), 0.0, 0.0, options())
         client.send(write_message("/sidechop/chop/file", values, id=1))
         client.send(write_message("/sidechop/chop/recent", (1.0, options()), id=2))

@@ -111,7 +111,7 @@ def test_chops_are_told_on_the_timeline_of_a_daw_that_tells_its_playhead(
         assert error_s <= 1.5 * BLOCK / RATE
         assert label
         assert 0 <= score <= 1
-    assert wait_for(lambda: daemon.markers.nowhere) >= 1
+    assert wait_for(lambda: daemon.markers.nowhere, 20.0) >= 1
     assert daemon.markers.status()["placed"] >= 5
 
 
@@ -162,13 +162,13 @@ def test_a_real_ardour_is_followed_and_gets_its_markers_when_it_stops(folder: Pa
             watch = Watch(daemon, ardour)
             with OscClient(*daemon.server.address, timeout_s=10.0) as client:
                 client.request("/sidechop/subscribe", "markers", 60.0)
-                wait_for(lambda: daemon.transport.last)
+                wait_for(lambda: daemon.transport.last, 20.0)
                 ardour._link.send("/locate", 10 * RATE, 1)
                 watch.look(2.5)
                 ardour._link.send("/transport_stop")
-                wait_for(lambda: not ardour.playhead().rolling)
+                wait_for(lambda: not ardour.playhead().rolling, 20.0)
                 stopped = ardour.sample()
-                wait_for(lambda: [n for n in daemon.notices_since(0)[0] if n.state == "placed"])
+                wait_for(lambda: [n for n in daemon.notices_since(0)[0] if n.state == "placed"], 20.0)
                 time.sleep(1.2)
                 found = markers(client, 0.2)
             wait_for(lambda: ardour.sample() == stopped, 5)
@@ -226,7 +226,7 @@ def test_an_ardour_that_starts_is_not_asked_before_it_has_loaded(
 
 def test_a_daw_that_is_not_there_is_looked_for_and_said_once(folder: Path) -> None:
     with Daemon(config(folder, follow="ardour", port=9)) as daemon:
-        wait_for(lambda: [n for n in daemon.notices_since(0)[0] if n.source == "daw"])
+        wait_for(lambda: [n for n in daemon.notices_since(0)[0] if n.source == "daw"], 20.0)
         time.sleep(2.5)
         said = [n for n in daemon.notices_since(0)[0] if n.source == "daw"]
         assert [n.state for n in said] == ["lost"]
@@ -251,7 +251,7 @@ def test_reapers_surface_tells_time_play_and_tempo() -> None:
                 reaper.sendto(os.urandom(32), ("127.0.0.1", port))
                 reaper.sendto(write_message("/time/str", ("10:00.1",)), ("127.0.0.1", port))
                 time.sleep(0.02)
-            wait_for(lambda: heard[-1].position > 600)
+            wait_for(lambda: heard[-1].position > 600, 20.0)
     finally:
         follower.stop()
     last = heard[-1]

@@ -109,7 +109,7 @@ def test_the_process_function_allocates_nothing_and_never_waits(
 def test_four_at_once_have_lanes_of_their_own(clap_host: Path, tmp_path: Path, daemon: Daemon, model: Path) -> None:
     audio = noise(30000, seed=4)
     with playing(clap_host, tmp_path, audio, instances=4, block=256, seed=2) as process:
-        wait_for(lambda: len(daemon.plugins.instances) == 4)
+        wait_for(lambda: len(daemon.plugins.instances) == 4, 15.0)
         report, outputs = finish(process, tmp_path)
     (late,) = set(report["latency"])
     stems = rendered(model, audio, RATE)
@@ -216,8 +216,8 @@ def test_what_a_killed_host_left_is_removed(clap_host: Path, tmp_path: Path, dae
     with playing(clap_host, tmp_path, noise(60 * RATE), mode="paced", ready=20):
         (instance,) = daemon.plugins.instances
         pid = instance.engine.pid
-    wait_for(lambda: not lanes() and not daemon.plugins.instances)
-    wait_for(lambda: not Path(f"/proc/{pid}").exists())
+    wait_for(lambda: not lanes() and not daemon.plugins.instances, 15.0)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), 15.0)
 
 
 def test_another_daemon_goes_on_where_one_ended(clap_host: Path, tmp_path: Path, alone: None, model: Path) -> None:
@@ -228,10 +228,10 @@ def test_another_daemon_goes_on_where_one_ended(clap_host: Path, tmp_path: Path,
             owner, other = (first, second) if first.plugins.instances else (second, first)
             owner.stop()
             (name,) = lanes()
-            lane = wait_for(lambda: other.plugins.instances)[0].lane
+            lane = wait_for(lambda: other.plugins.instances, 15.0)[0].lane
             assert lane.name == name
-            wait_for(lambda: lane.statistics()["engine"] == "ready")
-        wait_for(lambda: not lanes())
+            wait_for(lambda: lane.statistics()["engine"] == "ready", 15.0)
+        wait_for(lambda: not lanes(), 15.0)
 
 
 def test_a_killed_daemon_leaves_the_lane_to_the_plugin_and_to_the_next(
@@ -249,10 +249,10 @@ def test_a_killed_daemon_leaves_the_lane_to_the_plugin_and_to_the_next(
             daemon.wait()
             lane = Lane.attach(name)
             stack.callback(lane.close)
-            wait_for(lambda: lane.engine_state is EngineState.ABSENT)
+            wait_for(lambda: lane.engine_state is EngineState.ABSENT, 15.0)
             pid = int(lane.header["engine_pid"])
-            wait_for(lambda: not Path(f"/proc/{pid}").exists())
+            wait_for(lambda: not Path(f"/proc/{pid}").exists(), 15.0)
             assert lanes() == [name]
             stack.enter_context(daemon_for(model))
-            wait_for(lambda: lane.engine_state is EngineState.READY)
-        wait_for(lambda: not lanes())
+            wait_for(lambda: lane.engine_state is EngineState.READY, 15.0)
+        wait_for(lambda: not lanes(), 15.0)

@@ -49,8 +49,8 @@ def test_in_jalv_it_plays_the_offline_render(jack: str, lv2_path: Path, tmp_path
     with tape_machine(jack, noise(3.0)) as machine, serving(model) as daemon:
         host = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            (instance,) = wait_for(lambda: daemon.plugins.instances)
-            wait_for(lambda: instance.lane.statistics()["engine"] == "ready")
+            (instance,) = wait_for(lambda: daemon.plugins.instances, 15.0)
+            wait_for(lambda: instance.lane.statistics()["engine"] == "ready", 15.0)
             set_faders(instance.lane.controls)
             with jack_client.Client("patch-bay", servername=jack, no_start_server=True) as bay:
                 for i in (1, 2):

@@ -170,7 +170,7 @@ def test_flags_while_playing_land_where_they_were_heard(reaper: Session, daemon:
         return float(daemon.lane.counters["in_written"]) / RATE
 
     api.play = (5, lambda: ahead + session_s())  # playing and recording
-    wait_for(lambda: abs(session_s() % LOOP_S - phase) < 0.1)
+    wait_for(lambda: abs(session_s() % LOOP_S - phase) < 0.1, 30.0)
     script = Script(api, LIVE)
     assert api.toggles == {(0, 53000): 1}
     script.wait(until=lambda: daemon.listens_for_flags, limit_s=40)
