@@ -63,15 +63,16 @@ def write_query(
     network.eval()
     query_live.export_graph(network, file)
     card = query_live.card_of(network, name, sources, text_encoder)
-    rows = check_live(network, file, card)
+    truth = reference_of(network)
+    rows = check_live(network, file, card, truth)
     quantise(file, file, query_live.of_memory(network))
     write_card(file, replace(card, precision="int8"))
-    return [*rows, check_int8(network, file)]
+    return [*rows, check_int8(file, truth)]
 
 
-class _Heard(NamedTuple):
-    """What a live network is asked and what the reference makes of it: ``mix``, ``truth (2, samples)``, ``spectra
-    (frames, 2, bins)``."""
+class Reference(NamedTuple):
+    """What a live network is asked and what it gives, by arithmetic that shares nothing with it: ``mix`` and ``truth
+    (2, samples)``, ``spectra (frames, 2, bins)``."""
 
     mix: NDArray[np.float32]
     embedding: NDArray[np.float64]
@@ -79,7 +80,8 @@ class _Heard(NamedTuple):
     truth: NDArray[np.float64]
 
 
-def _heard(network: LiveQuery, seed: int) -> _Heard:
+def reference_of(network: LiveQuery, seed: int = 0) -> Reference:
+    """Takes the time of some thousand hops."""
     mix = test_signal(seed)[:, : int(SECONDS * RATE)]
     embedding = np.random.default_rng(seed).standard_normal(EMBEDDING)
     embedding /= np.linalg.norm(embedding)
@@ -88,22 +90,22 @@ def _heard(network: LiveQuery, seed: int) -> _Heard:
     spectra: NDArray[Any] = np.stack([reference.analyse(channel, n, h) for channel in mix.astype(np.float64)], axis=1)
     kept: NDArray[Any] = query_reference.live(weights, spectra, embedding)  # (frames, 2, bins)
     truth = np.stack([reference.synthesise(kept[:, c], mix.shape[1], n, h) for c in (0, 1)])
-    return _Heard(mix, embedding, spectra, truth)
+    return Reference(mix, embedding, spectra, truth)
 
 
-def check_int8(network: LiveQuery, file: Path, seed: int = 0) -> Parity:
+def check_int8(file: Path, against: Reference, seed: int = 0) -> Parity:
     """How near a file whose products are int8 comes to the reference, through the engine."""
-    mix, embedding, _, truth = _heard(network, seed)
+    mix, embedding, _, truth = against
     got = _through_engine(file, mix, embedding, seed)
     sdr = 10 * np.log10(np.sum(truth**2) / (np.sum((got - truth) ** 2) + 1e-20))
     return Parity("engine, int8", "SDR, dB", float(sdr), INT8_LIMIT_DB, sdr >= INT8_LIMIT_DB)
 
 
-def check_live(network: LiveQuery, file: Path, card: ModelCard, seed: int = 0) -> list[Parity]:
+def check_live(network: LiveQuery, file: Path, card: ModelCard, against: Reference, seed: int = 0) -> list[Parity]:
     """Seal the card of an fp32 file and hold it against the reference: the condition, hop by hop, and through the
     engine."""
     write_card(file, card)
-    mix, embedding, spectra, truth = _heard(network, seed)
+    mix, embedding, spectra, truth = against
     n, h = WINDOWS.analysis_samples, WINDOWS.hop_samples
     model = OnnxModel.open(file)
     film = FilmLayers(model)(embedding.astype(np.float32))

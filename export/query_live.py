@@ -10,6 +10,7 @@ The small network from embedding to film is carried along as constants, which th
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,8 +31,11 @@ from models.query.network import (
     BandConv,
     BandQuery,
     Down,
-    Listener,
+    DualPath,
     LiveQuery,
+    RecurrentPath,
+    Shape,
+    UNet,
     Up,
     described_after,
     measured,
@@ -45,9 +49,9 @@ from .graph import write_graph
 from .separator import affine, gru_cell, product
 
 DESCRIPTION = (
-    "What you describe, stereo, live: a causal convolutional mask network over low-latency frames that compares what "
-    "it hears with a sentence and with all else that it knows. It knows the sounds that it learned from and what "
-    "resembles them; of anything else it may give silence, or the wrong thing."
+    "What you describe, stereo, live: causal mask networks, convolutional and recurrent, over low-latency frames, that "
+    "compare what they hear with a sentence and with all else that they know. They know the sounds that they learned "
+    "from and what resembles them; of anything else they may give silence, or the wrong thing."
 )
 LAYERS = ("condition_1", "condition_1_bias", "condition_2", "condition_2_bias")
 MID_SIDE = torch.tensor([[0.5, 0.5], [0.5, -0.5]])
@@ -123,19 +127,48 @@ class LookUp(nn.Module):
 
 
 class ListenerStep(nn.Module):
-    """A `Listener` at one hop."""
+    """A listener at one hop."""
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, trained: nn.Module) -> None:
+    def __init__(self, trained: UNet | DualPath) -> None:
         super().__init__()
-        assert isinstance(trained, Listener)
         self.shape = trained.shape
         scale, shift = affine(trained.enter)
         self.register_buffer("scale", scale.view(1, -1, 1, self.shape.bands))
         self.register_buffer("shift", shift.view(1, -1, 1, self.shape.bands))
         self.first = LookConv(trained.first)
+
+    def remembered(self) -> Iterator[tuple[int, ...]]:
+        """Shapes of what is, in the order in which it is read."""
+        raise NotImplementedError
+
+    def forward(self, seen: Tensor, past: Past) -> Tensor:
+        """``(1, DESCRIBED, 1, bands)`` to what is heard ``(bands, width)``."""
+        raise NotImplementedError
+
+    def said(self, heard: Tensor, film: Tensor) -> Tensor:
+        """That and ``(Q, film)`` to ``(bands, Q)``, before the sigmoid."""
+        weight, offset = film.split([self.shape.size.width, self.shape.bands], dim=1)
+        said: Tensor = heard @ (weight * self.shape.size.width**-0.5).t() + offset.t()
+        return said
+
+    def entered(self, seen: Tensor, past: Past) -> Tensor:
+        """``(1, DESCRIBED, 1, bands)`` to what leaves the first convolution ``(1, C, 1, bands)``."""
+        return F.relu(self.first(seen * self.scale + self.shift, past))
+
+
+def looks(shape: Shape, width: int, level: int = 0) -> tuple[int, ...]:
+    """Shape of the two looks that a convolution takes beside this one."""
+    return (1, width * (KERNEL - 1), 1, shape.bands >> level)
+
+
+class UNetStep(ListenerStep):
+    """A `UNet` at one hop."""
+
+    def __init__(self, trained: UNet) -> None:
+        super().__init__(trained)
         self.down = nn.ModuleList(LookDown(down) for down in trained.down)
         gru = dict(trained.memory.named_parameters())
         self.into, self.out = (product(layer.weight, layer.bias) for layer in (trained.into, trained.out))
@@ -145,22 +178,17 @@ class ListenerStep(nn.Module):
         self.leave = trained.leave
 
     def remembered(self) -> Iterator[tuple[int, ...]]:
-        """Shapes of what is: two looks that each convolution takes, and before the way up the GRU's output."""
-        channels, bands = self.shape.size.channels, self.shape.bands
-
-        def looks(width: int, level: int) -> tuple[int, ...]:
-            return (1, width * (KERNEL - 1), 1, bands >> level)
-
-        yield looks(self.shape.described, 0)
+        """What each convolution takes, and before the way up the GRU's output."""
+        channels = self.shape.size.channels
+        yield looks(self.shape, self.shape.described)
         for level, (below, above) in enumerate(pairwise(channels)):
-            yield looks(below, level)
-            yield looks(above, level + 1)
+            yield looks(self.shape, below, level)
+            yield looks(self.shape, above, level + 1)
         yield (1, self.shape.size.memory)
-        yield from (looks(width, level) for level, width in reversed(list(enumerate(channels[:-1]))))
+        yield from (looks(self.shape, width, level) for level, width in reversed(list(enumerate(channels[:-1]))))
 
     def forward(self, seen: Tensor, past: Past) -> Tensor:
-        """``(1, DESCRIBED, 1, bands)`` to what is heard ``(width, bands)``."""
-        x = F.relu(self.first(seen * self.scale + self.shift, past))
+        x = self.entered(seen, past)
         across = [x]
         for down in self.down:
             across.append(x := down(x, past))
@@ -171,13 +199,75 @@ class ListenerStep(nn.Module):
         x = F.relu(x + self.out(held).view(x.shape))
         for up in self.up:
             x = up(x, across.pop(), past)
-        return F.relu(self.leave(x)).view(self.shape.size.width, self.shape.bands)
+        return F.relu(self.leave(x)).view(self.shape.size.width, self.shape.bands).t()
 
-    def said(self, heard: Tensor, film: Tensor) -> Tensor:
-        """That and ``(Q, film)`` to ``(bands, Q)``, before the sigmoid."""
-        weight, offset = film.split([self.shape.size.width, self.shape.bands], dim=1)
-        said: Tensor = heard.t() @ (weight * self.shape.size.width**-0.5).t() + offset.t()
-        return said
+
+class Across(nn.Module):
+    """A `RecurrentPath` over the bands of one hop ``(bands, C)``, its norm folded in."""
+
+    def __init__(self, trained: RecurrentPath) -> None:
+        super().__init__()
+        gain, shift = affine(trained.norm)
+        self.gru, self.out = deepcopy(trained.gru), trained.out
+        weights = dict(self.gru.named_parameters())
+        with torch.no_grad():
+            for way in ("l0", "l0_reverse"):
+                weights[f"bias_ih_{way}"].add_(weights[f"weight_ih_{way}"] @ shift)
+                weights[f"weight_ih_{way}"].mul_(gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        told: Tensor = self.out(self.gru(x[None])[0][0])
+        return x + told
+
+
+class Along(nn.Module):
+    """A `RecurrentPath` from hop to hop at one of them ``(bands, C)``, its norm folded in."""
+
+    def __init__(self, trained: RecurrentPath) -> None:
+        super().__init__()
+        gain, shift = affine(trained.norm)
+        gru = dict(trained.gru.named_parameters())
+        weight = gru["weight_ih_l0"]
+        self.inward = product(weight * gain, gru["bias_ih_l0"] + weight @ shift)
+        self.back = product(gru["weight_hh_l0"], gru["bias_hh_l0"])
+        self.out = trained.out
+
+    def forward(self, x: Tensor, past: Past) -> Tensor:
+        held = past.next()
+        held = gru_cell(self.inward(x), self.back(held), held)
+        past.keep(held)
+        told: Tensor = self.out(held)
+        return x + told
+
+
+class DualPathStep(ListenerStep):
+    """A `DualPath` at one hop."""
+
+    def __init__(self, trained: DualPath) -> None:
+        super().__init__(trained)
+        self.across = nn.ModuleList(Across(path) for path in trained.across if isinstance(path, RecurrentPath))
+        self.along = nn.ModuleList(Along(path) for path in trained.along if isinstance(path, RecurrentPath))
+        self.leave = trained.leave
+
+    def remembered(self) -> Iterator[tuple[int, ...]]:
+        """What the convolution takes, and for each layer the memories of all bands."""
+        size, bands = self.shape.size, self.shape.bands
+        yield looks(self.shape, self.shape.described)
+        yield from [(bands, size.band_memory)] * size.layers
+
+    def forward(self, seen: Tensor, past: Past) -> Tensor:
+        x = self.entered(seen, past).view(self.shape.size.path, self.shape.bands).t()
+        for across, along in zip(self.across, self.along, strict=True):
+            x = along(across(x), past)
+        return F.relu(self.leave(x))
+
+
+def step_of(listener: nn.Module) -> ListenerStep:
+    """Any of them at one hop."""
+    if isinstance(listener, UNet):
+        return UNetStep(listener)
+    assert isinstance(listener, DualPath)
+    return DualPathStep(listener)
 
 
 class LiveStep(nn.Module):
@@ -193,7 +283,7 @@ class LiveStep(nn.Module):
         self.register_buffer("pooling", LIVE_BANDS.pooling())
         self.register_buffer("of_bin", torch.tensor(LIVE_BANDS.of_bin()))
         self.register_buffer("of_part", self.of_bin.repeat_interleave(2))
-        self.listeners = nn.ModuleList(ListenerStep(listener) for listener in network.listeners)
+        self.listeners = nn.ModuleList(step_of(listener) for listener in network.listeners)
 
     def remembered(self) -> dict[str, tuple[int, ...]]:
         """Shapes of what listeners remember of their looks, and what the context does if there is one."""
@@ -235,7 +325,7 @@ class LiveStep(nn.Module):
 
 
 def of_memory(network: LiveQuery) -> list[str]:
-    """Names of the weights in and around the GRU: two fifths of all, each met once a hop."""
+    """Names of the weights in and around the GRUs of U-Nets: a third of all, each met once a hop."""
     layers = ("into", "inward", "back", "out")
     return [f"listeners.{i}.{layer}.weight" for i in range(network.size.listeners) for layer in layers]
 
@@ -284,7 +374,7 @@ def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_enc
     bins, states = WINDOWS.bins, _states(LiveStep(network))
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
-        name=name, version="0.9.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
+        name=name, version="0.10.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
         sample_rates=(44100, 48000), channels=CHANNELS, hop_samples=WINDOWS.hop_samples,
         latency_samples=WINDOWS.latency_samples, analysis_samples=WINDOWS.analysis_samples,
         stems=("query",), residual="rest",

@@ -273,6 +273,38 @@ def _film(w: Weights, embedding: Array) -> Array:
     return _dense(w, hidden, "condition.second")
 
 
+def _gru(w: Weights, x: Array, name: str, both_ways: bool) -> Array:
+    """torch's, ``(steps, ..., C)`` to ``(steps, ..., memory)``."""
+
+    def one_way(x: Array, layer: str) -> Array:
+        wi, wh = np.asarray(w[f"{name}.weight_ih_{layer}"]).T, np.asarray(w[f"{name}.weight_hh_{layer}"]).T
+        old, out = np.zeros((*x.shape[1:-1], wh.shape[0])), []
+        for frame in x:
+            r_in, z_in, n_in = np.split(frame @ wi + w[f"{name}.bias_ih_{layer}"], 3, axis=-1)
+            r_at, z_at, n_at = np.split(old @ wh + w[f"{name}.bias_hh_{layer}"], 3, axis=-1)
+            update = sigmoid(z_in + z_at)
+            old = update * old + (1 - update) * np.tanh(n_in + sigmoid(r_in + r_at) * n_at)
+            out.append(old)
+        return np.array(out)
+
+    forwards = one_way(x, "l0")
+    return np.concatenate([forwards, one_way(x[::-1], "l0_reverse")[::-1]], axis=-1) if both_ways else forwards
+
+
+def _dual_path(w: Weights, x: Array, ahead: int) -> Array:
+    """``(T, bands, path)`` to what is heard ``(T, bands, width)``."""
+
+    def path(x: Array, name: str, both_ways: bool) -> Array:
+        """Over the first axis of ``(steps, ..., path)``."""
+        normed = np.moveaxis(normalise(np.moveaxis(x, -1, 0), w, f"{name}.norm"), 0, -1)
+        return x + _dense(w, _gru(w, normed, f"{name}.gru", both_ways), f"{name}.out")
+
+    for i in range(sum(name.startswith("along.") and name.endswith("out.bias") for name in w)):
+        x = path(x.swapaxes(0, 1), f"across.{i}", both_ways=True).swapaxes(0, 1)
+        x = path(x, f"along.{i}", both_ways=ahead > 0)
+    return np.maximum(_dense(w, x, "leave"), 0)
+
+
 def _heard(w: Weights, seen: Array, ahead: int) -> Array:
     """``(T, described, bands)`` to what is heard ``(width, T, bands)``. A convolution hears so many looks ``ahead``."""
 
@@ -280,23 +312,14 @@ def _heard(w: Weights, seen: Array, ahead: int) -> Array:
         y = convolve(x, np.asarray(w[f"{name}.conv.weight"]), (2 - ahead, 1), (ahead, 1))[..., ::stride]
         return normalise(y, w, f"{name}.norm")
 
-    def gru(x: Array, name: str, layer: str = "l0") -> Array:
-        wi, wh = np.asarray(w[f"{name}.weight_ih_{layer}"]).T, np.asarray(w[f"{name}.weight_hh_{layer}"]).T
-        old, out = np.zeros(wh.shape[0]), []
-        for frame in x:
-            r_in, z_in, n_in = np.split(frame @ wi + w[f"{name}.bias_ih_{layer}"], 3)
-            r_at, z_at, n_at = np.split(old @ wh + w[f"{name}.bias_hh_{layer}"], 3)
-            update = sigmoid(z_in + z_at)
-            old = update * old + (1 - update) * np.tanh(n_in + sigmoid(r_in + r_at) * n_at)
-            out.append(old)
-        return np.array(out)
-
     levels = sum(name.startswith("down.") and name.endswith("around.bias") for name in w)
     frames = len(seen)
     x = (
         normalise(seen.reshape(frames, -1).T, w, "enter").T.reshape(seen.shape).transpose(1, 0, 2)
     )  # (described, T, bands)
     across = [np.maximum(conv(x, "first"), 0)]
+    if "along.0.out.bias" in w:
+        return _dual_path(w, across[0].transpose(1, 2, 0), ahead).transpose(2, 0, 1)
     for i in range(levels):
         x, name = across[-1], f"down.{i}"
         around = np.einsum("ctfj,dcj->dtf", x.reshape(*x.shape[:2], -1, 2), w[f"{name}.around.weight"][:, :, 0])
@@ -305,10 +328,7 @@ def _heard(w: Weights, seen: Array, ahead: int) -> Array:
     x = across.pop()
     flat = x.transpose(1, 0, 2).reshape(frames, -1)
     looks = np.maximum(_dense(w, flat, "into"), 0)
-    held = gru(looks, "memory")
-    if ahead:
-        held = np.concatenate([held, gru(looks[::-1], "memory", "l0_reverse")[::-1]], axis=1)
-    held = _dense(w, held, "out")
+    held = _dense(w, _gru(w, looks, "memory", both_ways=ahead > 0), "out")
     x = np.maximum(x + held.reshape(frames, len(x), -1).transpose(1, 0, 2), 0)
     for i in range(levels):
         beside, name = across.pop(), f"up.{i}"

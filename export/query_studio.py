@@ -27,9 +27,9 @@ from .query_live import AT_ONCE, LAYERS, add_constants, condition_layers
 
 Array = NDArray[Any]
 DESCRIPTION = (
-    "What you describe, from files: a convolutional mask network over whole clips, both ways in time, that compares "
-    "what it hears with a sentence and with all else that it knows. It knows the sounds that it learned from and what "
-    "resembles them; of anything else it may give silence, or the wrong thing."
+    "What you describe, from files: convolutional and recurrent mask networks over whole clips, both ways in time, "
+    "that compare what they hear with a sentence and with all else that they know. They know the sounds that they "
+    "learned from and what resembles them; of anything else they may give silence, or the wrong thing."
 )
 FRAMES = 171 * STUDIO_SPREAD
 """Of a clip: 5.1 s."""
@@ -70,7 +70,7 @@ def card_of(
     spectrum, segment = (1, 2, STUDIO_BANDS.bins, frames), (frames - 1) * STUDIO_HOP
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
-        name=name, version="0.4.0", task="query", kind="stft-clip", description=DESCRIPTION, licence="Apache-2.0",
+        name=name, version="0.5.0", task="query", kind="stft-clip", description=DESCRIPTION, licence="Apache-2.0",
         sample_rates=SAMPLE_RATES, channels=1, analysis_samples=STUDIO_FFT, frame_hop_samples=STUDIO_HOP,
         segment_samples=segment, hop_samples=min(HOP_FRAMES, frames - 1) * STUDIO_HOP, latency_samples=segment,
         stems=("query",), residual="rest",

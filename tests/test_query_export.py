@@ -24,10 +24,9 @@ from bridge.separate import FileSeparator
 from bridge.text_encoder import TextEncoder
 from export import audiosep, query_live, query_reference, query_studio, text_reference
 from export.audiosep import import_audiosep, load_audiosep
-from export.cards import write_card
 from export.clap import import_clap, load_clap
 from export.parity import Parity
-from export.query import check_int8, check_live, write_query
+from export.query import check_int8, check_live, reference_of, write_query
 from models.query.bert import ROBERTA, TextSize, published_names
 from models.query.bert import TextEncoder as TextNetwork
 from models.query.context import Context
@@ -37,7 +36,7 @@ from models.query.training import LiveTask, load_trained
 from streaming.errors import ModelError
 from streaming.session import OnnxModel, read_card
 
-SMALL = Size(channels=(3, 4, 6), memory=5, width=7, hidden=16, listeners=2)
+SMALL = Size((3, 4, 6), memory=5, width=7, hidden=16, dual_paths=1, layers=2, path=4, band_memory=6)
 
 
 @pytest.fixture(autouse=True)
@@ -78,13 +77,14 @@ def test_live_equals_the_reference_and_does_what_its_card_says(
     card = read_card(file)
     assert (card.latency_samples, card.sample_rates[0]) == (768, 44100)  # 17.4 ms
     assert card.precision == "int8"
-    assert check_int8(network, file).value == pytest.approx(rows[-1].value)
+    truth = reference_of(network)
+    assert check_int8(file, truth).value == pytest.approx(rows[-1].value)
     exact = tmp_path / "exact.onnx"
     query_live.export_graph(network, exact)
     card = replace(card, precision="fp32")
-    assert all_hold(check_live(network, exact, card))
+    assert all_hold(check_live(network, exact, card, truth))
     monkeypatch.setattr(query_reference, "EPSILON", 1e-2)  # a reference that differs is noticed
-    assert not all_hold(check_live(network, exact, card))
+    assert not all_hold(check_live(network, exact, card, reference_of(network)))
 
 
 @pytest.mark.parametrize("known", [0, 5])
@@ -93,16 +93,20 @@ def test_studio_equals_the_reference_and_does_what_its_card_says(
 ) -> None:
     file = tmp_path / "query-studio.onnx"
     network = shaken(StudioQuery(replace(SMALL, memory=6, known=known)))
+    compare, short = query_studio.against_reference, []
+
+    def kept(network: StudioQuery, model: OnnxModel) -> Parity:
+        short.append(model)
+        return compare(network, model)
+
+    monkeypatch.setattr(query_studio, "against_reference", kept)
     rows = write_query(network, file, "query-studio", (), "minilm")
     assert all_hold(rows), rows
     assert {finding.what for finding in check_model(file)} >= {"query", "sound", "latency"}
     card = read_card(file)
     assert (card.sample_rates[0], card.segment_samples, card.hop_samples) == (32000, 163840, 128000)
-    short = tmp_path / "short.onnx"
-    query_studio.export_graph(network, short, query_studio.SHORT)
-    write_card(short, query_studio.card_of(network, "short", (), "minilm", query_studio.SHORT))
     monkeypatch.setattr(query_reference, "EPSILON", 1e-2)  # a reference that differs is noticed
-    assert not query_studio.against_reference(network, OnnxModel.open(short)).holds
+    assert not compare(network, short[0]).holds
 
 
 RESUNET = (4, 8, 8, 12, 12, 12)
@@ -111,7 +115,7 @@ RESUNET = (4, 8, 8, 12, 12, 12)
 def test_the_live_file_that_ships_is_its_checkpoint() -> None:
     shipped, trained = find_model("query-live"), load_trained(find_checkpoint("query-live"))
     assert isinstance(trained.task, LiveTask)
-    assert check_int8(trained.task.network, shipped).value > 40
+    assert check_int8(shipped, reference_of(trained.task.network)).value > 40
     assert tuple(trained.sources) == read_card(shipped).training
 
 

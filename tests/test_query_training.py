@@ -64,6 +64,8 @@ from streaming.errors import AudioError, ModelError, RequestError
 from tests.command_line import run
 
 ONE = Size((3, 4, 6), 6, 7, 16, 1)
+BOTH = replace(ONE, dual_paths=1, layers=2, path=4, band_memory=6)
+"""Of either kind one."""
 
 SHARED = default_data()
 FONT = "/usr/share/sounds/sf2/TimGM6mb.sf2"
@@ -388,7 +390,7 @@ def test_hops_are_taken_apart_and_put_together(hops: int) -> None:
 
 def test_masks_hear_no_future_and_what_training_sees_is_what_is_live() -> None:
     torch.manual_seed(0)
-    network = LiveQuery(Size((3, 4, 6), 5, 7, 16)).eval()
+    network = LiveQuery(BOTH).eval()
     frames, words = (
         torch.rand(2, 27, MEASURED, LIVE_BANDS.count),
         torch.nn.functional.normalize(torch.randn(4, 384), dim=-1),
@@ -653,7 +655,7 @@ def stirred(context: Context) -> Context:
 
 def test_films_that_are_changed_say_what_was_to_be_said() -> None:
     torch.manual_seed(0)
-    network = StudioQuery(replace(ONE, listeners=2, known=5)).eval()
+    network = StudioQuery(replace(BOTH, known=5)).eval()
     assert network.context is not None
     context = stirred(network.context)
     power = torch.rand(2, 31, STUDIO_BANDS.count)
@@ -703,7 +705,7 @@ def test_what_is_remembered_of_a_stream_is_what_it_held() -> None:
 
 def test_a_live_context_hears_no_future() -> None:
     torch.manual_seed(0)
-    network = LiveQuery(replace(ONE, known=5)).eval()
+    network = LiveQuery(replace(BOTH, known=5)).eval()
     assert network.context is not None
     stirred(network.context)
     frames = torch.rand(2, 27, MEASURED, LIVE_BANDS.count)
@@ -721,7 +723,7 @@ def test_a_live_context_hears_no_future() -> None:
 @pytest.mark.parametrize("kind", ["live", "studio"])
 def test_a_context_is_fitted_on_what_is_new(kind: Kind, judged: Pool, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    task, captions = make_task(kind, replace(ONE, listeners=2)).eval(), embed(fake)
+    task, captions = make_task(kind, BOTH).eval(), embed(fake)
     judged.places.append(replace(judged.places[0], source=JUDGES_ALONE[0]))
     rng = np.random.default_rng(0)
     for stem in ("drums", "bass", "other"):

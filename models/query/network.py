@@ -1,19 +1,26 @@
-"""The networks that are told in words what to keep: U-Nets over bands of frames, and words that they are compared with.
+"""The networks that are told in words what to keep: listeners of two kinds, and words that what they hear is compared
+with.
 
 ::
 
-    levels ─ bands ─ conv ─ all ──┬─ 1/2 ──┬─ 1/4 ──┬─ 1/8 ──┬─ 1/16 ─ + GRU ─┐
-                                  │        │        │        │                │
-                            Up ─ all <─── 1/2 <─── 1/4 <─── 1/8 <─────────────┘
-                             │
-                what is heard in each band, 96 numbers ─ · ─ film ─ sigmoid ─ mask
-                                                          │
-                                embedding of the words ─ Condition
+    U-Net:     levels ─ bands ─ conv ─ all ──┬─ 1/2 ──┬─ 1/4 ──┬─ 1/8 ──┬─ 1/16 ─ + GRU ─┐
+                                             │        │        │        │                │
+                                       Up ─ all <─── 1/2 <─── 1/4 <─── 1/8 <─────────────┘
+                                        │
+                                        ├─ what is heard in each band, 96 numbers ─ · ─ film ─┐
+                                        │                                           │        mean ─ sigmoid ─ mask
+    dual path: levels ─ bands ─ conv ─ GRU over bands ─ GRU over time ─ ...         │         │
+                                        │                                           │         │
+                                        └─ what is heard in each band, 96 numbers ─ · ─ film ─┘
+                                                                                    │
+                                                          embedding of the words ─ Condition
 
 Convolutions share their weights over frequency, and so a sound that is higher or lower than those that training knew
 is still the same sound: a recurrent network over whole spectra learned training sounds by heart and took the wrong one
 of two in every fifth new mixture. 64 bands are enough: masks of that grain that know the answer reach 16 dB on the
-mixtures that `evaluation` makes.
+mixtures that `evaluation` makes. So does the dual-path network, all of whose bands have the same weights; a seventh of
+a U-Net's size, it hears as well. The two take different sounds for what they are not, and their mean is right where
+either is sure.
 
 The words come last, as a product with what is heard in each band: what is heard is then computed once for all that is
 asked of it, and a training can ask every mixture for everything in it and for thirty things that are not at no cost.
@@ -28,7 +35,7 @@ is computed once a query, outside the graph, and fed to every run.
 
 Sources: U-Nets over frames, Tan and Wang, "A Convolutional Recurrent Neural Network for Real-Time Speech Enhancement",
 Interspeech 2018; pixels compared with the embeddings of words, Li et al., "Language-driven Semantic Segmentation",
-ICLR 2022.
+ICLR 2022. Dual paths, Luo and Yu, "Music Source Separation with Band-split RNN", IEEE/ACM TASLP 2023.
 """
 
 from collections.abc import Sequence
@@ -152,13 +159,19 @@ class Size:
     hidden: int = 256
     """Width of the condition network."""
     listeners: int = 1
-    """Networks that are averaged: a tenth of a dB each, at the cost of each."""
+    """U-Nets that are averaged: a tenth of a dB each, at the cost of each."""
+    dual_paths: int = 0
+    """Networks of that kind that are averaged with them."""
+    layers: int = 3
+    """Of a dual-path network, and its channels, and the memory of a band: half of it each way where it hears both."""
+    path: int = 48
+    band_memory: int = 64
     known: int = 0
     """Classes that what is asked for is set against (`context`); 0 if it is not."""
 
 
-LIVE_SIZE = Size(channels=(32, 48, 64, 96, 128))
-STUDIO_SIZE = Size(listeners=2)
+LIVE_SIZE = Size(channels=(32, 48, 64, 96, 128), dual_paths=1)
+STUDIO_SIZE = Size(listeners=2, dual_paths=1)
 
 
 @dataclass(frozen=True)
@@ -296,9 +309,32 @@ class Listener(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self.enter = nn.BatchNorm1d(shape.described * shape.bands, momentum=MOMENTUM)
+        self.condition = Condition(shape.size.hidden, shape.film)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """What is described ``(M, T, described, bands)`` to what is heard ``(M, T, bands, width)``."""
+        raise NotImplementedError
+
+    def compared(self, heard: Tensor, film: Tensor) -> Tensor:
+        """What is heard ``(M, T, bands, width)`` and ``(Q, film)`` to masks before the sigmoid ``(M, T, bands, Q)``."""
+        weight, offset = film.split([self.shape.size.width, self.shape.bands], dim=1)
+        masks: Tensor = heard @ weight.t() * self.shape.size.width**-0.5 + offset.t()
+        return masks
+
+    def entered(self, seen: Tensor) -> Tensor:
+        """What is described, of even level, some bands of it hidden in a training: ``(M, described, T, bands)``."""
+        even: Tensor = self.enter(seen.flatten(2).flatten(0, 1)).view_as(seen).transpose(1, 2)
+        return even * _some_bands(len(even), self.shape.bands, even.device) if self.training else even
+
+
+class UNet(Listener):
+    """Convolutions to fewer bands and up again, and in between a memory of it all."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
         size, both_ways = shape.size, shape.both_ways
         channels, widest = size.channels, size.channels[-1] * shape.top
-        self.enter = nn.BatchNorm1d(shape.described * shape.bands, momentum=MOMENTUM)
         self.first = BandConv(shape.described, channels[0], both_ways)
         pairs = list(pairwise(channels))
         self.down = nn.ModuleList(Down(below, above, both_ways) for below, above in pairs)
@@ -308,14 +344,9 @@ class Listener(nn.Module):
         self.out = nn.Linear(size.memory, widest)
         self.up = nn.ModuleList(Up(above, below, both_ways) for below, above in reversed(pairs))
         self.leave = nn.Conv2d(channels[0], size.width, 1)
-        self.condition = Condition(size.hidden, shape.film)
 
     def forward(self, seen: Tensor) -> Tensor:
-        """What is described ``(M, T, described, bands)`` to what is heard ``(M, T, bands, width)``."""
-        x = self.enter(seen.flatten(2).flatten(0, 1)).view_as(seen).transpose(1, 2)
-        if self.training:
-            x = x * _some_bands(len(x), self.shape.bands, x.device)
-        x = F.relu(self.first(x))
+        x = F.relu(self.first(self.entered(seen)))
         across = [x]
         for down in self.down:
             across.append(x := F.dropout2d(down(x), CHANNEL_DROPOUT, self.training))
@@ -325,18 +356,48 @@ class Listener(nn.Module):
             x = up(x, across.pop())
         return F.relu(self.leave(x)).permute(0, 2, 3, 1)
 
-    def compared(self, heard: Tensor, film: Tensor) -> Tensor:
-        """What is heard ``(M, T, bands, width)`` and ``(Q, film)`` to masks before the sigmoid ``(M, T, bands, Q)``."""
-        weight, offset = film.split([self.shape.size.width, self.shape.bands], dim=1)
-        masks: Tensor = heard @ weight.t() * self.shape.size.width**-0.5 + offset.t()
-        return masks
-
     def _remembered(self, x: Tensor) -> Tensor:
         looks = F.dropout(x.transpose(1, 2).flatten(2), DROPOUT, self.training)
         held = run_gru(self.memory, F.relu(self.into(looks)))
         out = self.out(F.dropout(held, DROPOUT, self.training))
         placed: Tensor = out.unflatten(2, (-1, x.shape[-1])).transpose(1, 2)
         return placed
+
+
+class RecurrentPath(nn.Module):
+    """``(N, steps, channels)``: a GRU from step to step, and a way around."""
+
+    def __init__(self, channels: int, memory: int, both_ways: bool) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels, momentum=MOMENTUM)
+        each = memory // 2 if both_ways else memory
+        self.gru = nn.GRU(channels, each, batch_first=True, bidirectional=both_ways)
+        self.out = nn.Linear(memory, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm(x.flatten(0, 1)).view_as(x)
+        told: Tensor = self.out(F.dropout(run_gru(self.gru, normed), DROPOUT, self.training))
+        return x + told
+
+
+class DualPath(Listener):
+    """What the bands tell each other, both ways, and what each remembers, in turns; all bands with the same weights."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        size, both_ways = shape.size, shape.both_ways
+        self.first = BandConv(shape.described, size.path, both_ways)
+        self.across = nn.ModuleList(RecurrentPath(size.path, size.band_memory, True) for _ in range(size.layers))
+        self.along = nn.ModuleList(RecurrentPath(size.path, size.band_memory, both_ways) for _ in range(size.layers))
+        self.leave = nn.Linear(size.path, size.width)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        x = F.relu(self.first(self.entered(seen))).permute(0, 2, 3, 1)  # (M, T, bands, path)
+        mixtures, looks, bands = x.shape[:3]
+        for across, along in zip(self.across, self.along, strict=True):
+            x = across(x.flatten(0, 1)).unflatten(0, (mixtures, looks))
+            x = along(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (mixtures, bands)).transpose(1, 2)
+        return F.relu(self.leave(x))
 
 
 def _some_bands(mixtures: int, bands: int, device: torch.device) -> Tensor:
@@ -353,7 +414,8 @@ class BandQuery(nn.Module):
     def __init__(self, size: Size, bands: int, both_ways: bool) -> None:
         super().__init__()
         self.shape = Shape(size, bands, both_ways)
-        self.listeners = nn.ModuleList(Listener(self.shape) for _ in range(size.listeners))
+        kinds = [UNet] * size.listeners + [DualPath] * size.dual_paths
+        self.listeners = nn.ModuleList(kind(self.shape) for kind in kinds)
         self.context = Context(size.known, self.films) if size.known else None
 
     @property
@@ -363,7 +425,7 @@ class BandQuery(nn.Module):
     @property
     def films(self) -> int:
         """Numbers that all of them are told."""
-        return self.size.listeners * self.shape.film
+        return len(self.listeners) * self.shape.film
 
     def each(self) -> list[Listener]:
         return [listener for listener in self.listeners if isinstance(listener, Listener)]
@@ -474,4 +536,4 @@ class StudioQuery(BandQuery):
         change = context.change(self._facts(context, heard, power, film)[0])
         told = film * change.gain[:, None] - change.rivals @ context.known
         offset = F.pad(change.offset[:, None].expand(-1, self.shape.bands), (self.size.width, 0))
-        return told + offset.repeat(1, self.size.listeners)
+        return told + offset.repeat(1, len(self.listeners))
