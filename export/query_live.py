@@ -1,7 +1,7 @@
 """query-live as an ONNX graph that takes one hop: kind ``stft-hop``, with the film as an input.
 
 The BatchNorms are folded into the convolutions before them and the GRU cell is plain products, as in `separator`. The
-graph remembers what went into each convolution at the two looks before, and the GRU's output. `SPREAD` sequences of
+graph remembers what went into each convolution at the two looks before, and the GRUs' outputs. `SPREAD` sequences of
 looks take turns, and each has states of its own. So has what a context remembers of the stream. The levels of the
 bands of the last hops are a state of them all. (One state for each thing: taken out of one array and put back, they
 cost a tenth of the hop.)

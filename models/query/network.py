@@ -18,7 +18,7 @@ with.
 Convolutions share their weights over frequency, and so a sound that is higher or lower than those that training knew
 is still the same sound: a recurrent network over whole spectra learned training sounds by heart and took the wrong one
 of two in every fifth new mixture. 64 bands are enough: masks of that grain that know the answer reach 16 dB on the
-mixtures that `evaluation` makes. So does the dual-path network, all of whose bands have the same weights; a seventh of
+mixtures that `evaluation` makes. So does the dual-path network, all of whose bands have the same weights; a fifth of
 a U-Net's size, it hears as well. The two take different sounds for what they are not, and their mean is right where
 either is sure.
 
