@@ -202,18 +202,25 @@ class UNetStep(ListenerStep):
         return F.relu(self.leave(x)).view(self.shape.size.width, self.shape.bands).t()
 
 
-class Across(nn.Module):
-    """A `RecurrentPath` over the bands of one hop ``(bands, C)``, its norm folded in."""
+def without_norm(trained: RecurrentPath) -> nn.GRU:
+    """Its GRU, the norm before it folded in."""
+    gain, shift = affine(trained.norm)
+    gru = deepcopy(trained.gru)
+    with torch.no_grad():
+        for name, weight in gru.named_parameters():
+            if name.startswith("weight_ih"):
+                gru.get_parameter(name.replace("weight", "bias")).add_(weight @ shift)
+                weight.mul_(gain)
+    return gru
 
-    def __init__(self, trained: RecurrentPath) -> None:
+
+class Across(nn.Module):
+    """A `RecurrentPath` over the bands of one hop ``(bands, C)``."""
+
+    def __init__(self, trained: nn.Module) -> None:
         super().__init__()
-        gain, shift = affine(trained.norm)
-        self.gru, self.out = deepcopy(trained.gru), trained.out
-        weights = dict(self.gru.named_parameters())
-        with torch.no_grad():
-            for way in ("l0", "l0_reverse"):
-                weights[f"bias_ih_{way}"].add_(weights[f"weight_ih_{way}"] @ shift)
-                weights[f"weight_ih_{way}"].mul_(gain)
+        assert isinstance(trained, RecurrentPath)
+        self.gru, self.out = without_norm(trained), trained.out
 
     def forward(self, x: Tensor) -> Tensor:
         told: Tensor = self.out(self.gru(x[None])[0][0])
@@ -221,14 +228,13 @@ class Across(nn.Module):
 
 
 class Along(nn.Module):
-    """A `RecurrentPath` from hop to hop at one of them ``(bands, C)``, its norm folded in."""
+    """A `RecurrentPath` from hop to hop at one of them ``(bands, C)``."""
 
-    def __init__(self, trained: RecurrentPath) -> None:
+    def __init__(self, trained: nn.Module) -> None:
         super().__init__()
-        gain, shift = affine(trained.norm)
-        gru = dict(trained.gru.named_parameters())
-        weight = gru["weight_ih_l0"]
-        self.inward = product(weight * gain, gru["bias_ih_l0"] + weight @ shift)
+        assert isinstance(trained, RecurrentPath)
+        gru = dict(without_norm(trained).named_parameters())
+        self.inward = product(gru["weight_ih_l0"], gru["bias_ih_l0"])
         self.back = product(gru["weight_hh_l0"], gru["bias_hh_l0"])
         self.out = trained.out
 
@@ -245,8 +251,8 @@ class DualPathStep(ListenerStep):
 
     def __init__(self, trained: DualPath) -> None:
         super().__init__(trained)
-        self.across = nn.ModuleList(Across(path) for path in trained.across if isinstance(path, RecurrentPath))
-        self.along = nn.ModuleList(Along(path) for path in trained.along if isinstance(path, RecurrentPath))
+        self.across = nn.ModuleList(Across(path) for path in trained.across)
+        self.along = nn.ModuleList(Along(path) for path in trained.along)
         self.leave = trained.leave
 
     def remembered(self) -> Iterator[tuple[int, ...]]:
