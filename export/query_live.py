@@ -1,5 +1,8 @@
 """query-live as an ONNX graph that takes one hop: kind ``stft-hop``, with the film as an input.
 
+One hop is one listener's and the next is the other's: each a graph of its own, and an ``If`` of the whole runs one of
+them.
+
 The BatchNorms are folded into the convolutions before them and the GRU cell is plain products, as in `separator`. The
 graph remembers what went into each convolution at the two looks before, and the GRUs' outputs. `SPREAD` sequences of
 looks take turns, and each has states of its own. So has what a context remembers of the stream. The levels of the
@@ -13,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import onnx
 import torch
@@ -26,6 +30,7 @@ from models.query.network import (
     KERNEL,
     LAG,
     LIVE_BANDS,
+    ROUND,
     SPREAD,
     WINDOWS,
     BandConv,
@@ -45,7 +50,7 @@ from models.separator.network import CHANNELS
 from streaming.card import Condition, ModelCard, Source, State
 from streaming.card import Tensor as CardTensor
 
-from .graph import write_graph
+from .graph import take_turns, write_graph
 from .separator import affine, gru_cell, product
 
 DESCRIPTION = (
@@ -144,15 +149,13 @@ class ListenerStep(nn.Module):
         """Shapes of what is, in the order in which it is read."""
         raise NotImplementedError
 
-    def forward(self, seen: Tensor, past: Past) -> Tensor:
-        """``(1, DESCRIBED, 1, bands)`` to what is heard ``(bands, width)``."""
-        raise NotImplementedError
+    def forward(self, seen: Tensor, *remembered: Tensor) -> tuple[Tensor, ...]:
+        """``(1, DESCRIBED, 1, bands)`` and all that is remembered to what is heard ``(bands, width)`` and that."""
+        past = Past(remembered)
+        return self.heard(seen, past), *past.kept
 
-    def said(self, heard: Tensor, film: Tensor) -> Tensor:
-        """That and ``(Q, film)`` to ``(bands, Q)``, before the sigmoid."""
-        weight, offset = film.split([self.shape.size.width, self.shape.bands], dim=1)
-        said: Tensor = heard @ (weight * self.shape.size.width**-0.5).t() + offset.t()
-        return said
+    def heard(self, seen: Tensor, past: Past) -> Tensor:
+        raise NotImplementedError
 
     def entered(self, seen: Tensor, past: Past) -> Tensor:
         """``(1, DESCRIBED, 1, bands)`` to what leaves the first convolution ``(1, C, 1, bands)``."""
@@ -187,7 +190,7 @@ class UNetStep(ListenerStep):
         yield (1, self.shape.size.memory)
         yield from (looks(self.shape, width, level) for level, width in reversed(list(enumerate(channels[:-1]))))
 
-    def forward(self, seen: Tensor, past: Past) -> Tensor:
+    def heard(self, seen: Tensor, past: Past) -> Tensor:
         x = self.entered(seen, past)
         across = [x]
         for down in self.down:
@@ -261,7 +264,7 @@ class DualPathStep(ListenerStep):
         yield looks(self.shape, self.shape.described)
         yield from [(bands, size.band_memory)] * size.layers
 
-    def forward(self, seen: Tensor, past: Past) -> Tensor:
+    def heard(self, seen: Tensor, past: Past) -> Tensor:
         x = self.entered(seen, past).view(self.shape.size.path, self.shape.bands).t()
         for across, along in zip(self.across, self.along, strict=True):
             x = along(across(x), past)
@@ -277,79 +280,100 @@ def step_of(listener: nn.Module) -> ListenerStep:
 
 
 class LiveStep(nn.Module):
-    """One frame through the trained network."""
+    """One frame through the trained network at one of the hops of a round: a listener, and what the other heard."""
 
     pooling: Tensor
     of_bin: Tensor
     of_part: Tensor
 
-    def __init__(self, network: LiveQuery) -> None:
+    def __init__(self, network: LiveQuery, hop: int) -> None:
         super().__init__()
-        self.film, self.context, self.alike = network.shape.film, network.context, network.alike
+        self.film, self.width, self.context = network.shape.film, network.size.width, network.context
+        self.alike, self.weights = network.alike, network.weights(hop)
+        self.turn = hop % len(network.listeners)
+        self.listener = step_of(network.listeners[self.turn])
+        self.names = [state.input for state in states_of(network)]
         self.register_buffer("pooling", LIVE_BANDS.pooling())
         self.register_buffer("of_bin", torch.tensor(LIVE_BANDS.of_bin()))
         self.register_buffer("of_part", self.of_bin.repeat_interleave(2))
-        self.listeners = nn.ModuleList(step_of(listener) for listener in network.listeners)
 
-    def remembered(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of what listeners remember of their looks, and what the context does if there is one."""
-        looks = [shape for step in self._steps() for shape in step.remembered()]
-        of_looks = {f"looks_{i}": shape for i, shape in enumerate(looks)}
-        if self.context is None:
-            return of_looks
-        return of_looks | {k: tuple(v.shape) for k, v in self.context.nothing(AT_ONCE)._asdict().items()}
-
-    def forward(self, spectrum: Tensor, film: Tensor, levels: Tensor, *remembered: Tensor) -> tuple[Tensor, ...]:
-        """``(1, 2, bins, 2)``, ``(Q, films)``, levels ``(1, LAG, bands)`` and all that is `remembered` to ``(1, Q, 2,
-        bins, 2)`` and the next of these."""
-        past = Past(remembered)
+    def forward(self, spectrum: Tensor, film: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """``(1, 2, bins, 2)``, ``(Q, films)`` and all states to ``(1, Q, 2, bins, 2)`` and the next of these."""
+        past = dict(zip(self.names, states, strict=True))
+        now = dict(past)
         mid_side = (MID_SIDE @ spectrum.view(CHANNELS, -1)).view(1, CHANNELS, 1, -1, 2)
         frame = measured(mid_side.square().sum(-1), self.pooling, self.of_bin)  # (1, 1, MEASURED, bands)
         both = power_of(frame)[:, 0]
-        seen = described_after(levels[:, :1], frame).transpose(1, 2)
-        heard = [step(seen, past) for step in self._steps()]
+        now[LEVELS] = torch.cat([past[LEVELS][:, 1:], both[:, None]], dim=1)
+        seen = described_after(past[LEVELS][:, :1], frame).transpose(1, 2)
+        looks = [name for name in self.names if name.startswith(f"{LOOKS}{self.turn}_")]
+        now[f"{HEARD}{self.turn}"], *after = self.listener(seen, *(past[name] for name in looks))
+        now |= dict(zip(looks, after, strict=True))
+        heard = [now[f"{HEARD}{i}"] for i in range(len(self.weights))]
         said = self._said(heard, film)
         if self.context is not None:
             known, alike = self._said(heard, self.context.known), self.alike(film, self.context.known)
-            everything, memory = torch.cat([said, known], dim=1), Memory(*(past.next() for _ in Memory._fields))
+            everything, memory = torch.cat([said, known], dim=1), Memory(*(past[name] for name in Memory._fields))
             facts, memory = self.context.remember(everything, both, film, memory, alike)
             said = self.context.change(facts).of(said, known)
-            past.kept += memory
+            now |= memory._asdict()
         masks = torch.sigmoid(said).index_select(0, self.of_part).t()  # rows are copied as one
         stems = spectrum[:, None] * masks.view(1, AT_ONCE, 1, -1, 2)
-        next_levels = torch.cat([levels[:, 1:], both[:, None]], dim=1)
-        return stems, next_levels, *past.kept
-
-    def _steps(self) -> list[ListenerStep]:
-        return [step for step in self.listeners if isinstance(step, ListenerStep)]
+        kept = (now[name].clone() if now[name] is past[name] else now[name] for name in self.names)
+        return stems, *kept
 
     def _said(self, heard: Sequence[Tensor], film: Tensor) -> Tensor:
-        """What all listeners say together ``(bands, Q)``."""
-        told = zip(self._steps(), heard, film.split(self.film, dim=1), strict=True)
-        first, *others = [step.said(x, words) for step, x, words in told]
-        return sum(others, first) / len(heard) if others else first
+        """What listeners say together ``(bands, Q)``, before the sigmoid."""
+        said: list[Tensor] = []
+        for x, counts, told in zip(heard, self.weights, film.split(self.film, dim=1), strict=True):
+            weight, offset = told.split([self.width, x.shape[0]], dim=1)
+            said.append(x @ (weight * (counts * self.width**-0.5)).t() + (offset * counts).t())
+        return sum(said[1:], said[0])
+
+
+LEVELS, HEARD, LOOKS = "levels", "heard_", "looks_"
+"""States of the levels of bands, of what each listener heard last, and of its looks."""
+
+
+def states_of(network: LiveQuery) -> tuple[State, ...]:
+    """All that is remembered from hop to hop, but for whose turn it is."""
+
+    def state(name: str, shape: Sequence[int], turns: int = 1) -> State:
+        return State(name, f"next_{name}", tuple(shape), turns)
+
+    bands, found = LIVE_BANDS.count, [state(LEVELS, (1, LAG, LIVE_BANDS.count))]
+    for i, listener in enumerate(network.each()):
+        found.append(state(f"{HEARD}{i}", (bands, network.size.width)))
+        shapes = step_of(listener).remembered()
+        found += [state(f"{LOOKS}{i}_{j}", shape, SPREAD) for j, shape in enumerate(shapes)]
+    if network.context is not None:
+        memory = network.context.nothing(AT_ONCE)._asdict()
+        found += [state(name, zeros.shape, SPREAD) for name, zeros in memory.items()]
+    return tuple(found)
 
 
 def of_memory(network: LiveQuery) -> list[str]:
-    """Names of the weights in and around the GRUs of U-Nets: a third of all, each met once a hop."""
-    layers = ("into", "inward", "back", "out")
-    return [f"listeners.{i}.{layer}.weight" for i in range(network.size.listeners) for layer in layers]
+    """Names of the weights in and around the GRUs of U-Nets: a third of all, each met once a round."""
+    hops = [hop for hop in range(ROUND) if isinstance(network.listeners[hop % len(network.listeners)], UNet)]
+    return [f"{hop}.listener.{layer}.weight" for hop in hops for layer in ("into", "inward", "back", "out")]
 
 
 def export_graph(network: LiveQuery, target: Path) -> None:
     """Write the fp32 graph with the condition's constants, without a card."""
-    step = LiveStep(network).eval()
+    states = states_of(network)
     film = torch.randn(AT_ONCE, network.films) * 0.1
-    states = _states(step)
     example = (torch.randn(1, CHANNELS, WINDOWS.bins, 2), film, *(torch.zeros(state.shape) for state in states))
     ins, outs = [state.input for state in states], [state.output for state in states]
-    write_graph(step, example, ("spectrum", "film", *ins), ("stems", *outs), target)
+    with TemporaryDirectory(dir=target.parent) as aside:
+        hops = [Path(aside) / f"{hop}.onnx" for hop in range(ROUND)]
+        for hop, file in enumerate(hops):
+            write_graph(LiveStep(network, hop).eval(), example, ("spectrum", "film", *ins), ("stems", *outs), file)
+        take_turns(hops[0], hops[1], TURN.input, TURN.output, target)
     add_constants(target, dict(zip(LAYERS, condition_layers(network), strict=True)))
 
 
-def _states(step: LiveStep) -> tuple[State, ...]:
-    levels = State("levels", "next_levels", (1, LAG, LIVE_BANDS.count))
-    return levels, *(State(name, f"next_{name}", shape, SPREAD) for name, shape in step.remembered().items())
+TURN = State("turn", "next_turn", (1,))
+"""0 at the first hop of a round, 1 at the second."""
 
 
 def condition_layers(network: BandQuery) -> Sequence[Tensor]:
@@ -377,10 +401,10 @@ def add_constants(target: Path, constants: dict[str, Tensor]) -> None:
 
 def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_encoder: str = "minilm") -> ModelCard:
     """The card, still without figures: `sidechop evaluate` adds them."""
-    bins, states = WINDOWS.bins, _states(LiveStep(network))
+    bins, states = WINDOWS.bins, (TURN, *states_of(network))
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
-        name=name, version="0.10.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
+        name=name, version="0.11.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
         sample_rates=(44100, 48000), channels=CHANNELS, hop_samples=WINDOWS.hop_samples,
         latency_samples=WINDOWS.latency_samples, analysis_samples=WINDOWS.analysis_samples,
         stems=("query",), residual="rest",

@@ -142,16 +142,35 @@ def _masks(w: Weights, seen: Array, embedding: Array, every: int, ahead: int, po
     listeners, turns = _listeners(w), range(min(every, len(seen)))
     heard = [[_heard(listener, seen[turn::every], ahead) for listener in listeners] for turn in turns]
     films = [_film(listener, embedding) for listener in listeners]
-    masks = np.zeros((len(seen), seen.shape[-1]))
-    if "context.known" in w and not ahead:
-        for turn in turns:
-            said = np.stack([_said(heard[turn], each) for each in _everything(w, films)], axis=1)
-            masks[turn::every] = _stream_in_context(w, said, films, power[turn::every])
-        return masks
+    if not ahead:
+        return _taking_turns(w, heard, films, power)
+    masks, equal = np.zeros((len(seen), seen.shape[-1])), np.full(len(listeners), 1 / len(listeners))
     if "context.known" in w:
         films = _in_context(w, heard[1], films, power[1::every])
     for turn in turns:
-        masks[turn::every] = sigmoid(_said(heard[turn], films))
+        masks[turn::every] = sigmoid(_said(heard[turn], films, equal))
+    return masks
+
+
+def _taking_turns(w: Weights, heard: Sequence[Sequence[Array]], films: Sequence[Array], power: Array) -> Array:
+    """Masks ``(T, bands)`` of networks of which one hears a frame and another the next.
+
+    ``heard`` holds by turn what each would hear of every frame, ``(width, looks, bands)``.
+    """
+    everything = _everything(w, films) if "context.known" in w else [films]
+    last = [np.zeros((len(x), power.shape[1])) for x in heard[0]]
+    said = np.zeros((len(power), len(everything), power.shape[1]))
+    for t in range(len(power)):
+        now = t % len(last)
+        last[now] = heard[t % len(heard)][now][:, t // len(heard)]
+        weights = np.array([(0.65 if i == now else 0.35) if len(last) == 2 else 1.0 for i in range(len(last))])
+        for n, each in enumerate(everything):
+            said[t, n] = _said([x[:, None] for x in last], each, weights)[0]
+    if "context.known" not in w:
+        return sigmoid(said[:, 0])
+    masks, every = np.zeros_like(power), len(heard)
+    for turn in range(every):
+        masks[turn::every] = _stream_in_context(w, said[turn::every], films, power[turn::every])
     return masks
 
 
@@ -160,11 +179,11 @@ def _everything(w: Weights, films: Sequence[Array]) -> list[Sequence[Array]]:
     return [films, *(np.split(row, len(films)) for row in np.asarray(w["context.known"], float))]
 
 
-def _said(heard: Sequence[Array], films: Sequence[Array]) -> Array:
+def _said(heard: Sequence[Array], films: Sequence[Array], weights: Array) -> Array:
     """What listeners hear, each ``(width, T, bands)``, and their films to masks before the sigmoid ``(T, bands)``."""
     width = len(heard[0])
     said = [np.tensordot(f[:width], x, axes=1) / np.sqrt(width) + f[width:] for x, f in zip(heard, films, strict=True)]
-    return np.asarray(np.mean(said, axis=0))
+    return np.asarray(np.tensordot(weights, said, axes=1))
 
 
 def _change(
@@ -197,7 +216,8 @@ def _change(
 def _in_context(w: Weights, heard: Sequence[Array], films: Sequence[Array], power: Array) -> list[Array]:
     """A query's films as a clip needs them: what its looks hold, and their power ``(T, bands)``."""
     everything = _everything(w, films)
-    said = np.array([_said(heard, each).ravel() for each in everything])
+    equal = np.ones(len(films)) / len(films)
+    said = np.array([_said(heard, each, equal).ravel() for each in everything])
     loud = np.sqrt(power).ravel() / np.sqrt(power).sum()
     mean = said @ loud
     middle = mean

@@ -65,12 +65,12 @@ def all_hold(rows: list[Parity]) -> bool:
     return bool(rows) and all(row.holds for row in rows)
 
 
-@pytest.mark.parametrize("known", [0, 5])
+@pytest.mark.parametrize(("known", "dual_paths"), [(0, 0), (5, 1)])  # one listener, and two that take turns
 def test_live_equals_the_reference_and_does_what_its_card_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int, dual_paths: int
 ) -> None:
     file = tmp_path / "query-live.onnx"
-    network = shaken(LiveQuery(replace(SMALL, known=known)))
+    network = shaken(LiveQuery(replace(SMALL, known=known, dual_paths=dual_paths)))
     rows = write_query(network, file, "query-live", (), "minilm")
     assert all_hold(rows), rows
     assert {finding.what for finding in check_model(file)} >= {"query", "sound", "latency"}

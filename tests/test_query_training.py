@@ -26,6 +26,7 @@ from models.query.evaluation import SNRS_DB, mixtures, noisy_speech, sdr, si_sdr
 from models.query.loss import heard_loss, leak_loss
 from models.query.mixing import Batch, Mixer, shares
 from models.query.network import (
+    FRESH,
     LIVE_BANDS,
     MEASURED,
     SPREAD,
@@ -403,8 +404,27 @@ def test_masks_hear_no_future_and_what_training_sees_is_what_is_live() -> None:
         changed[:, 20:] = 0
         assert torch.equal(network.every_hop(changed, film)[:, :20], masks[:, :20])
         assert (network.every_hop(changed, film)[:, 20:] - masks[:, 20:]).abs().max() > 1e-4
-        seen = described(frames[:, ::2], lag=1)[:, 1::2]  # as a training reads them
-        torch.testing.assert_close(network(seen, film), masks[:, 2::SPREAD])
+        unet, dual_path = (LiveQuery(size).eval() for size in (ONE, replace(BOTH, listeners=0)))
+        for alone, listener, words_to in zip((unet, dual_path), network.listeners, film.chunk(2, dim=1), strict=True):
+            alone.listeners[0].load_state_dict(listener.state_dict())
+            seen = described(frames[:, ::2], lag=1)[:, 1::2]  # as a training reads them
+            torch.testing.assert_close(alone(seen, words_to), alone.every_hop(frames, words_to)[:, 2::SPREAD])
+
+
+def test_of_two_one_hears_a_hop_and_what_the_other_heard_before_still_stands() -> None:
+    torch.manual_seed(0)
+    network = LiveQuery(BOTH).eval()
+    frames = torch.rand(2, 27, MEASURED, LIVE_BANDS.count)
+    film = network.condition(torch.nn.functional.normalize(torch.randn(4, 384), dim=-1))
+    with torch.no_grad():
+        masks = network.every_hop(frames, film)
+        each = [in_turn(said, 27) for said in network.apart(interleaved(described(frames)), film)]
+        for hop in range(1, 27):
+            fresh, held = each[hop % 2][:, hop], each[1 - hop % 2][:, hop - 1]
+            torch.testing.assert_close(masks[:, hop], torch.sigmoid(FRESH * fresh + (1 - FRESH) * held))
+        nothing = [torch.zeros(2, 1, LIVE_BANDS.count, network.size.width)] * 2
+        first = FRESH * each[0][:, :1] + (1 - FRESH) * network.said(nothing, film)[1]
+        torch.testing.assert_close(masks[:, :1], torch.sigmoid(first))
 
 
 @pytest.mark.parametrize("kind", ["live", "studio"])

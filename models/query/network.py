@@ -66,6 +66,10 @@ EMBEDDING = 384
 """MiniLM's."""
 KERNEL = 3
 """Looks that a convolution takes: this one and those before it, or one on either side."""
+ROUND = 2
+"""Hops of query-live in which each of its listeners has its turn."""
+FRESH = 0.65
+"""What the one of two listeners of query-live that hears this hop counts for; the other heard the hop before."""
 LAG = 2
 """Hops to the other frames that a moment is described by: what begins and what goes on."""
 MEASURED = 4
@@ -299,7 +303,8 @@ class Up(nn.Module):
         self.conv = BandConv(channels, channels, both_ways)
 
     def forward(self, x: Tensor, across: Tensor) -> Tensor:
-        risen = F.relu(self.norm(self.below(x).repeat_interleave(2, dim=-1) + self.across(across)))
+        twice = torch.stack([self.below(x)] * 2, dim=-1).flatten(-2)  # repeat_interleave is slow in onnxruntime
+        risen = F.relu(self.norm(twice + self.across(across)))
         return risen + F.relu(self.conv(risen))
 
 
@@ -467,36 +472,61 @@ class BandQuery(nn.Module):
 
 
 class LiveQuery(BandQuery):
-    """query-live."""
+    """query-live. Of two listeners one hears a hop and the other the next; what the other heard before still stands."""
 
     def __init__(self, size: Size | None = None) -> None:
         super().__init__(size or LIVE_SIZE, LIVE_BANDS.count, both_ways=False)
+        if len(self.listeners) > ROUND:
+            raise ValueError("two listeners at most take turns")
 
     def every_hop(self, measured: Tensor, film: Tensor) -> Tensor:
         """What is measured at every hop ``(M, T, MEASURED, bands)`` and films to masks as they are live
         ``(M, T, bands, Q)``."""
         if self.context is None:
-            return in_turn(self(interleaved(described(measured)), film), measured.shape[1])
-        masks = []
-        for stream in measured.split(1):
-            for turn in range(SPREAD):
-                facts, said = self.facts(self.context, stream, film, turn)
-                now = self.context.change(facts).of(said[..., : len(film)], said[..., len(film) :])
-                masks.append(torch.sigmoid(now))
-        return in_turn(torch.stack(masks), measured.shape[1])
+            return torch.sigmoid(self.said_live(measured, film))
+        return torch.stack([self._in_context(self.context, stream, film) for stream in measured.split(1)])
 
     def facts(self, context: Context, measured: Tensor, film: Tensor, turn: int = 0) -> tuple[Facts, Tensor]:
         """Of one of the sequences of looks of one stream ``(1, T, MEASURED, bands)``, which remember each for itself:
         what the context judges by at every look, and what is said of queries and classes ``(looks, bands, Q + C)``."""
-        of_turn = slice(turn, turn + 1)
-        heard = self.heard(interleaved(described(measured))[of_turn])
-        said = self.together(heard, torch.cat([film, context.known]))[0]
+        said = self.said_live(measured, torch.cat([film, context.known]))[0, turn::SPREAD]
+        return self._facts(context, said, power_of(measured)[0, turn::SPREAD], film), said
+
+    def _facts(self, context: Context, said: Tensor, power: Tensor, film: Tensor) -> Facts:
         memory, alike, facts = context.nothing(len(film)), self.alike(film, context.known), []
-        for look, level in zip(said, interleaved(power_of(measured))[turn], strict=True):
+        for look, level in zip(said, power, strict=True):
             fact, memory = context.remember(look, level[None], film, memory, alike)
             facts.append(fact)
         asked, known, together, _ = (torch.stack(each) for each in zip(*facts, strict=True))
-        return Facts(asked, known, together, alike), said
+        return Facts(asked, known, together, alike)
+
+    def _in_context(self, context: Context, stream: Tensor, film: Tensor) -> Tensor:
+        """Masks of one stream ``(T, bands, Q)``."""
+        said, power = self.said_live(stream, torch.cat([film, context.known]))[0], power_of(stream)[0]
+        asked, known = said.split([len(film), len(context.known)], dim=-1)
+        masks = torch.empty_like(asked)
+        for look in (slice(turn, None, SPREAD) for turn in range(min(SPREAD, len(said)))):
+            change = context.change(self._facts(context, said[look], power[look], film))
+            masks[look] = torch.sigmoid(change.of(asked[look], known[look]))
+        return masks
+
+    def said_live(self, measured: Tensor, film: Tensor) -> Tensor:
+        """Of streams, before the sigmoid, at every hop ``(M, T, bands, Q)``."""
+        hops, count = measured.shape[1], len(self.listeners)
+        sequences = interleaved(described(measured)).unflatten(0, (-1, SPREAD))
+        heard = []
+        for i, listener in enumerate(self.each()):
+            own = sequences[:, i::count]
+            fresh = in_turn(listener(own.flatten(0, 1)), -(-hops // count), own.shape[1])
+            heard.append(F.pad(fresh.repeat_interleave(count, dim=1), (0, 0, 0, 0, i, 0))[:, :hops])
+        counts = torch.tensor([self.weights(hop) for hop in range(hops)]).t()[..., None, None]
+        return torch.stack([said * count for said, count in zip(self.said(heard, film), counts, strict=True)]).sum(0)
+
+    def weights(self, hop: int) -> list[float]:
+        """What each listener counts for."""
+        if len(self.listeners) == 1:
+            return [1.0]
+        return [FRESH, 1 - FRESH] if hop % ROUND == 0 else [1 - FRESH, FRESH]
 
 
 class StudioQuery(BandQuery):

@@ -1,0 +1,76 @@
+"""GRUs as the one node of ONNX that they are: the exporter traces torch's step by step, half a minute for a clip."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+ORDER = [1, 0, 2]
+"""Gates of ONNX, update, reset and new, among torch's."""
+
+
+class OnnxGru(nn.Module):
+    """A `torch.nn.GRU` of one layer, batch first, from zero state, in an export: ``(batch, steps, width)`` to outputs.
+
+    Source: https://onnx.ai/onnx/operators/onnx__GRU.html, with ``linear_before_reset``, which is torch's.
+    """
+
+    inward: Tensor
+    back: Tensor
+    bias: Tensor
+
+    def __init__(self, gru: nn.GRU) -> None:
+        super().__init__()
+        assert gru.num_layers == 1
+        assert gru.batch_first
+        self.hidden, self.bidirectional = gru.hidden_size, gru.bidirectional
+        named = dict(gru.named_parameters())
+
+        def both(name: str) -> Tensor:
+            ways = ["l0", "l0_reverse"] if gru.bidirectional else ["l0"]
+            return torch.stack([self._ordered(named[f"{name}_{way}"].detach()) for way in ways])
+
+        self.register_buffer("inward", both("weight_ih"))
+        self.register_buffer("back", both("weight_hh"))
+        self.register_buffer("bias", torch.cat([both("bias_ih"), both("bias_hh")], dim=1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        batch, steps, _ = x.shape
+        ways = len(self.inward)
+        outputs: Tensor = torch.onnx.ops.symbolic(
+            "GRU",
+            (x.transpose(0, 1), self.inward, self.back, self.bias),
+            {
+                "hidden_size": self.hidden,
+                "direction": "bidirectional" if self.bidirectional else "forward",
+                "linear_before_reset": 1,
+            },
+            dtype=x.dtype,
+            shape=(steps, ways, batch, self.hidden),
+        )
+        in_rows: Tensor = outputs.permute(2, 0, 1, 3).flatten(2)
+        return in_rows, None
+
+    @staticmethod
+    def _ordered(gates: Tensor) -> Tensor:
+        ordered: Tensor = gates.unflatten(0, (3, -1))[ORDER].flatten(0, 1)
+        return ordered
+
+
+@contextmanager
+def onnx_grus(module: nn.Module) -> Iterator[None]:
+    """For as long as this lasts, its GRUs are nodes of ONNX: it can be exported, and not run."""
+    found = [
+        (part, name, child)
+        for part in module.modules()
+        for name, child in part.named_children()
+        if isinstance(child, nn.GRU)
+    ]
+    try:
+        for part, name, child in found:
+            setattr(part, name, OnnxGru(child))
+        yield
+    finally:
+        for part, name, child in found:
+            setattr(part, name, child)
