@@ -30,7 +30,7 @@ from .classes import classes
 from .context import Context, Facts
 from .evaluation import SECONDS, Mixture, mixtures, noisy_speech
 from .loss import EVENLY, heard_loss, leak_loss
-from .network import SPREAD, STUDIO_SPREAD, STUDIO_TURN
+from .network import ROUND, SPREAD, STUDIO_SPREAD, STUDIO_TURN
 from .pool import Pool
 from .sounds import JUDGES_ALONE, STEMS
 from .training import LiveTask, StudioTask, Task, load_trained, save, with_known
@@ -139,7 +139,7 @@ def calibrate(
         speech = count // SPOKEN
         asked = chain(_of_sounds(pool, captions, count), _of_speech(pool, captions, speech), _of_songs(songs, captions))
         total = count + speech + len(songs) * EXCERPTS
-        examples = [_example(ready, context, one) for one in track(asked, "mixtures", total)]
+        examples = [_example(ready, context, one, i) for i, one in enumerate(track(asked, "mixtures", total))]
     kinds = sorted({kind for example in examples for kind in example.kinds})
     folds = [set(np.random.default_rng(SEED).permutation(kinds)[i::FOLDS]) for i in range(FOLDS)]
     learned = partial(_fitted, context, examples, epochs=epochs, absent=absent, of_shape=SHAPE[task.kind])
@@ -209,7 +209,8 @@ def _asked(
     return Asked(of, kinds, words, sounds, torch.zeros(sounds.shape[1]) if rest is None else rest)
 
 
-def _example(task: Task, context: Context, asked: Asked) -> Example:
+def _example(task: Task, context: Context, asked: Asked, number: int) -> Example:
+    """As one mixture is heard: live at the hops of one listener or the other, in turn."""
     film, count = task.network.condition(asked.words), len(asked.sounds)
     sounds = torch.cat([asked.sounds, asked.rest[None]])
     if isinstance(task, StudioTask):
@@ -221,8 +222,9 @@ def _example(task: Task, context: Context, asked: Asked) -> Example:
         spectra = task.stft.analyse(sounds)  # in the centre: both channels are as one
         mid = spectra.sum(0)
         measured = task.measured(torch.stack([mid, torch.zeros_like(mid)])[None])
-        facts, said = task.network.facts(context, measured, film, SPREAD - 1)
-        looks = slice(SPREAD - 1, None, SPREAD)
+        turn = SPREAD - 1 - number // FOURTH % ROUND  # of all sorts of mixtures as many at either listener's hops
+        looks = slice(turn, None, SPREAD)
+        facts, said = task.network.facts(context, measured, film, turn)
     mix = spectra.sum(0)
     common = ((mix * spectra[:count].conj()).real @ task.pooling)[:, looks]
     wanted = (spectra[:count].abs().square() @ task.pooling)[:, looks].sum((1, 2))
