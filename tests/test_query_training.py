@@ -748,7 +748,7 @@ def test_a_context_is_fitted_on_what_is_new(kind: Kind, judged: Pool, tmp_path: 
     rng = np.random.default_rng(0)
     for stem in ("drums", "bass", "other"):
         soundfile.write(tmp_path / f"{stem}.flac", 0.1 * rng.standard_normal((5 * RATE, 2)), RATE)
-    ready, figures = calibrate(task, judged, captions, 0.12, SPOKEN, epochs=15, songs=[Song(tmp_path)])
+    ready, figures = calibrate(task, judged, captions, 0.12, SPOKEN, epochs=20, songs=[Song(tmp_path)])
     assert {place.source for place in judged.places} == {"here"}
     context = ready.network.context
     assert context is not None
