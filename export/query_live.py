@@ -155,6 +155,7 @@ class ListenerStep(nn.Module):
         return self.heard(seen, past), *past.kept
 
     def heard(self, seen: Tensor, past: Past) -> Tensor:
+        """What is heard alone; the rest goes from one past to the next."""
         raise NotImplementedError
 
     def entered(self, seen: Tensor, past: Past) -> Tensor:
@@ -306,9 +307,9 @@ class LiveStep(nn.Module):
         both = power_of(frame)[:, 0]
         now[LEVELS] = torch.cat([past[LEVELS][:, 1:], both[:, None]], dim=1)
         seen = described_after(past[LEVELS][:, :1], frame).transpose(1, 2)
-        looks = [name for name in self.names if name.startswith(f"{LOOKS}{self.turn}_")]
-        now[f"{HEARD}{self.turn}"], *after = self.listener(seen, *(past[name] for name in looks))
-        now |= dict(zip(looks, after, strict=True))
+        own = [name for name in self.names if name.startswith(f"{LOOKS}{self.turn}_")]
+        now[f"{HEARD}{self.turn}"], *after = self.listener(seen, *(past[name] for name in own))
+        now |= dict(zip(own, after, strict=True))
         heard = [now[f"{HEARD}{i}"] for i in range(len(self.weights))]
         said = self._said(heard, film)
         if self.context is not None:

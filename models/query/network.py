@@ -519,8 +519,8 @@ class LiveQuery(BandQuery):
             own = sequences[:, i::count]
             fresh = in_turn(listener(own.flatten(0, 1)), -(-hops // count), own.shape[1])
             heard.append(F.pad(fresh.repeat_interleave(count, dim=1), (0, 0, 0, 0, i, 0))[:, :hops])
-        counts = torch.tensor([self.weights(hop) for hop in range(hops)]).t()[..., None, None]
-        return torch.stack([said * count for said, count in zip(self.said(heard, film), counts, strict=True)]).sum(0)
+        weights = torch.tensor([self.weights(hop) for hop in range(hops)], device=film.device).t()[..., None, None]
+        return torch.stack([said * weight for said, weight in zip(self.said(heard, film), weights, strict=True)]).sum(0)
 
     def weights(self, hop: int) -> list[float]:
         """What each listener counts for."""
