@@ -11,7 +11,8 @@ ORDER = [1, 0, 2]
 
 
 class OnnxGru(nn.Module):
-    """A `torch.nn.GRU` of one layer, batch first, from zero state, in an export: ``(batch, steps, width)`` to outputs.
+    """A `torch.nn.GRU` of one layer, both ways, batch first, from zero state, in an export: ``(batch, steps, width)``
+    to outputs.
 
     Source: https://onnx.ai/onnx/operators/onnx__GRU.html, with ``linear_before_reset``, which is torch's.
     """
@@ -22,14 +23,13 @@ class OnnxGru(nn.Module):
 
     def __init__(self, gru: nn.GRU) -> None:
         super().__init__()
-        assert gru.num_layers == 1
-        assert gru.batch_first
-        self.hidden, self.bidirectional = gru.hidden_size, gru.bidirectional
+        assert (gru.num_layers, gru.batch_first, gru.bidirectional) == (1, True, True)
+        self.hidden, self.bidirectional = gru.hidden_size, True  # which `run_gru` asks
         named = dict(gru.named_parameters())
 
         def both(name: str) -> Tensor:
-            ways = ["l0", "l0_reverse"] if gru.bidirectional else ["l0"]
-            return torch.stack([self._ordered(named[f"{name}_{way}"].detach()) for way in ways])
+            gates = [named[f"{name}_{way}"].detach().unflatten(0, (3, -1)) for way in ("l0", "l0_reverse")]
+            return torch.stack([gate[ORDER].flatten(0, 1) for gate in gates])
 
         self.register_buffer("inward", both("weight_ih"))
         self.register_buffer("back", both("weight_hh"))
@@ -37,25 +37,15 @@ class OnnxGru(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         batch, steps, _ = x.shape
-        ways = len(self.inward)
         outputs: Tensor = torch.onnx.ops.symbolic(
             "GRU",
             (x.transpose(0, 1), self.inward, self.back, self.bias),
-            {
-                "hidden_size": self.hidden,
-                "direction": "bidirectional" if self.bidirectional else "forward",
-                "linear_before_reset": 1,
-            },
+            {"hidden_size": self.hidden, "direction": "bidirectional", "linear_before_reset": 1},
             dtype=x.dtype,
-            shape=(steps, ways, batch, self.hidden),
+            shape=(steps, 2, batch, self.hidden),
         )
         in_rows: Tensor = outputs.permute(2, 0, 1, 3).flatten(2)
         return in_rows, None
-
-    @staticmethod
-    def _ordered(gates: Tensor) -> Tensor:
-        ordered: Tensor = gates.unflatten(0, (3, -1))[ORDER].flatten(0, 1)
-        return ordered
 
 
 @contextmanager
