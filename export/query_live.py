@@ -203,7 +203,8 @@ class UNetStep(ListenerStep):
         x = F.relu(x + self.out(held).view(x.shape))
         for up in self.up:
             x = up(x, across.pop(), past)
-        return F.relu(self.leave(x)).view(self.shape.size.width, self.shape.bands).t()
+        # onnxruntime would fold a transpose that is a result into the product behind it, and give no result
+        return F.relu(self.leave(x).view(self.shape.size.width, self.shape.bands).t())
 
 
 def without_norm(trained: RecurrentPath) -> nn.GRU:

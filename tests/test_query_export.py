@@ -66,7 +66,7 @@ def all_hold(rows: list[Parity]) -> bool:
     return bool(rows) and all(row.holds for row in rows)
 
 
-@pytest.mark.parametrize(("known", "dual_paths"), [(0, 0), (5, 1)])  # one listener, and two that take turns
+@pytest.mark.parametrize(("known", "dual_paths"), [(0, 0), (0, 1), (5, 1)])  # one listener; two in turn
 def test_live_equals_the_reference_and_does_what_its_card_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int, dual_paths: int
 ) -> None:
