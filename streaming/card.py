@@ -49,25 +49,36 @@ GOOD = "clean"
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output. An input with ``constant`` set is always fed that number (a sample rate, a switch)."""
+    """An input or output. An input with ``constant`` set is always fed that number (a sample rate, a switch).
+
+    With ``turns`` the numbers of an input are nothing and its length is all: its one dimension, free and of its name,
+    is 1 in the first run, 2 in the next, and so on to ``turns``. Networks that take turns then lie in one file, under
+    an ``If``, and runtimes that are told the length beforehand open it as so many plain graphs.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: Literal["float32", "int64"] = "float32"
     constant: float | None = None
+    turns: int = 1
 
 
 @dataclass(frozen=True)
 class State:
     """What a hop hands to the next: the tensor ``output`` of one run is ``input`` of the next, zeros at first.
 
-    With ``turns`` it is that of the run so many later: so many sequences take turns, each with a state of its own.
+    With ``turns`` it is that of the run so many later: so many sequences take turns, each with a state of its own. Two
+    states may have one output, read after so many runs and after so many.
+
+    Attributes:
+        of: where networks take turns (`Tensor`), the turn of the only one that has this state; 0 if all have it.
     """
 
     input: str
     output: str
     shape: tuple[int, ...]
     turns: int = 1
+    of: int = 0
 
 
 @dataclass(frozen=True)
@@ -184,6 +195,11 @@ class ModelCard:
             raise CardError("analysis_samples", str(error)) from None
 
     @property
+    def turn(self) -> Tensor | None:
+        """The input whose length says whose turn it is."""
+        return next((tensor for tensor in self.inputs if tensor.turns > 1), None)
+
+    @property
     def outputs_heard(self) -> tuple[str, ...]:
         """The stems with the residual last, as users see them."""
         return (*self.stems, self.residual) if self.residual else self.stems
@@ -229,6 +245,10 @@ class ModelCard:
         for field, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
             for i, tensor in enumerate(tensors):
                 require(all(d > 0 for d in tensor.shape), f"{field}[{i}].shape", f"{tensor.shape} is not all positive")
+                turns, fits = tensor.turns, tensor.turns == 1 or (field == "inputs" and i > 0 and tensor.shape == (1,))
+                require(1 <= turns <= TURNS_MAX, f"{field}[{i}].turns", f"is {turns}, expected 1 to {TURNS_MAX}")
+                require(fits, f"{field}[{i}].turns", "is for an input of shape (1,) that is not the first")
+        require(sum(tensor.turns > 1 for tensor in self.inputs) < 2, "inputs", "name two that say whose turn it is")
         require(self.inputs[0].constant is None, "inputs[0].constant", "is set, but the first input takes the audio")
         first = self.inputs[0].name, self.outputs[0].name
         shapes = {tensor.name: tensor.shape for tensor in (*self.inputs, *self.outputs)}
@@ -236,13 +256,15 @@ class ModelCard:
             audio = state.input == first[0] or state.output == first[1]
             require(not audio, f"states[{i}]", f"names {first[0]!r} or {first[1]!r}, which carry the audio")
             require(1 <= state.turns <= TURNS_MAX, f"states[{i}].turns", f"is {state.turns}, expected 1 to {TURNS_MAX}")
+            most = self.turn.turns if self.turn else 0
+            require(0 <= state.of <= most, f"states[{i}].of", f"is {state.of}, but so many networks take turns: {most}")
             for name in (state.input, state.output):
                 shape = shapes.get(name, state.shape)
                 require(shape == state.shape, f"states[{i}].shape", f"is {state.shape}, but {name!r} is {shape}")
         carried = {state.input for state in self.states}
         for i, tensor in enumerate(self.inputs[1:], 1):
             told = self.condition is not None and tensor.name == self.condition.input
-            fed = tensor.name in carried or tensor.constant is not None or told
+            fed = tensor.name in carried or tensor.constant is not None or tensor.turns > 1 or told
             free = self.takes_clips or self.task not in ("separation", "enhancement", "query")
             require(fed or free, f"inputs[{i}]", f"{tensor.name!r} is neither a state nor a constant: what feeds it?")
         names = self.outputs_heard

@@ -1,6 +1,7 @@
 """An ONNX model with its card, opened, checked against each other and bound to fixed buffers.
 
-States ping-pong between two buffers, two for each that take turns, so that a run allocates nothing. One thread without
+What a run hands to a later one goes round twice as many buffers, so that a run allocates nothing. Networks that take
+turns are a session each: under an ``If`` at run time, a hop of theirs would take a tenth longer. One thread without
 spinning is right beside audio (a spinning pool steals the core from the callback); files may use more.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from .card import METADATA_KEY, ModelCard, State, Tensor, side_card
+from .card import METADATA_KEY, ModelCard, Tensor, side_card
 from .errors import CardError, ModelError
 
 _DTYPES: dict[str, Any] = {"float32": np.float32, "int64": np.int64}
@@ -35,7 +36,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _open_session(path: Path, threads: int, gpu: bool) -> Any:
+def _open_session(path: Path, threads: int, gpu: bool, lengths: Mapping[str, int] | None = None) -> Any:
     if not path.is_file():
         raise ModelError(f"{path}: no such model file; `sidechop models list` shows what there is")
     options = onnxruntime.SessionOptions()
@@ -44,6 +45,8 @@ def _open_session(path: Path, threads: int, gpu: bool) -> Any:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    for dimension, length in (lengths or {}).items():
+        options.add_free_dimension_override_by_name(dimension, length)
     providers = [*filter(GPU.__eq__, onnxruntime.get_available_providers() if gpu else ()), "CPUExecutionProvider"]
     try:
         return onnxruntime.InferenceSession(
@@ -102,12 +105,15 @@ def read_card(path: Path) -> ModelCard:
 class OnnxModel:
     """A model ready to run. ``inputs`` and ``outputs`` are the buffers of its first tensors, owned by the model."""
 
-    def __init__(self, card: ModelCard, session: Any) -> None:
+    def __init__(self, card: ModelCard, sessions: Sequence[Any]) -> None:
         self.card = card
-        self._session = session
+        self._sessions = sessions
         states = {s.input: s for s in card.states}
         self._buffers: dict[str, NDArray[Any]] = {}
-        self._states = [(s, [(self._allocate(s), self._allocate(s)) for _ in range(s.turns)]) for s in card.states]
+        self._rings: dict[str, list[NDArray[np.float32]]] = {}
+        for state in card.states:  # the longest way from output to input is the last
+            ring = self._rings.setdefault(state.output, [])
+            ring += [np.zeros(state.shape, np.float32) for _ in range(2 * state.turns - len(ring))]
         for tensor in card.inputs:
             if tensor.name not in states:
                 buffer = self._buffers[tensor.name] = self._allocate(tensor)
@@ -117,7 +123,8 @@ class OnnxModel:
         for tensor in card.outputs:
             if tensor.name not in unbound:
                 self._buffers[tensor.name] = self._allocate(tensor)
-        self._bindings = [self._bind(run) for run in range(2 * math.lcm(*(s.turns for s in card.states)))]
+        count = math.lcm(len(sessions), *map(len, self._rings.values()))
+        self._bindings = [(sessions[run % len(sessions)], self._bind(run)) for run in range(count)]
         self._runs = 0
         self.input: NDArray[np.float32] = self._buffers[card.inputs[0].name]
         """Write the audio of a run here."""
@@ -139,31 +146,39 @@ class OnnxModel:
         session = _open_session(path, threads, gpu)
         card = _card_of(path, session)
         _check_tensors(card, session)
-        return cls(card, session)
+        if (turn := card.turn) is None:
+            return cls(card, [session])
+        return cls(card, [_open_session(path, threads, gpu, {turn.name: 1 + i}) for i in range(turn.turns)])
 
     def twin(self) -> "OnnxModel":
         """Buffers and states of its own over the same weights: one for each channel that a mono network hears."""
-        return OnnxModel(self.card, self._session)
+        return OnnxModel(self.card, self._sessions)
 
     @staticmethod
-    def _allocate(tensor: Tensor | State) -> NDArray[Any]:
-        return np.zeros(tensor.shape, _DTYPES[tensor.dtype] if isinstance(tensor, Tensor) else np.float32)
+    def _allocate(tensor: Tensor) -> NDArray[Any]:
+        return np.zeros(tensor.shape if tensor.turns == 1 else tensor.turns, _DTYPES[tensor.dtype])
 
     def _bind(self, run: int) -> Any:
-        """For every so-manieth run: states come from where the last of their turn left them."""
-        binding = self._session.io_binding()
+        """For every so-manieth run: states come from where an earlier one left them."""
+        turn = run % len(self._sessions)
+        session = self._sessions[turn]
+        binding = session.io_binding()
 
         def bind(call: Any, name: str, buffer: NDArray[Any]) -> None:
             call(name, "cpu", 0, buffer.dtype.type, buffer.shape, buffer.ctypes.data)
 
-        for info in self._session.get_inputs():
+        for info in session.get_inputs():
             if info.name in self._buffers:
-                bind(binding.bind_input, info.name, self._buffers[info.name])
-        for state, pairs in self._states:
-            flip, pair = run // state.turns % 2, pairs[run % state.turns]
-            bind(binding.bind_input, state.input, pair[flip])
-            bind(binding.bind_output, state.output, pair[1 - flip])
-        for info in self._session.get_outputs():
+                buffer, takes_turns = self._buffers[info.name], self.card.turn and info.name == self.card.turn.name
+                bind(binding.bind_input, info.name, buffer[: turn + 1] if takes_turns else buffer)
+        mine = [state for state in self.card.states if state.of in (0, turn + 1)]
+        for state in mine:
+            ring = self._rings[state.output]
+            bind(binding.bind_input, state.input, ring[(run - state.turns) % len(ring)])
+        for output in {state.output: None for state in mine}:
+            ring = self._rings[output]
+            bind(binding.bind_output, output, ring[run % len(ring)])
+        for info in session.get_outputs():
             if info.name in self._buffers:
                 bind(binding.bind_output, info.name, self._buffers[info.name])
         return binding
@@ -174,18 +189,21 @@ class OnnxModel:
 
     def run(self) -> None:
         """Run once: ``input`` to ``output``, states carried on. Allocates nothing here."""
-        self._session.run_with_iobinding(self._bindings[self._runs])
+        session, binding = self._bindings[self._runs]
+        session.run_with_iobinding(binding)
         self._runs = (self._runs + 1) % len(self._bindings)
 
     def run_frames(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a ``frames`` model on any number of frames: ``(T, bands)`` to ``(T, curves)``."""
         card = self.card
-        out: NDArray[np.float32] = self._session.run([card.outputs[0].name], {card.inputs[0].name: frames[None]})[0][0]
+        out: NDArray[np.float32] = self._sessions[0].run([card.outputs[0].name], {card.inputs[0].name: frames[None]})[
+            0
+        ][0]
         return out
 
     def run_many(self, names: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """Run on as many of a ``segments`` model's segments as there are, and only for these outputs."""
-        outputs: list[NDArray[np.float32]] = self._session.run(list(names), dict(inputs))
+        outputs: list[NDArray[np.float32]] = self._sessions[0].run(list(names), dict(inputs))
         return outputs
 
     def constants(self, names: Sequence[str]) -> list[NDArray[np.float32]]:
@@ -193,17 +211,16 @@ class OnnxModel:
         card = self.card
         nothing = {t.name: np.zeros(t.shape, _DTYPES[t.dtype]) for t in card.inputs}
         nothing |= {s.input: np.zeros(s.shape, np.float32) for s in card.states}
-        outputs: list[NDArray[np.float32]] = self._session.run(list(names), nothing) if names else []
+        outputs: list[NDArray[np.float32]] = self._sessions[0].run(list(names), nothing) if names else []
         return outputs
 
     def metadata(self, key: str) -> str | None:
         """What the file carries beside its card."""
-        text: str | None = self._session.get_modelmeta().custom_metadata_map.get(key)
+        text: str | None = self._sessions[0].get_modelmeta().custom_metadata_map.get(key)
         return text
 
     def reset(self) -> None:
         """States back to zeros."""
-        for _, pairs in self._states:
-            for buffer in chain.from_iterable(pairs):
-                buffer.fill(0.0)
+        for buffer in chain.from_iterable(self._rings.values()):
+            buffer.fill(0.0)
         self._runs = 0

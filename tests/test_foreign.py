@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from tiny_models import build, save
 
 from bridge.model_check import check_model, vowel
@@ -237,6 +237,80 @@ def test_states_take_turns(tmp_path: Path, turns: int) -> None:
         late = np.concatenate([np.zeros((turns, 1, 64), np.float32), hops[:-turns]])
         np.testing.assert_array_equal(out, late / 4)
         model.reset()
+
+
+def by_turns(path: Path, card: ModelCard) -> Path:
+    """Two networks of which one runs and then the other: one gives what it heard two and three of its turns ago, the
+    other its count of runs. The first has no count, the second remembers no sound."""
+
+    def branch(name: str, *nodes: onnx.NodeProto, shape: tuple[int, ...] = (1, 64)) -> onnx.GraphProto:
+        outputs = [("stem", (1, 64)), ("next_heard", (1, 64)), ("next_count", (1, 1))]
+        return helper.make_graph(
+            nodes, name, [], [helper.make_tensor_value_info(f"{name}.{k}", TensorProto.FLOAT, v) for k, v in outputs]
+        )
+
+    make = helper.make_node
+    first = branch(
+        "a", make("Add", ["heard_2", "heard_3"], ["a.stem"]), make("Identity", ["audio"], ["a.next_heard"]),
+        make("ConstantOfShape", ["count_shape"], ["a.next_count"]),
+    )  # fmt: skip
+    second = branch(
+        "b", make("Add", ["count", "one"], ["b.next_count"]), make("Expand", ["b.next_count", "shape"], ["b.stem"]),
+        make("ConstantOfShape", ["shape"], ["b.next_heard"]),
+    )  # fmt: skip
+    nodes = [
+        make("Shape", ["turn"], ["length"]), make("Sub", ["length", "first"], ["later"]),
+        make("Cast", ["later"], ["second"], to=TensorProto.BOOL),
+        make("If", ["second"], ["stem", "next_heard", "next_count"], else_branch=first, then_branch=second),
+    ]  # fmt: skip
+    model = build(card, nodes, one=[[1.0]], first=[1], shape=[1, 64], count_shape=[1, 1])
+    turn = next(i for i in model.graph.input if i.name == "turn")
+    turn.type.tensor_type.shape.dim[0].dim_param = "turn"
+    return save(model, card, path)
+
+
+def turns_card(**changes: object) -> ModelCard:
+    states = (
+        State("heard_2", "next_heard", (1, 64), turns=4, of=1), State("heard_3", "next_heard", (1, 64), turns=6, of=1),
+        State("count", "next_count", (1, 1), turns=2, of=2),
+    )  # fmt: skip
+    card = delay_card(64, 64)
+    inputs = (*(t for t in card.inputs if t.constant is None), Tensor("turn", (1,), turns=2))
+    card = replace(card, inputs=inputs, outputs=(Tensor("stem", (1, 64)),), states=states)
+    return replace(card, **changes)  # type: ignore[arg-type]
+
+
+def test_networks_take_turns(tmp_path: Path) -> None:
+    """Each runs every other time, remembers what is its own, and one state is read after so many runs and so many."""
+    model = OnnxModel.open(by_turns(tmp_path / "turns.onnx", turns_card()))
+    for runs in (9, 14):  # it begins with the first after a reset, wherever that comes
+        hops = np.random.default_rng(runs).standard_normal((runs, 1, 64)).astype(np.float32)
+        for i, hop in enumerate(hops):
+            model.input[:] = hop
+            model.run()
+            if i % 2:
+                assert model.output[0].tolist() == [(i + 1) / 2] * 64
+            else:
+                late = [hops[i - ago] if i >= ago else np.zeros((1, 64), np.float32) for ago in (4, 6)]
+                np.testing.assert_array_equal(model.output, late[0] + late[1])
+        model.reset()
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("inputs[1].turns", {"inputs": (Tensor("audio", (1, 64)), Tensor("turn", (1,), turns=9))}),
+        ("inputs[1].turns", {"inputs": (Tensor("audio", (1, 64)), Tensor("turn", (2,), turns=2))}),
+        ("inputs[0].turns", {"inputs": (Tensor("audio", (1, 64), turns=2),)}),
+        ("inputs", {"inputs": (Tensor("audio", (1, 64)), *(Tensor(x, (1,), turns=2) for x in ("turn", "other")))}),
+        ("states[0].of", {"states": (State("count", "next_count", (1, 1), of=3),)}),
+        ("states[0].of", {"states": (State("count", "next_count", (1, 1), of=-1),)}),
+    ],
+)
+def test_a_card_whose_turns_make_no_sense_is_named(field: str, changes: dict[str, object]) -> None:
+    with pytest.raises(CardError) as caught:
+        turns_card(**changes).check()
+    assert caught.value.field == field
 
 
 @pytest.mark.parametrize(
