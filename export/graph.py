@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 import torch
-from onnx import compose, helper
+from onnx import TensorProto, compose, helper
 from torch import nn
 
 from .recurrence import onnx_grus
@@ -55,31 +55,53 @@ def write_graph(
     target.write_bytes(model.SerializeToString())
 
 
-def take_turns(first: Path, second: Path, turn: str, next_turn: str, target: Path) -> None:
-    """Write a graph that runs one of two with the same inputs and outputs, and the other the next time.
+def take_turns(
+    before: Path, turns: Sequence[Path], after: Path, outputs: Sequence[str], turn: str, target: Path
+) -> None:
+    """Write a graph that runs ``before``, then one of two, and then ``after``. What one gives and another takes has the
+    same name in both. An output that only one of the two has is zeros where the other runs.
 
     Args:
-        turn, next_turn: names of its state: one float, 0 where the first runs, then 1.
+        outputs: those of the whole.
+        turn: a new input, of whose one dimension it is also the name: the first of the two runs if that is 1, the other
+            if it is 2.
     """
-    models = [onnx.load(file) for file in (first, second)]
-    graph = models[0].graph
-    branches = [compose.add_prefix_graph(model.graph, f"{i}.", rename_inputs=False) for i, model in enumerate(models)]
-    for branch in branches:
-        del branch.input[:]
-    one = helper.make_tensor("one", onnx.TensorProto.FLOAT, (1,), [1.0])
-    nodes = [
-        helper.make_node("Cast", [turn], ["second"], to=onnx.TensorProto.BOOL),
-        helper.make_node(
-            "If", ["second"], [o.name for o in graph.output], else_branch=branches[0], then_branch=branches[1]
-        ),
-        helper.make_node("Sub", ["one", turn], [next_turn]),
-    ]
-    state = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1,)) for name in (turn, next_turn)]
-    inputs, outputs = [*graph.input, state[0]], [*graph.output, state[1]]
-    model = helper.make_model(
-        helper.make_graph(nodes, "turns", inputs, outputs, [one]),
-        opset_imports=models[0].opset_import,
-        ir_version=models[0].ir_version,
+    first, last, *others = (onnx.load(file) for file in (before, after, *turns))
+    graphs = [model.graph for model in (first, *others, last)]
+    inputs = {i.name: i for graph in graphs for i in graph.input}
+    given = {o.name: o for graph in graphs for o in graph.output}
+    said = list(dict.fromkeys(o.name for model in others for o in model.graph.output))
+    branches = []
+    for i, model in enumerate(others):
+        have = {o.name for o in model.graph.output}
+        for name in said:
+            if name not in have:
+                shape = [d.dim_value for d in given[name].type.tensor_type.shape.dim]
+                model.graph.initializer.append(
+                    helper.make_tensor(f"{name}.shape", TensorProto.INT64, [len(shape)], shape)
+                )
+                model.graph.node.append(helper.make_node("ConstantOfShape", [f"{name}.shape"], [name]))
+        del model.graph.output[:]
+        model.graph.output.extend(given[name] for name in said)
+        branches.append(compose.add_prefix_graph(model.graph, f"{i}.", rename_inputs=False))
+        del branches[-1].input[:]
+    begins, ends = (
+        compose.add_prefix_graph(model.graph, f"{name}.", rename_inputs=False, rename_outputs=False)
+        for name, model in (("before", first), ("after", last))
     )
+    nodes = [
+        *begins.node,
+        helper.make_node("Shape", [turn], [f"{turn}.length"]),
+        helper.make_node("Sub", [f"{turn}.length", f"{turn}.first"], [f"{turn}.later"]),
+        helper.make_node("Cast", [f"{turn}.later"], [f"{turn}.second"], to=TensorProto.BOOL),
+        helper.make_node("If", [f"{turn}.second"], said, else_branch=branches[0], then_branch=branches[1]),
+        *ends.node,
+    ]
+    takes = [i for name, i in inputs.items() if name not in given]
+    takes.append(helper.make_tensor_value_info(turn, TensorProto.FLOAT, (turn,)))
+    constants = [*begins.initializer, *ends.initializer]
+    constants.append(helper.make_tensor(f"{turn}.first", TensorProto.INT64, (1,), [1]))
+    graph = helper.make_graph(nodes, "turns", takes, [given[name] for name in outputs], constants)
+    model = helper.make_model(graph, opset_imports=first.opset_import, ir_version=first.ir_version)
     onnx.checker.check_model(model, full_check=True)
     target.write_bytes(model.SerializeToString())

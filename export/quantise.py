@@ -17,8 +17,7 @@ def quantise(source: Path, target: Path, weights: Collection[str] | None = None)
     """
     model = onnx.load(source)
     del model.graph.value_info[:]
-    graphs = [model.graph, *(a.g for node in model.graph.node if node.op_type == "If" for a in node.attribute)]
-    products = [node for graph in graphs for node in graph.node if node.op_type == "MatMul"]
+    products = [node for node in model.graph.node if node.op_type == "MatMul"]
     quantize_dynamic(
         model,
         target,
@@ -27,7 +26,7 @@ def quantise(source: Path, target: Path, weights: Collection[str] | None = None)
         per_channel=True,
         reduce_range=True,
         weight_type=QuantType.QInt8,
-        extra_options={"MatMulConstBOnly": True, "EnableSubgraph": True},
+        extra_options={"MatMulConstBOnly": True},
     )
 
 

@@ -21,7 +21,6 @@ from streaming.session import OnnxModel
 from . import query_live, query_reference, reference
 from .cards import write_card
 from .parity import INT8_LIMIT_DB, RATE, Parity, must_hold, near, test_signal
-from .quantise import quantise
 from .query_studio import write_studio
 
 SECONDS = 1.5
@@ -60,12 +59,13 @@ def write_query(
     """Write ``file`` with its card and compare it; whoever asks looks whether all holds."""
     if isinstance(network, StudioQuery):
         return write_studio(network, file, name, sources, text_encoder)
-    network.eval()
-    query_live.export_graph(network, file)
-    card = query_live.card_of(network, name, sources, text_encoder)
-    truth = reference_of(network)
-    rows = check_live(network, file, card, truth)
-    quantise(file, file, query_live.of_memory(network))
+    card, truth = query_live.card_of(network.eval(), name, sources, text_encoder), reference_of(network)
+    with TemporaryDirectory(dir=file.parent) as aside:
+        parts = query_live.write_parts(network, Path(aside))
+        query_live.put_together(network, parts, file)
+        rows = check_live(network, file, card, truth)
+        query_live.quantise_parts(network, parts)
+        query_live.put_together(network, parts, file)
     write_card(file, replace(card, precision="int8"))
     return [*rows, check_int8(file, truth)]
 
@@ -110,7 +110,8 @@ def check_live(network: LiveQuery, file: Path, card: ModelCard, against: Referen
     model = OnnxModel.open(file)
     film = FilmLayers(model)(embedding.astype(np.float32))
     with torch.no_grad():
-        told = network.condition(torch.from_numpy(embedding[None].astype(np.float32)))[0].numpy()
+        words = network.condition(torch.from_numpy(embedding[None].astype(np.float32)))
+        told = query_live.arranged(network, words)[0].numpy()
     rows = [near("condition, numpy to torch", film, told)]
     films = model.buffer("film")
     films[:] = np.random.default_rng(seed).standard_normal(films.shape)

@@ -1,22 +1,26 @@
 """query-live as an ONNX graph that takes one hop: kind ``stft-hop``, with the film as an input.
 
-One hop is one listener's and the next is the other's: each a graph of its own, and an ``If`` of the whole runs one of
-them.
+::
+
+    spectrum ─ Front ─┬─ levels ─ a listener ─┐            If: one hop one of them, the next the other
+                      │             ...       ├─ said ─ Back ─ stems
+                      └─ parts of the film ───┘
 
 The BatchNorms are folded into the convolutions before them and the GRU cell is plain products, as in `separator`. The
 graph remembers what went into each convolution at the two looks before, and the GRUs' outputs. `SPREAD` sequences of
 looks take turns, and each has states of its own. So has what a context remembers of the stream. The levels of the
-bands of the last hops are a state of them all. (One state for each thing: taken out of one array and put back, they
-cost a tenth of the hop.)
+bands some hops ago are a state of them all, and so is what was heard in the hop before. (One state for each thing:
+taken out of one array and put back, they cost a tenth of the hop.)
 
 The small network from embedding to film is carried along as constants, which the engine evaluates itself, once a query.
+Its last layer arranges the film as the graph reads it (`arranged`).
 """
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import onnx
 import torch
@@ -24,12 +28,15 @@ import torch.nn.functional as F
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from models.query.context import Memory
 from models.query.network import (
+    DESCRIBED,
     EMBEDDING,
+    EVEN,
+    FLOOR,
     KERNEL,
     LAG,
     LIVE_BANDS,
+    QUIET,
     ROUND,
     SPREAD,
     WINDOWS,
@@ -42,15 +49,15 @@ from models.query.network import (
     Shape,
     UNet,
     Up,
-    described_after,
-    measured,
-    power_of,
 )
 from models.separator.network import CHANNELS
 from streaming.card import Condition, ModelCard, Source, State
 from streaming.card import Tensor as CardTensor
 
 from .graph import take_turns, write_graph
+from .quantise import quantise
+from .query_context import ContextStep
+from .recurrence import OnnxGru
 from .separator import affine, gru_cell, product
 
 DESCRIPTION = (
@@ -79,10 +86,16 @@ class Past:
         self.kept.append(now)
 
     def with_now(self, now: Tensor) -> Tensor:
-        """``(1, C, 1, bands)`` after the two looks before it, ``(1, KERNEL * C, 1, bands)``."""
-        looks = torch.cat([self.next(), now], dim=1)
-        self.keep(looks[:, now.shape[1] :])
-        return looks
+        """``(1, C, 1, bands)`` after the looks before it, ``(1, KERNEL * C, 1, bands)``."""
+        self.keep(now)
+        return torch.cat([*(self.next() for _ in range(KERNEL - 1)), now], dim=1)
+
+
+class Kept(NamedTuple):
+    """Of something that a listener keeps at a look: its shape, and in how many looks after it is read."""
+
+    shape: tuple[int, ...]
+    looks: int = 1
 
 
 class LookConv(nn.Module):
@@ -145,14 +158,14 @@ class ListenerStep(nn.Module):
         self.register_buffer("shift", shift.view(1, -1, 1, self.shape.bands))
         self.first = LookConv(trained.first)
 
-    def remembered(self) -> Iterator[tuple[int, ...]]:
-        """Shapes of what is, in the order in which it is read."""
+    def kept(self) -> Iterator[Kept]:
+        """All that is, in the order in which it is read, the oldest first, and written."""
         raise NotImplementedError
 
     def forward(self, seen: Tensor, *remembered: Tensor) -> tuple[Tensor, ...]:
-        """``(1, DESCRIBED, 1, bands)`` and all that is remembered to what is heard ``(bands, width)`` and that."""
+        """``(DESCRIBED, bands)`` and all that is remembered to what is heard ``(bands, width)`` and that."""
         past = Past(remembered)
-        return self.heard(seen, past), *past.kept
+        return self.heard(seen.view(1, -1, 1, self.shape.bands), past), *past.kept
 
     def heard(self, seen: Tensor, past: Past) -> Tensor:
         """What is heard alone; the rest goes from one past to the next."""
@@ -163,9 +176,9 @@ class ListenerStep(nn.Module):
         return F.relu(self.first(seen * self.scale + self.shift, past))
 
 
-def looks(shape: Shape, width: int, level: int = 0) -> tuple[int, ...]:
-    """Shape of the two looks that a convolution takes beside this one."""
-    return (1, width * (KERNEL - 1), 1, shape.bands >> level)
+def looks(shape: Shape, width: int, level: int = 0) -> Kept:
+    """What a convolution takes."""
+    return Kept((1, width, 1, shape.bands >> level), KERNEL - 1)
 
 
 class UNetStep(ListenerStep):
@@ -179,16 +192,17 @@ class UNetStep(ListenerStep):
         self.inward = product(gru["weight_ih_l0"], gru["bias_ih_l0"])
         self.back = product(gru["weight_hh_l0"], gru["bias_hh_l0"])
         self.up = nn.ModuleList(LookUp(up) for up in trained.up)
-        self.leave = trained.leave
+        assert trained.leave.bias is not None
+        self.leave = product(trained.leave.weight[:, :, 0, 0], trained.leave.bias)
 
-    def remembered(self) -> Iterator[tuple[int, ...]]:
+    def kept(self) -> Iterator[Kept]:
         """What each convolution takes, and before the way up the GRU's output."""
         channels = self.shape.size.channels
         yield looks(self.shape, self.shape.described)
         for level, (below, above) in enumerate(pairwise(channels)):
             yield looks(self.shape, below, level)
             yield looks(self.shape, above, level + 1)
-        yield (1, self.shape.size.memory)
+        yield Kept((1, self.shape.size.memory))
         yield from (looks(self.shape, width, level) for level, width in reversed(list(enumerate(channels[:-1]))))
 
     def heard(self, seen: Tensor, past: Past) -> Tensor:
@@ -203,52 +217,63 @@ class UNetStep(ListenerStep):
         x = F.relu(x + self.out(held).view(x.shape))
         for up in self.up:
             x = up(x, across.pop(), past)
-        # onnxruntime would fold a transpose that is a result into the product behind it, and give no result
-        return F.relu(self.leave(x).view(self.shape.size.width, self.shape.bands).t())
+        return F.relu(self.leave(x.view(-1, self.shape.bands).t()))
 
 
-def without_norm(trained: RecurrentPath) -> nn.GRU:
-    """Its GRU, the norm before it folded in."""
-    gain, shift = affine(trained.norm)
+def without_norm(trained: RecurrentPath, shift: Tensor) -> nn.GRU:
+    """Its GRU, the norm before it folded in, for what comes without ``shift``."""
+    gain, offset = affine(trained.norm)
     gru = deepcopy(trained.gru)
     with torch.no_grad():
         for name, weight in gru.named_parameters():
             if name.startswith("weight_ih"):
-                gru.get_parameter(name.replace("weight", "bias")).add_(weight @ shift)
+                gru.get_parameter(name.replace("weight", "bias")).add_(weight @ (gain * shift + offset))
                 weight.mul_(gain)
     return gru
 
 
-class Across(nn.Module):
-    """A `RecurrentPath` over the bands of one hop ``(bands, C)``."""
+class PathStep(nn.Module):
+    """A `RecurrentPath` at one hop ``(bands, C)``. Biases of what is added are left to whoever hears it: ``shift`` is
+    theirs of all before, and `shift` with its own."""
 
-    def __init__(self, trained: nn.Module) -> None:
+    def __init__(self, trained: RecurrentPath, shift: Tensor) -> None:
         super().__init__()
-        assert isinstance(trained, RecurrentPath)
-        self.gru, self.out = without_norm(trained), trained.out
+
+        self.out = nn.Parameter(trained.out.weight.detach().t().contiguous())
+        self.shift = shift + trained.out.bias.detach()
+
+
+class Across(PathStep):
+    """Over the bands."""
+
+    def __init__(self, trained: RecurrentPath, shift: Tensor) -> None:
+        super().__init__(trained, shift)
+        self.over = OnnxGru(without_norm(trained, shift))
 
     def forward(self, x: Tensor) -> Tensor:
-        told: Tensor = self.out(self.gru(x[None])[0][0])
-        return x + told
+        return torch.addmm(x, self.over.steps(x[:, None]).flatten(1), self.out)
 
 
-class Along(nn.Module):
-    """A `RecurrentPath` from hop to hop at one of them ``(bands, C)``."""
+class Along(PathStep):
+    """From hop to hop. Reset and update of its GRU are one product."""
 
-    def __init__(self, trained: nn.Module) -> None:
-        super().__init__()
-        assert isinstance(trained, RecurrentPath)
-        gru = dict(without_norm(trained).named_parameters())
-        self.inward = product(gru["weight_ih_l0"], gru["bias_ih_l0"])
-        self.back = product(gru["weight_hh_l0"], gru["bias_hh_l0"])
-        self.out = trained.out
+    def __init__(self, trained: RecurrentPath, shift: Tensor) -> None:
+        super().__init__(trained, shift)
+        gru = {name: value.detach() for name, value in without_norm(trained, shift).named_parameters()}
+        gates = 2 * gru["weight_hh_l0"].shape[1]
+        self.inward, self.back = (
+            product(gru[f"weight_{name}_l0"][gates:], gru[f"bias_{name}_l0"][gates:]) for name in ("ih", "hh")
+        )
+        both = torch.cat([gru["weight_ih_l0"], gru["weight_hh_l0"]], dim=1)
+        self.gates = product(both[:gates], (gru["bias_ih_l0"] + gru["bias_hh_l0"])[:gates])
 
     def forward(self, x: Tensor, past: Past) -> Tensor:
         held = past.next()
-        held = gru_cell(self.inward(x), self.back(held), held)
+        reset, update = torch.sigmoid(self.gates(torch.cat([x, held], dim=1))).chunk(2, dim=1)
+        new = torch.tanh(self.inward(x) + reset * self.back(held))
+        held = new + update * (held - new)
         past.keep(held)
-        told: Tensor = self.out(held)
-        return x + told
+        return torch.addmm(x, held, self.out)
 
 
 class DualPathStep(ListenerStep):
@@ -256,15 +281,21 @@ class DualPathStep(ListenerStep):
 
     def __init__(self, trained: DualPath) -> None:
         super().__init__(trained)
-        self.across = nn.ModuleList(Across(path) for path in trained.across)
-        self.along = nn.ModuleList(Along(path) for path in trained.along)
-        self.leave = trained.leave
+        shift = torch.zeros(self.shape.size.path)
+        self.across, self.along = nn.ModuleList(), nn.ModuleList()
+        for across, along in zip(trained.across, trained.along, strict=True):
+            assert isinstance(across, RecurrentPath)
+            assert isinstance(along, RecurrentPath)
+            self.across.append(over := Across(across, shift))
+            self.along.append(then := Along(along, over.shift))
+            shift = then.shift
+        self.leave = product(trained.leave.weight, trained.leave.bias + trained.leave.weight @ shift)
 
-    def remembered(self) -> Iterator[tuple[int, ...]]:
+    def kept(self) -> Iterator[Kept]:
         """What the convolution takes, and for each layer the memories of all bands."""
         size, bands = self.shape.size, self.shape.bands
         yield looks(self.shape, self.shape.described)
-        yield from [(bands, size.band_memory)] * size.layers
+        yield from [Kept((bands, size.band_memory))] * size.layers
 
     def heard(self, seen: Tensor, past: Past) -> Tensor:
         x = self.entered(seen, past).view(self.shape.size.path, self.shape.bands).t()
@@ -281,101 +312,238 @@ def step_of(listener: nn.Module) -> ListenerStep:
     return DualPathStep(listener)
 
 
-class LiveStep(nn.Module):
-    """One frame through the trained network at one of the hops of a round: a listener, and what the other heard."""
+class Front(nn.Module):
+    """What every hop begins with: what all listeners see of a frame, and the parts of the film."""
 
     pooling: Tensor
+    means: Tensor
     of_bin: Tensor
-    of_part: Tensor
+    scale: Tensor
+    floor: Tensor
+    describing: Tensor
+
+    def __init__(self, network: LiveQuery) -> None:
+        super().__init__()
+        size, listeners = network.size, len(network.listeners)
+        self.parts = [size.width * listeners] + [LIVE_BANDS.count] * listeners
+        pooling = LIVE_BANDS.pooling()
+        bins = pooling.sum(0)
+        one = torch.ones_like(bins)
+        for name, value in {
+            "pooling": pooling,
+            "means": pooling / bins,
+            "of_bin": torch.tensor(LIVE_BANDS.of_bin()),
+            # of the power of a band, three times, and once of that some hops ago: level, level of the mean with the
+            # least that a bin counts for, that least, and level then
+            "scale": torch.stack([one, (1 + EVEN) / bins, EVEN / bins, one]),
+            "floor": torch.tensor([[FLOOR], [EVEN * FLOOR], [EVEN * FLOOR], [FLOOR]]),
+            # of logarithms of these, of the mean square, the mean logarithm of bins, and the side's share
+            "describing": torch.tensor([
+                [1.0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0, 1], [0, -1, 0, 0, 0, 1, 0],
+                [0, -2, 0, 0, 1, 0, 0],
+            ]),
+        }.items():  # fmt: skip
+            self.register_buffer(name, value)
+
+    def forward(self, spectrum: Tensor, film: Tensor, levels: Tensor) -> tuple[Tensor, ...]:
+        """``(1, 2, bins, 2)``, ``(Q, films)`` and the power of bands some hops ago ``(1, bands)`` to all of
+        `names`: ``(DESCRIBED, bands)``, the power of bands now, its root, and the film in parts."""
+        # as a convolution it needs no other shape: to change that of an input is to copy it
+        power = sum_of_squares(F.conv2d(spectrum, MID_SIDE[:, :, None, None]))
+        mid, side = (power @ self.pooling)[0].split(1)
+        both = mid + side
+        of_bands = torch.cat([both, both, both, levels]) * self.scale + self.floor
+        there = power.sum(1) + of_bands.split(1)[2].index_select(1, self.of_bin)
+        logarithm, square = (torch.cat([there.log(), there * there]) @ self.means).split(1)
+        seen = self.describing @ torch.cat([of_bands.log(), square.log(), logarithm, side / (both + QUIET)])
+        return seen, both, both.sqrt(), *film.split(self.parts, dim=1)
+
+    @staticmethod
+    def names(network: LiveQuery) -> list[str]:
+        """Of what it gives."""
+        return ["seen", LEVELS.output, "loudness", *told_names(network)]
+
+
+def sum_of_squares(x: Tensor) -> Tensor:
+    """Over the last axis, as the one node of ONNX that it is."""
+    axes = torch.tensor([x.ndim - 1])
+    total: Tensor = torch.onnx.ops.symbolic(
+        "ReduceSumSquare", (x, axes), {"keepdims": 0}, dtype=x.dtype, shape=x.shape[:-1]
+    )
+    return total
+
+
+def told_names(network: LiveQuery) -> list[str]:
+    """Of the parts of a film: weights of all listeners in one, and offsets for when each of them hears."""
+    return ["directions", *(f"offsets_{i}" for i in range(len(network.listeners)))]
+
+
+class HopStep(nn.Module):
+    """One of the hops of a round: a listener hears, and what it and the other say is set side by side."""
+
+    offsets: Tensor
 
     def __init__(self, network: LiveQuery, hop: int) -> None:
         super().__init__()
-        self.film, self.width, self.context = network.shape.film, network.size.width, network.context
-        self.alike, self.weights = network.alike, network.weights(hop)
-        self.turn = hop % len(network.listeners)
+        count = len(network.listeners)
+        self.turn, counts = hop % count, network.weights(hop)
+        self.order = [self.turn, *(i for i in range(count) if i != self.turn)]
+        self.counts = [counts[i] for i in self.order]
         self.listener = step_of(network.listeners[self.turn])
-        self.names = [state.input for state in states_of(network)]
-        self.register_buffer("pooling", LIVE_BANDS.pooling())
-        self.register_buffer("of_bin", torch.tensor(LIVE_BANDS.of_bin()))
-        self.register_buffer("of_part", self.of_bin.repeat_interleave(2))
+        self.knows = network.context is not None
+        if network.context is not None:
+            directions, *offsets = arranged(network, network.context.known).split(Front(network).parts, dim=1)
+            weights = directions.chunk(count, dim=1)
+            for i, number in enumerate(self.order):
+                self.register_buffer(f"known_{i}", (counts[number] * weights[number]).t().contiguous())
+            self.register_buffer("offsets", offsets[self.turn].t().contiguous())
 
-    def forward(self, spectrum: Tensor, film: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """``(1, 2, bins, 2)``, ``(Q, films)`` and all states to ``(1, Q, 2, bins, 2)`` and the next of these."""
-        past = dict(zip(self.names, states, strict=True))
-        now = dict(past)
-        mid_side = (MID_SIDE @ spectrum.view(CHANNELS, -1)).view(1, CHANNELS, 1, -1, 2)
-        frame = measured(mid_side.square().sum(-1), self.pooling, self.of_bin)  # (1, 1, MEASURED, bands)
-        both = power_of(frame)[:, 0]
-        now[LEVELS] = torch.cat([past[LEVELS][:, 1:], both[:, None]], dim=1)
-        seen = described_after(past[LEVELS][:, :1], frame).transpose(1, 2)
-        own = [name for name in self.names if name.startswith(f"{LOOKS}{self.turn}_")]
-        now[f"{HEARD}{self.turn}"], *after = self.listener(seen, *(past[name] for name in own))
-        now |= dict(zip(own, after, strict=True))
-        heard = [now[f"{HEARD}{i}"] for i in range(len(self.weights))]
-        said = self._said(heard, film)
+    def forward(self, seen: Tensor, heard: Tensor, *told_and_looks: Tensor) -> tuple[Tensor, ...]:
+        """What is seen, what was heard the hop before ``(bands, width)``, the film in parts, and its looks, to what is
+        said of queries ``(bands, Q)``, and of classes if there is a context, what is heard, and what it keeps."""
+        count = len(self.order)
+        directions, *offsets = told_and_looks[: count + 1]
+        weights = directions.chunk(count, dim=1)
+        fresh, *kept = self.listener(seen, *told_and_looks[count + 1 :])
+        of_all = [fresh, heard][: len(self.order)]
+        asked = offsets[self.turn].t()
+        for x, number, share in zip(of_all, self.order, self.counts, strict=True):
+            asked = torch.addmm(asked, x, weights[number].t(), alpha=share)
+        said = [asked]
+        if self.knows:
+            known = self.offsets
+            for i, x in enumerate(of_all):
+                known = torch.addmm(known, x, self.get_buffer(f"known_{i}"))
+            said.append(known)
+        return *said, fresh, *kept
+
+
+class Back(nn.Module):
+    """What every hop ends with: what is said in its context, as masks."""
+
+    of_part: Tensor
+    classes: Tensor
+
+    def __init__(self, network: LiveQuery) -> None:
+        super().__init__()
+        self.context = context_of(network)
+        if network.context is not None:
+            directions, *_ = arranged(network, network.context.known).split(Front(network).parts, dim=1)
+            self.register_buffer("classes", F.normalize(directions, dim=1).t().contiguous())
+        self.register_buffer("of_part", torch.tensor(LIVE_BANDS.of_bin()).repeat_interleave(2))
+
+    def forward(self, spectrum: Tensor, asked: Tensor, *of_context: Tensor) -> tuple[Tensor, ...]:
+        """``(1, 2, bins, 2)``, what is said ``(bands, Q)``, and if there is a context what is said of classes, the
+        loudness of bands, the weights of films, and what is remembered, to ``(1, Q, 2, bins, 2)`` and that."""
+        after: tuple[Tensor, ...] = ()
         if self.context is not None:
-            known, alike = self._said(heard, self.context.known), self.alike(film, self.context.known)
-            everything, memory = torch.cat([said, known], dim=1), Memory(*(past[name] for name in Memory._fields))
-            facts, memory = self.context.remember(everything, both, film, memory, alike)
-            said = self.context.change(facts).of(said, known)
-            now |= memory._asdict()
-        masks = torch.sigmoid(said).index_select(0, self.of_part).t()  # rows are copied as one
-        stems = spectrum[:, None] * masks.view(1, AT_ONCE, 1, -1, 2)
-        kept = (now[name].clone() if now[name] is past[name] else now[name] for name in self.names)
-        return stems, *kept
-
-    def _said(self, heard: Sequence[Tensor], film: Tensor) -> Tensor:
-        """What listeners say together ``(bands, Q)``, before the sigmoid."""
-        said: list[Tensor] = []
-        for x, counts, told in zip(heard, self.weights, film.split(self.film, dim=1), strict=True):
-            weight, offset = told.split([self.width, x.shape[0]], dim=1)
-            said.append(x @ (weight * (counts * self.width**-0.5)).t() + (offset * counts).t())
-        return sum(said[1:], said[0])
+            known, loudness, directions, *memory = of_context
+            length = directions.norm(dim=1, keepdim=True)
+            alike = directions @ self.classes / length.clamp_min(1e-12)
+            asked, *after = self.context(asked, known, loudness, alike, length, *memory)
+        masks = torch.sigmoid(asked).index_select(0, self.of_part).t()  # rows are copied as one
+        stems = spectrum * masks.view(1, AT_ONCE, 1, -1, 2)
+        return stems, *after
 
 
-LEVELS, HEARD, LOOKS = "levels", "heard_", "looks_"
-"""States of the levels of bands, of what each listener heard last, and of its looks."""
+def context_of(network: LiveQuery) -> ContextStep | None:
+    return None if network.context is None else ContextStep(network.context, AT_ONCE)
+
+
+def arranged(network: LiveQuery, film: Tensor) -> Tensor:
+    """Films ``(n, films)`` as the graph reads them, linear in what they were: weights of all listeners, then for each
+    the offsets of all as they count when it hears."""
+    width, bands = network.size.width, LIVE_BANDS.count
+    weights, offsets = zip(*(words.split([width, bands], dim=1) for words in film.split(width + bands, 1)), strict=True)
+    of_hops = [
+        sum(count * offset for count, offset in zip(network.weights(hop), offsets, strict=True))
+        for hop in range(len(offsets))
+    ]
+    return torch.cat([*(weight * width**-0.5 for weight in weights), *(torch.as_tensor(x) for x in of_hops)], dim=1)
+
+
+LEVELS = State("levels", "next_levels", (1, LIVE_BANDS.count), LAG)
+HEARD, LOOKS = "heard", "looks_"
+"""States of what was heard last, and of a listener's looks."""
+
+
+def looks_of(network: LiveQuery, number: int) -> list[State]:
+    """What one of the listeners keeps, each for so many looks."""
+    of = number + 1 if len(network.listeners) > 1 else 0
+    return [
+        State(f"{LOOKS}{number}_{i}_{ago}", f"next_{LOOKS}{number}_{i}", kept.shape, SPREAD * ago, of)
+        for i, kept in enumerate(step_of(network.each()[number]).kept())
+        for ago in range(kept.looks, 0, -1)
+    ]
 
 
 def states_of(network: LiveQuery) -> tuple[State, ...]:
     """All that is remembered from hop to hop, but for whose turn it is."""
-
-    def state(name: str, shape: Sequence[int], turns: int = 1) -> State:
-        return State(name, f"next_{name}", tuple(shape), turns)
-
-    bands, found = LIVE_BANDS.count, [state(LEVELS, (1, LAG, LIVE_BANDS.count))]
-    for i, listener in enumerate(network.each()):
-        found.append(state(f"{HEARD}{i}", (bands, network.size.width)))
-        shapes = step_of(listener).remembered()
-        found += [state(f"{LOOKS}{i}_{j}", shape, SPREAD) for j, shape in enumerate(shapes)]
-    if network.context is not None:
-        memory = network.context.nothing(AT_ONCE)._asdict()
-        found += [state(name, zeros.shape, SPREAD) for name, zeros in memory.items()]
-    return tuple(found)
+    heard = State(HEARD, f"next_{HEARD}", (LIVE_BANDS.count, network.size.width))
+    looks = [state for number in range(len(network.listeners)) for state in looks_of(network, number)]
+    context = context_of(network)
+    memory = {} if context is None else dict(context.remembered())
+    return LEVELS, heard, *looks, *(State(k, f"next_{k}", shape, SPREAD) for k, shape in memory.items())
 
 
-def of_memory(network: LiveQuery) -> list[str]:
-    """Names of the weights in and around the GRUs of U-Nets: a third of all, each met once a round."""
-    hops = [hop for hop in range(ROUND) if isinstance(network.listeners[hop % len(network.listeners)], UNet)]
-    return [f"{hop}.listener.{layer}.weight" for hop in hops for layer in ("into", "inward", "back", "out")]
+class Parts(NamedTuple):
+    """Files of graphs that `put_together` makes one of."""
+
+    front: Path
+    hops: list[Path]
+    back: Path
 
 
-def export_graph(network: LiveQuery, target: Path) -> None:
-    """Write the fp32 graph with the condition's constants, without a card."""
-    states = states_of(network)
-    film = torch.randn(AT_ONCE, network.films) * 0.1
-    example = (torch.randn(1, CHANNELS, WINDOWS.bins, 2), film, *(torch.zeros(state.shape) for state in states))
-    ins, outs = [state.input for state in states], [state.output for state in states]
-    with TemporaryDirectory(dir=target.parent) as aside:
-        hops = [Path(aside) / f"{hop}.onnx" for hop in range(ROUND)]
-        for hop, file in enumerate(hops):
-            write_graph(LiveStep(network, hop).eval(), example, ("spectrum", "film", *ins), ("stems", *outs), file)
-        take_turns(hops[0], hops[1], TURN.input, TURN.output, target)
-    add_constants(target, dict(zip(LAYERS, condition_layers(network), strict=True)))
+def write_parts(network: LiveQuery, folder: Path) -> Parts:
+    """Write them in fp32."""
+    bands, context = LIVE_BANDS.count, context_of(network)
+    memory = {} if context is None else dict(context.remembered())
+    said = {"asked": (bands, AT_ONCE)} | ({"known": (bands, network.size.known)} if memory else {})
+    shapes = {
+        "spectrum": (1, CHANNELS, WINDOWS.bins, 2), "film": (AT_ONCE, network.films), "seen": (DESCRIBED, bands),
+        "loudness": (1, bands), **said,
+        **{name: (AT_ONCE, part) for name, part in zip(told_names(network), Front(network).parts, strict=True)},
+        **{state.input: state.shape for state in states_of(network)},
+    }  # fmt: skip
+
+    def write(part: nn.Module, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> Path:
+        file, example = folder / f"{name}.onnx", tuple(torch.randn(shapes[name]) * 0.1 for name in inputs)
+        write_graph(part.eval(), example, inputs, outputs, file)
+        return file
+
+    front = write(Front(network), "front", ("spectrum", "film", LEVELS.input), Front.names(network))
+    hops = []
+    for hop in range(ROUND):
+        looks = looks_of(network, hop % len(network.listeners))
+        ins = ["seen", HEARD, *told_names(network), *(state.input for state in looks)]
+        outs = [*said, f"next_{HEARD}", *dict.fromkeys(state.output for state in looks)]
+        hops.append(write(HopStep(network, hop), str(hop), ins, outs))
+    ins = ["spectrum", *said, *(("loudness", "directions") if memory else ()), *memory]
+    back = write(Back(network), "back", ins, ["stems", *(f"next_{name}" for name in memory)])
+    return Parts(front, hops, back)
 
 
-TURN = State("turn", "next_turn", (1,))
-"""0 at the first hop of a round, 1 at the second."""
+def put_together(network: LiveQuery, parts: Parts, target: Path) -> None:
+    """Write the graph with the condition's constants, without a card."""
+    outputs = ["stems", *dict.fromkeys(state.output for state in states_of(network))]
+    take_turns(parts.front, parts.hops, parts.back, outputs, TURN.name, target)
+    layers = condition_layers(network)
+    constants = [
+        *layers[:2],
+        *(arranged(network, layer.view(-1, network.films)).view_as(layer) for layer in layers[2:]),
+    ]
+    add_constants(target, dict(zip(LAYERS, constants, strict=True)))
+
+
+def quantise_parts(network: LiveQuery, parts: Parts) -> None:
+    """The weights in and around the GRUs of U-Nets, a third of all, each met once a round, to int8. In place."""
+    for hop, file in enumerate(parts.hops):
+        if isinstance(network.listeners[hop % len(network.listeners)], UNet):
+            quantise(file, file, [f"listener.{layer}.weight" for layer in ("into", "inward", "back", "out")])
+
+
+TURN = CardTensor("turn", (1,), turns=ROUND)
+"""Of length 1 at the first hop of a round, 2 at the second."""
 
 
 def condition_layers(network: BandQuery) -> Sequence[Tensor]:
@@ -403,20 +571,20 @@ def add_constants(target: Path, constants: dict[str, Tensor]) -> None:
 
 def card_of(network: LiveQuery, name: str, sources: tuple[Source, ...], text_encoder: str = "minilm") -> ModelCard:
     """The card, still without figures: `sidechop evaluate` adds them."""
-    bins, states = WINDOWS.bins, (TURN, *states_of(network))
+    bins, states = WINDOWS.bins, states_of(network)
     layers = [CardTensor(k, tuple(v.shape)) for k, v in zip(LAYERS, condition_layers(network), strict=True)]
     return ModelCard(
-        name=name, version="0.11.0", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
+        name=name, version="0.11.1", task="query", kind="stft-hop", description=DESCRIPTION, licence="Apache-2.0",
         sample_rates=(44100, 48000), channels=CHANNELS, hop_samples=WINDOWS.hop_samples,
         latency_samples=WINDOWS.latency_samples, analysis_samples=WINDOWS.analysis_samples,
         stems=("query",), residual="rest",
         inputs=(
             CardTensor("spectrum", (1, CHANNELS, bins, 2)), CardTensor("film", (AT_ONCE, network.films)),
-            *(CardTensor(state.input, state.shape) for state in states),
+            *(CardTensor(state.input, state.shape) for state in states), TURN,
         ),
         outputs=(
             CardTensor("stems", (1, AT_ONCE, CHANNELS, bins, 2)),
-            *(CardTensor(state.output, state.shape) for state in states), *layers,
+            *(CardTensor(name, shape) for name, shape in {s.output: s.shape for s in states}.items()), *layers,
         ),
         states=states,
         condition=Condition("film", EMBEDDING, LAYERS), text_encoder=text_encoder, training=sources,

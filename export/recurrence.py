@@ -36,16 +36,20 @@ class OnnxGru(nn.Module):
         self.register_buffer("bias", torch.cat([both("bias_ih"), both("bias_hh")], dim=1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        batch, steps, _ = x.shape
+        in_rows: Tensor = self.steps(x.transpose(0, 1)).permute(2, 0, 1, 3).flatten(2)
+        return in_rows, None
+
+    def steps(self, x: Tensor) -> Tensor:
+        """``(steps, batch, width)`` to ``(steps, 2, batch, hidden)``."""
+        steps, batch, _ = x.shape
         outputs: Tensor = torch.onnx.ops.symbolic(
             "GRU",
-            (x.transpose(0, 1), self.inward, self.back, self.bias),
+            (x, self.inward, self.back, self.bias),
             {"hidden_size": self.hidden, "direction": "bidirectional", "linear_before_reset": 1},
             dtype=x.dtype,
             shape=(steps, 2, batch, self.hidden),
         )
-        in_rows: Tensor = outputs.permute(2, 0, 1, 3).flatten(2)
-        return in_rows, None
+        return outputs
 
 
 @contextmanager

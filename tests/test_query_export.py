@@ -5,7 +5,7 @@ Weights are random, and so are the statistics of the norms, or folding them woul
 
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,14 @@ from export import audiosep, query_reference, query_studio, text_reference
 from export.audiosep import import_audiosep, load_audiosep
 from export.clap import import_clap, load_clap
 from export.parity import Parity
-from export.quantise import quantise
-from export.query import check_int8, check_live, reference_of, write_query
+from export.query import Reference, check_int8, check_live, reference_of, write_query
 from models.query.bert import ROBERTA, TextSize, published_names
 from models.query.bert import TextEncoder as TextNetwork
 from models.query.context import Context
 from models.query.network import LiveQuery, Size, StudioQuery
 from models.query.resunet import ResUNet30
 from models.query.training import LiveTask, load_trained
+from streaming.card import ModelCard
 from streaming.errors import ModelError
 from streaming.session import OnnxModel, read_card
 
@@ -73,11 +73,11 @@ def test_live_equals_the_reference_and_does_what_its_card_says(
     file, exact = tmp_path / "query-live.onnx", tmp_path / "exact.onnx"
     network = shaken(LiveQuery(replace(SMALL, known=known, dual_paths=dual_paths)))
 
-    def kept(source: Path, target: Path, weights: Collection[str]) -> None:
-        exact.write_bytes(source.read_bytes())
-        quantise(source, target, weights)
+    def kept(network: LiveQuery, file: Path, card: ModelCard, against: Reference) -> list[Parity]:
+        exact.write_bytes(file.read_bytes())
+        return check_live(network, file, card, against)
 
-    monkeypatch.setattr("export.query.quantise", kept)
+    monkeypatch.setattr("export.query.check_live", kept)
     rows = write_query(network, file, "query-live", (), "minilm")
     assert all_hold(rows), rows
     assert {finding.what for finding in check_model(file)} >= {"query", "sound", "latency"}
