@@ -478,7 +478,7 @@ def looks_of(network: LiveQuery, number: int) -> list[State]:
 
 
 def states_of(network: LiveQuery) -> tuple[State, ...]:
-    """All that is remembered from hop to hop, but for whose turn it is."""
+    """All that is remembered from hop to hop."""
     heard = State(HEARD, f"next_{HEARD}", (LIVE_BANDS.count, network.size.width))
     looks = [state for number in range(len(network.listeners)) for state in looks_of(network, number)]
     context = context_of(network)

@@ -261,6 +261,13 @@ class ModelCard:
             for name in (state.input, state.output):
                 shape = shapes.get(name, state.shape)
                 require(shape == state.shape, f"states[{i}].shape", f"is {state.shape}, but {name!r} is {shape}")
+        given: dict[str, State] = {}
+        for i, state in enumerate(self.states):
+            other = given.setdefault(state.output, state)
+            alike = (other.shape, other.of) == (state.shape, state.of)
+            require(
+                alike, f"states[{i}].output", f"is {state.output!r}, and so is another's of another shape or network"
+            )
         carried = {state.input for state in self.states}
         for i, tensor in enumerate(self.inputs[1:], 1):
             told = self.condition is not None and tensor.name == self.condition.input

@@ -83,6 +83,8 @@ def _check_tensors(card: ModelCard, session: Any) -> None:
             )
             if not fits:
                 raise CardError(f"{field}.{name}.shape", f"is {shape}, but the file has {actual}")
+            if card.turn and name == card.turn.name and actual != (name,):
+                raise CardError(f"{field}.{name}.turns", f"needs a free dimension {name!r}, but the file has {actual}")
             if _ORT_TYPES.get(there[name].type) != dtype:
                 raise CardError(f"{field}.{name}.dtype", f"is {dtype}, but the file has {there[name].type}")
         for name in there:
@@ -196,10 +198,9 @@ class OnnxModel:
     def run_frames(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a ``frames`` model on any number of frames: ``(T, bands)`` to ``(T, curves)``."""
         card = self.card
-        out: NDArray[np.float32] = self._sessions[0].run([card.outputs[0].name], {card.inputs[0].name: frames[None]})[
-            0
-        ][0]
-        return out
+        (out,) = self._sessions[0].run([card.outputs[0].name], {card.inputs[0].name: frames[None]})
+        curves: NDArray[np.float32] = out[0]
+        return curves
 
     def run_many(self, names: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """Run on as many of a ``segments`` model's segments as there are, and only for these outputs."""

@@ -305,12 +305,22 @@ def test_networks_take_turns(tmp_path: Path) -> None:
         ("inputs", {"inputs": (Tensor("audio", (1, 64)), *(Tensor(x, (1,), turns=2) for x in ("turn", "other")))}),
         ("states[0].of", {"states": (State("count", "next_count", (1, 1), of=3),)}),
         ("states[0].of", {"states": (State("count", "next_count", (1, 1), of=-1),)}),
+        ("states[1].output", {"states": (State("a", "b", (1, 1), of=1), State("c", "b", (1, 1), 2, of=2))}),
+        ("states[1].output", {"states": (State("a", "b", (1, 1)), State("c", "b", (1, 2), turns=2))}),
     ],
 )
 def test_a_card_whose_turns_make_no_sense_is_named(field: str, changes: dict[str, object]) -> None:
     with pytest.raises(CardError) as caught:
         turns_card(**changes).check()
     assert caught.value.field == field
+
+
+def test_a_file_that_cannot_take_turns_is_named(tmp_path: Path) -> None:
+    path = by_turns(tmp_path / "turns.onnx", turns_card())
+    model = onnx.load(str(path))
+    next(i for i in model.graph.input if i.name == "turn").type.tensor_type.shape.dim[0].dim_value = 1
+    with pytest.raises(CardError, match=r"needs a free dimension 'turn', but the file has \(1,\)"):
+        OnnxModel.open(save(model, turns_card(), path))
 
 
 @pytest.mark.parametrize(
