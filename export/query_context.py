@@ -73,7 +73,8 @@ class ContextStep(nn.Module):
         weighing = torch.cat([over, under])
         silent = weighing[:, :1] * SILENT
         silent[-1] = 1
-        keep(weighing=weighing, silent=silent, middle=torch.tensor([[0.5, 0.5, 0, 0, 0, 0]]))
+        middle = torch.tensor([[0.5, 0.5, 0, 0, 0, 0]])
+        keep(weighing=weighing, silent=silent, middle=middle)
 
         rival = trained.rival.first.weight * trained.rival.scales
         of_pair, of_class, of_query = rival[:, :2], of_facts(rival[:, 2:6]), of_facts(rival[:, 6:], low=False)
@@ -83,7 +84,7 @@ class ContextStep(nn.Module):
         half = torch.tensor([[0.5, 0, 0, 0, 0, 0]])
         keep(there=torch.kron(eye, trained.rival.last.weight) / SCALE)
         keep(at_once=torch.cat([-NEARNESS * eye, 0 * eye, one @ half], dim=1))
-        keep(strict=(trained.rival.last.bias / SCALE - STRICT))
+        keep(strict=trained.rival.last.bias / SCALE - STRICT)
 
         presence = trained.presence.first.weight * trained.presence.scales
         keep(mine=torch.cat([eye, eye, one @ torch.ones(1, FACTS)], dim=1))
@@ -99,7 +100,7 @@ class ContextStep(nn.Module):
         )
         offset = torch.zeros(2 * queries + FACTS, 2)
         offset[2 * queries : 2 * queries + 2, 0] = trained.against.item() / 2
-        keep(offset=offset, gain=trained.gain, centre=trained.centred * torch.tensor([[0.5, 0.5, 0, 0, 0, 0]]))
+        keep(offset=offset, gain=trained.gain, centre=trained.centred * middle)
         self.against = trained.against.item()
 
     def remembered(self) -> Iterator[tuple[str, tuple[int, ...]]]:

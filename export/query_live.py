@@ -324,8 +324,7 @@ class Front(nn.Module):
 
     def __init__(self, network: LiveQuery) -> None:
         super().__init__()
-        size, listeners = network.size, len(network.listeners)
-        self.parts = [size.width * listeners] + [LIVE_BANDS.count] * listeners
+        self.parts = parts_of(network)
         pooling = LIVE_BANDS.pooling()
         bins = pooling.sum(0)
         one = torch.ones_like(bins)
@@ -378,6 +377,12 @@ def told_names(network: LiveQuery) -> list[str]:
     return ["directions", *(f"offsets_{i}" for i in range(len(network.listeners)))]
 
 
+def parts_of(network: LiveQuery) -> list[int]:
+    """How many numbers each of them has."""
+    listeners = len(network.listeners)
+    return [network.size.width * listeners, *[LIVE_BANDS.count] * listeners]
+
+
 class HopStep(nn.Module):
     """One of the hops of a round: a listener hears, and what it and the other say is set side by side."""
 
@@ -392,7 +397,7 @@ class HopStep(nn.Module):
         self.listener = step_of(network.listeners[self.turn])
         self.knows = network.context is not None
         if network.context is not None:
-            directions, *offsets = arranged(network, network.context.known).split(Front(network).parts, dim=1)
+            directions, *offsets = arranged(network, network.context.known).split(parts_of(network), dim=1)
             weights = directions.chunk(count, dim=1)
             for i, number in enumerate(self.order):
                 self.register_buffer(f"known_{i}", (counts[number] * weights[number]).t().contiguous())
@@ -405,7 +410,7 @@ class HopStep(nn.Module):
         directions, *offsets = told_and_looks[: count + 1]
         weights = directions.chunk(count, dim=1)
         fresh, *kept = self.listener(seen, *told_and_looks[count + 1 :])
-        of_all = [fresh, heard][: len(self.order)]
+        of_all = [fresh, heard][:count]
         asked = offsets[self.turn].t()
         for x, number, share in zip(of_all, self.order, self.counts, strict=True):
             asked = torch.addmm(asked, x, weights[number].t(), alpha=share)
@@ -428,7 +433,7 @@ class Back(nn.Module):
         super().__init__()
         self.context = context_of(network)
         if network.context is not None:
-            directions, *_ = arranged(network, network.context.known).split(Front(network).parts, dim=1)
+            directions, *_ = arranged(network, network.context.known).split(parts_of(network), dim=1)
             self.register_buffer("classes", F.normalize(directions, dim=1).t().contiguous())
         self.register_buffer("of_part", torch.tensor(LIVE_BANDS.of_bin()).repeat_interleave(2))
 
@@ -455,11 +460,9 @@ def arranged(network: LiveQuery, film: Tensor) -> Tensor:
     the offsets of all as they count when it hears."""
     width, bands = network.size.width, LIVE_BANDS.count
     weights, offsets = zip(*(words.split([width, bands], dim=1) for words in film.split(width + bands, 1)), strict=True)
-    of_hops = [
-        sum(count * offset for count, offset in zip(network.weights(hop), offsets, strict=True))
-        for hop in range(len(offsets))
-    ]
-    return torch.cat([*(weight * width**-0.5 for weight in weights), *(torch.as_tensor(x) for x in of_hops)], dim=1)
+    counts = torch.tensor([network.weights(hop) for hop in range(len(offsets))])
+    of_hops = (counts[..., None, None] * torch.stack(offsets)).sum(1)
+    return torch.cat([*(weight * width**-0.5 for weight in weights), *of_hops], dim=1)
 
 
 LEVELS = State("levels", "next_levels", (1, LIVE_BANDS.count), LAG)
@@ -502,7 +505,7 @@ def write_parts(network: LiveQuery, folder: Path) -> Parts:
     shapes = {
         "spectrum": (1, CHANNELS, WINDOWS.bins, 2), "film": (AT_ONCE, network.films), "seen": (DESCRIBED, bands),
         "loudness": (1, bands), **said,
-        **{name: (AT_ONCE, part) for name, part in zip(told_names(network), Front(network).parts, strict=True)},
+        **{name: (AT_ONCE, part) for name, part in zip(told_names(network), parts_of(network), strict=True)},
         **{state.input: state.shape for state in states_of(network)},
     }  # fmt: skip
 

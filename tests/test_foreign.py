@@ -243,7 +243,7 @@ def by_turns(path: Path, card: ModelCard) -> Path:
     """Two networks of which one runs and then the other: one gives what it heard two and three of its turns ago, the
     other its count of runs. The first has no count, the second remembers no sound."""
 
-    def branch(name: str, *nodes: onnx.NodeProto, shape: tuple[int, ...] = (1, 64)) -> onnx.GraphProto:
+    def branch(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
         outputs = [("stem", (1, 64)), ("next_heard", (1, 64)), ("next_count", (1, 1))]
         return helper.make_graph(
             nodes, name, [], [helper.make_tensor_value_info(f"{name}.{k}", TensorProto.FLOAT, v) for k, v in outputs]

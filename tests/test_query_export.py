@@ -27,6 +27,7 @@ from export.audiosep import import_audiosep, load_audiosep
 from export.clap import import_clap, load_clap
 from export.parity import Parity
 from export.query import Reference, check_int8, check_live, reference_of, write_query
+from export.query_context import ContextStep
 from models.query.bert import ROBERTA, TextSize, published_names
 from models.query.bert import TextEncoder as TextNetwork
 from models.query.context import Context
@@ -90,6 +91,27 @@ def test_live_equals_the_reference_and_does_what_its_card_says(
     assert all_hold(check_live(network, exact, card, truth))
     monkeypatch.setattr(query_reference, "EPSILON", 1e-2)  # a reference that differs is noticed
     assert not all_hold(check_live(network, exact, card, reference_of(network)))
+
+
+def test_a_context_hop_by_hop_is_the_context() -> None:
+    """Through a look of silence, and as one query becomes another: it begins afresh, and the others go on."""
+    queries, classes, films = 4, 5, 7
+    context = shaken(Context(classes, films))
+    step, bands = ContextStep(context, queries), 6
+    film, memory = torch.randn(queries, films), context.nothing(queries)
+    remembered = tuple(torch.zeros(shape) for _, shape in step.remembered())
+    with torch.no_grad():
+        for look in range(12):
+            if look == 6:
+                film = torch.cat([film[:1], torch.randn(1, films), film[2:]])
+            said, alike = torch.randn(bands, queries + classes) * 3, torch.rand(queries, classes)
+            power = torch.rand(1, bands) * (look != 4)
+            asked, known = said.split([queries, classes], dim=1)
+            facts, memory = context.remember(said, power, film, memory, alike)
+            truth = context.change(facts).of(asked, known)
+            got, *after = step(asked, known, power.sqrt(), alike, film.norm(dim=1, keepdim=True), *remembered)
+            remembered = tuple(after)
+            torch.testing.assert_close(got, truth, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("known", [0, 5])
